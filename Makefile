@@ -1,0 +1,42 @@
+# Every target sets up .venv by itself; Python 3.11 or newer is all it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# Idle OpenMP threads sleep instead of spinning; on busy cores that is several times faster.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: help install demo test test-all check bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: $(STAMP)  ## create .venv with SynthCP and the development tools
+
+demo: $(STAMP)  ## fit and score on drawn streets: runs/demo
+	$(BIN)/synthcp demo --out runs/demo
+
+test: $(STAMP)  ## run the tests, without the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: $(STAMP)  ## run all tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## lint, formatting and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## run every script in benchmarks/
+	@set -e; for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:  ## remove .venv, builds and caches; runs/ and out/ stay
+	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SynthCP needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	@echo "Installing into .venv (once; torch is a large download)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@

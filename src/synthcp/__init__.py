@@ -1,0 +1,56 @@
+"""SynthCP: an alarm system for semantic segmentation (Xia et al., "Synthesize then Compare", ECCV 2020)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from synthcp.data.specs import open_dataset
+    from synthcp.errors import SynthCPError
+    from synthcp.evaluation import evaluate
+    from synthcp.fitting import fit
+    from synthcp.monitor import Monitor
+    from synthcp.records import Assessment, Classes, Detection, Prediction, Sample
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Assessment",
+    "Classes",
+    "Detection",
+    "Monitor",
+    "Prediction",
+    "Sample",
+    "SynthCPError",
+    "__version__",
+    "evaluate",
+    "fit",
+    "open_dataset",
+]
+
+# Where each name lives. It is imported when first asked for, so that `import synthcp` does not wait for torch.
+_HOMES = {
+    "Assessment": "records",
+    "Classes": "records",
+    "Detection": "records",
+    "Monitor": "monitor",
+    "Prediction": "records",
+    "Sample": "records",
+    "SynthCPError": "errors",
+    "evaluate": "evaluation",
+    "fit": "fitting",
+    "open_dataset": "data.specs",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | _HOMES.keys())

@@ -1,0 +1,141 @@
+"""Weights, training states and settings on disk: safetensors and JSON, written whole or not at all, never a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from synthcp.errors import InputError, WeightsError
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors to a temporary name, then rename: a reader sees the old file or the new one.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+        save_file(contiguous, temporary, dict(metadata or {}))
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path} cannot be written ({error}); choose a folder that you may write to") from error
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read tensors and metadata.
+
+    Raises:
+        WeightsError: The file is missing, is not a safetensors file (a pickle, say), or is damaged.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path} does not exist; give a safetensors file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(f"{path} {_diagnosis(path)}") from error
+
+
+def _diagnosis(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(2)
+    if head[:1] == b"\x80" or head == b"PK":
+        return "is a pickle, which is never loaded because it can run code; convert it to safetensors first"
+    return "is damaged or not a safetensors file; restore it or fit again"
+
+
+def save_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write settings as JSON, whole or not at all.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(value, indent=2) + "\n")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error}); choose a folder that you may write to") from error
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Read settings.
+
+    Raises:
+        InputError: The file is missing or is not a JSON object.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is missing or not JSON ({error}); give a file written by synthcp") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path} holds no JSON object; give a file written by synthcp")
+    return value
+
+
+def save_module(path: Path, module: nn.Module) -> None:
+    """Write the weights of a network."""
+    save_tensors(path, module.state_dict())
+
+
+def load_module(path: Path, module: nn.Module) -> None:
+    """Read the weights of a network.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or made for another network.
+    """
+    tensors, _ = load_tensors(path)
+    expected = module.state_dict()
+    wrong = sorted(set(tensors) ^ set(expected)) or [
+        key for key, value in expected.items() if value.shape != tensors[key].shape
+    ]
+    if wrong:
+        raise WeightsError(f"{path} does not fit the network (first difference: {wrong[0]}); use the run's own file")
+    module.load_state_dict(tensors)
+
+
+def training_state(modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
+    """Flatten networks and optimizers into named tensors, enough to continue training bit for bit."""
+    tensors = {
+        f"module/{name}/{key}": value for name, module in modules.items() for key, value in module.state_dict().items()
+    }
+    for name, optimizer in optimizers.items():
+        for index, values in optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer/{name}/{index}/{key}": torch.as_tensor(value) for key, value in values.items()}
+    return tensors
+
+
+def restore_training_state(
+    tensors: Mapping[str, Tensor], modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]
+) -> None:
+    """Put back what training_state flattened."""
+    for name, module in modules.items():
+        prefix = f"module/{name}/"
+        module.load_state_dict({key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)})
+    for name, optimizer in optimizers.items():
+        _restore_optimizer(name, optimizer, tensors)
+
+
+def _restore_optimizer(name: str, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    prefix = f"optimizer/{name}/"
+    for key, value in tensors.items():
+        if key.startswith(prefix):
+            index, entry = key.removeprefix(prefix).split("/")
+            parameter = parameters[int(index)]
+            # moments take the parameter's memory layout, as in a run that was never interrupted
+            like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
+            optimizer.state[parameter][entry] = like.detach().copy_(value)

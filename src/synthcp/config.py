@@ -1,0 +1,204 @@
+"""What is computed (a variant) and how big it is (a scale): two settings that combine freely."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from synthcp.detection.siamese import FailureLossConfig, LabelInput
+from synthcp.errors import InputError
+from synthcp.nn.resnet import Depth, OutputStride
+from synthcp.training.comparator import ComparatorConfig
+from synthcp.training.crossfit import FoldRule
+from synthcp.training.gan import GanConfig
+from synthcp.training.segmentation import SegmentationConfig
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is computed.
+
+    Attributes:
+        shared: One encoder for image and drawing (paper) or two (official).
+        label_input: How F sees the prediction.
+        uses_doubt: Whether M's doubt and eq. 9 reach F's heads (ours).
+        starts_from_segmenter: Whether F's encoder starts from M's trunk (ours) or from scratch.
+        loss: Variant of eq. 8.
+        score: The shipped error map: F's own ("raw"), F's plus 1 - MSP ("sum", official), or fitted ("blend", ours).
+        fold_rule: How the training images are divided into folds.
+        early_views: Shares of a fold's training at which one more imperfect prediction is taken (ours).
+        averaged: Whether the averaged weights of F are kept.
+        augmented: Whether F sees zoomed, recoloured windows (ours) or the plain images.
+    """
+
+    shared: bool = True
+    label_input: LabelInput = "one_hot"
+    uses_doubt: bool = False
+    starts_from_segmenter: bool = False
+    loss: FailureLossConfig = field(default_factory=FailureLossConfig)
+    score: Literal["raw", "sum", "blend"] = "raw"
+    fold_rule: FoldRule = "contiguous"
+    early_views: tuple[float, ...] = ()
+    averaged: bool = False
+    augmented: bool = False
+
+
+VARIANTS: dict[str, Variant] = {
+    "paper": Variant(),
+    "official": Variant(
+        shared=False,
+        label_input="squeezed",
+        loss=FailureLossConfig(smooth=True, weighted=True, present_only=True),
+        score="sum",
+    ),
+    "ours": Variant(
+        label_input="softmax",
+        uses_doubt=True,
+        starts_from_segmenter=True,
+        loss=FailureLossConfig(present_only=True),
+        score="blend",
+        fold_rule="dealt",
+        early_views=(0.4,),
+        averaged=True,
+        augmented=True,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How big it is.
+
+    Attributes:
+        side: Shorter side of the images that M, G and F see; 0 keeps their size.
+        depth: Of M's and F's ResNets.
+        segmenter_width: Channels of the first stage of M (and of F, when it starts from M).
+        output_stride: Of M.
+        rates: Of M's pyramid.
+        segmentation: Training of M.
+        spade_width: Channels of G's last block.
+        spade_hidden: Channels of G's label embeddings.
+        multipliers: Of G's blocks.
+        discriminator_width: Channels of D's first layer.
+        gan: Training of G and D.
+        fusion: Channels into which F fuses each stage.
+        comparator: Training of F.
+        folds: k of the cross-validation.
+        fold_steps: Training of each fold's M, as a share of M's own.
+    """
+
+    side: int
+    depth: Depth
+    segmenter_width: int
+    output_stride: OutputStride
+    rates: tuple[int, ...]
+    segmentation: SegmentationConfig
+    spade_width: int
+    spade_hidden: int
+    multipliers: tuple[int, ...]
+    discriminator_width: int
+    gan: GanConfig
+    fusion: int
+    comparator: ComparatorConfig
+    folds: int = 4
+    fold_steps: float = 1.0
+
+
+SCALES: dict[str, Scale] = {
+    "tiny": Scale(
+        side=48,
+        depth=18,
+        segmenter_width=8,
+        output_stride=8,
+        rates=(1, 2),
+        segmentation=SegmentationConfig(steps=40, batch=4),
+        spade_width=4,
+        spade_hidden=8,
+        multipliers=(4, 4, 2, 1),
+        discriminator_width=8,
+        gan=GanConfig(steps=30, batch=2),
+        fusion=8,
+        comparator=ComparatorConfig(steps=30, batch=4),
+        folds=2,
+    ),
+    "small": Scale(
+        side=144,
+        depth=18,
+        segmenter_width=32,
+        output_stride=8,
+        rates=(1, 3, 6, 9),
+        segmentation=SegmentationConfig(steps=1200),
+        spade_width=16,
+        spade_hidden=32,
+        multipliers=(16, 8, 8, 4, 2, 1),
+        discriminator_width=24,
+        gan=GanConfig(steps=1500, batch=4),
+        fusion=32,
+        comparator=ComparatorConfig(steps=1200),
+        fold_steps=0.6,
+    ),
+    "full": Scale(
+        side=256,
+        depth=101,
+        segmenter_width=64,
+        output_stride=8,
+        rates=(6, 12, 18, 24),
+        segmentation=SegmentationConfig(steps=50_000, optimizer="sgd", learning_rate=2.5e-3, zoom=(1.0, 2.0)),
+        spade_width=64,
+        spade_hidden=128,
+        multipliers=(16, 16, 16, 8, 4, 2, 1),
+        discriminator_width=64,
+        gan=GanConfig(steps=12_500, batch=12, average=0.999),
+        fusion=64,
+        comparator=ComparatorConfig(steps=20_000, learning_rate=2e-4, average=0.999),
+    ),
+}
+
+
+def choose(table: Mapping[str, Config], name: str, what: str) -> Config:
+    """Look a name up in a table.
+
+    Raises:
+        InputError: The name is not in it.
+    """
+    if name not in table:
+        raise InputError(f"{what} {name!r} is unknown; choose one of {', '.join(table)}")
+    return table[name]
+
+
+def to_dict(config: object) -> dict[str, Any]:
+    """Return a config as plain values for JSON."""
+    assert dataclasses.is_dataclass(config) and not isinstance(config, type)
+    return dataclasses.asdict(config)
+
+
+def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
+    """Rebuild a config from plain values; what is missing keeps its default.
+
+    Raises:
+        InputError: A key is unknown or a required one is missing.
+    """
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise InputError(f"setting {unknown[0]!r} is unknown; {kind.__name__} has {', '.join(hints)}")
+    try:
+        return kind(**{key: _rebuilt(hints[key], value) for key, value in values.items()})
+    except TypeError as error:
+        raise InputError(f"settings of {kind.__name__} are incomplete: {error}") from error
+
+
+def _rebuilt(hint: Any, value: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        hint = next((option for option in typing.get_args(hint) if dataclasses.is_dataclass(option)), hint)
+    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
+        return from_dict(typing.cast(type, hint), value)
+    if isinstance(value, list):
+        return tuple(tuple(item) if isinstance(item, list) else item for item in value)
+    return value

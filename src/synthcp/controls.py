@@ -1,0 +1,46 @@
+"""The learned controls of every table: direct prediction at equal capacity, and SynthCP with an untrained generator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthcp.checkpoint import load_json, load_module
+from synthcp.config import from_dict
+from synthcp.detection.base import Detector
+from synthcp.detection.direct import DirectPrediction
+from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.monitor import Monitor, MonitorSettings, build_generator, build_network, failure_comparator
+from synthcp.training.comparator import DIRECT
+
+UNTRAINED = "untrained"
+UNTRAINED_GENERATOR = "untrained-generator"
+CONTROLS = (DIRECT, UNTRAINED)
+
+
+def control_path(folder: Path, name: str) -> Path:
+    """Return the weights file of a control; its settings lie beside it as JSON."""
+    return folder / "controls" / f"{name}.safetensors"
+
+
+def load_control(folder: Path, name: str, monitor: Monitor, *, raw: bool) -> Detector:
+    """Return a control of a run as a detector.
+
+    Args:
+        folder: Of the run.
+        name: One of CONTROLS.
+        monitor: Of the run; the control shares its segmenter.
+        raw: Whether to show the verdict of F alone, or the score that is made of it as in the monitor.
+
+    Raises:
+        InputError: The run was fitted without controls.
+    """
+    path = control_path(folder, name)
+    settings = from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
+    network = monitor.runtime.place(build_network(settings)).eval()
+    load_module(path, network)
+    comparator = failure_comparator(settings, monitor.segmenter, network, raw=raw)
+    if name == DIRECT:
+        return DirectPrediction(comparator)
+    generator = monitor.runtime.place(build_generator(settings)).eval()
+    load_module(control_path(folder, UNTRAINED_GENERATOR), generator)
+    return SynthesizeThenCompare(generator, comparator)

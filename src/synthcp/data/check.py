@@ -1,0 +1,77 @@
+"""The check of a labelled data set before the first training step: bad labels cost seconds here, hours later."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.errors import DataError
+from synthcp.records import Classes, Sample
+
+
+def require_labels(dataset: Dataset) -> None:
+    """Look at the first sample only; raises DataError when it has no label map."""
+    _label_map(dataset[0])
+
+
+def check_labels(dataset: Dataset) -> None:
+    """Read every sample once and check its label map.
+
+    Raises:
+        DataError: A file cannot be read, a label is missing or has another size than its image, a label value is no
+            class, images differ in their number of channels, or no pixel of the whole data set has a class.
+    """
+    labelled = False
+    channels = len(dataset[0].image)
+    for sample in dataset:
+        label_map = _label_map(sample)
+        _check_shapes(sample, label_map, channels)
+        _check_values(sample.id, label_map, dataset.classes)
+        labelled = labelled or bool((label_map != dataset.classes.ignore_index).any())
+    if not labelled:
+        raise DataError(
+            f"every pixel of all {len(dataset)} label maps ({dataset.ids[0]} and on) is the ignore value "
+            f'{dataset.classes.ignore_index}; nothing can be learnt; correct "ignore_index" in classes.json'
+        )
+
+
+def _label_map(sample: Sample) -> Tensor:
+    if sample.label_map is None:
+        raise DataError(f"{sample.id} has no label map; fitting needs one for every image; add it under labels/")
+    return sample.label_map
+
+
+def _check_shapes(sample: Sample, label_map: Tensor, channels: int) -> None:
+    size, label_size = tuple(sample.image.shape[1:]), tuple(label_map.shape)
+    if size != label_size:
+        raise DataError(f"{sample.id}: the image is {size}, its label map {label_size}; they must match; resize one")
+    if len(sample.image) != channels:
+        raise DataError(
+            f"{sample.id}: the image has {len(sample.image)} channels, the first of the data set {channels}; "
+            "all must have the same; convert one kind to the other"
+        )
+
+
+def _check_values(sample_id: str, label_map: Tensor, classes: Classes) -> None:
+    known = ((label_map >= 0) & (label_map < len(classes))) | (label_map == classes.ignore_index)
+    if known.all():
+        return
+    strays = torch.unique(label_map[~known]).tolist()
+    shown = ", ".join(map(str, strays[:5])) + (" and more" if len(strays) > 5 else "")
+    raise DataError(
+        f"label {shown} in {sample_id}: classes are 0..{len(classes) - 1} and the ignore value is "
+        f"{classes.ignore_index}; {_remedy(strays, classes)}"
+    )
+
+
+def _remedy(strays: list[int], classes: Classes) -> str:
+    count, ignore_index = len(classes), classes.ignore_index
+    if strays == [255]:
+        return '255 looks like the ignore value: set "ignore_index": 255 in classes.json'
+    if strays == [count]:
+        return (
+            f'if {count} is the ignore value, set "ignore_index": {count} in classes.json; if 0 is, and classes count '
+            f"from 1, subtract 1 from every label and write 0 as {ignore_index}"
+        )
+    return "fix the label or set ignore_index in classes.json"

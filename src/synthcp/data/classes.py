@@ -1,0 +1,108 @@
+"""classes.json: the names, colours and ignore index of a data set."""
+
+from __future__ import annotations
+
+import colorsys
+import json
+from pathlib import Path
+from typing import Any
+
+from synthcp.errors import DataError
+from synthcp.records import Classes
+
+Color = tuple[int, int, int]
+
+
+def read_classes(path: Path) -> Classes:
+    """Read the label set from JSON, in the long or the short form.
+
+    Long:  {"classes": [{"index": 0, "name": "Sky", "color": [128, 128, 128]}, ...], "ignore_index": 255}
+    Short: {"names": ["Sky", ...], "colors": [[128, 128, 128], ...], "ignore_index": 255}
+    An ignore index that is left out is 255; colours that are left out come from `default_colors`.
+
+    Raises:
+        DataError: No such file, no JSON, a missing or wrong value, a gap in the indices, a name that comes twice, or
+            an ignore index that is a class.
+    """
+    content = _load(path)
+    entries = _long_form(path, content) if "classes" in content else _short_form(path, content)
+    names = tuple(entry["name"] for entry in entries)
+    ignore_index = content.get("ignore_index", 255)
+    _check_names(path, names)
+    _check_ignore_index(path, ignore_index, len(names))
+    palette = default_colors(len(names))
+    colors = tuple(_color(path, entry.get("color", default)) for entry, default in zip(entries, palette, strict=True))
+    return Classes(names, colors, ignore_index)
+
+
+def default_colors(count: int) -> tuple[Color, ...]:
+    """Distinct display colours (R, G, B in 0-255) for up to 256 classes; the first ones do not depend on count."""
+    return tuple(_spread(index) for index in range(count))
+
+
+def _spread(index: int) -> Color:
+    hue = index * 0.6180339887 % 1.0  # steps of the golden ratio never fall on a hue again
+    value = (0.95, 0.7, 0.45)[index % 3]
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.75, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise DataError(f'{path}: no such file; write one, such as {{"names": ["sky", "road"], "ignore_index": 255}}')
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not readable as JSON ({error}); correct the file") from error
+    _require(path, isinstance(content, dict), 'must hold an object {...} with the key "names" or "classes"')
+    return dict(content)
+
+
+def _long_form(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = content["classes"]
+    proper = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
+    _require(path, proper, '"classes" must be a list of objects with the keys index, name and color')
+    for position, entry in enumerate(entries):
+        for key in ("index", "name"):
+            _require(path, key in entry, f'entry {position} of "classes" lacks the key "{key}"; add it')
+    indices = [entry["index"] for entry in entries]
+    rule = f"class indices must be 0 to {len(entries) - 1}, each once, not {indices}; renumber the classes and labels"
+    _require(path, all(indices.count(index) == 1 for index in range(len(entries))), rule)
+    return sorted(entries, key=lambda entry: int(entry["index"]))
+
+
+def _short_form(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
+    names = content.get("names")
+    _require(path, isinstance(names, list), 'lacks the key "names", a list of class names; add it')
+    names = list(content["names"])
+    if "colors" not in content:
+        return [{"name": name} for name in names]
+    colors = content["colors"]
+    proper = isinstance(colors, list) and len(colors) == len(names)
+    _require(path, proper, f'"colors" must be a list with one colour for each of the {len(names)} names')
+    return [{"name": name, "color": color} for name, color in zip(names, colors, strict=True)]
+
+
+def _check_names(path: Path, names: tuple[Any, ...]) -> None:
+    _require(path, len(names) >= 2, f"has {len(names)} classes; a segmentation needs 2 or more; add the others")
+    for name in names:
+        _require(path, isinstance(name, str) and name != "", f"{name!r} is no class name; names are texts")
+        _require(path, names.count(name) == 1, f'the name "{name}" comes twice; names must differ; rename one')
+
+
+def _check_ignore_index(path: Path, ignore_index: Any, count: int) -> None:
+    _require(path, isinstance(ignore_index, int), f'"ignore_index" must be a whole number, not {ignore_index!r}')
+    rule = f'"ignore_index" {ignore_index} is a class index (0 to {count - 1}); choose a value outside, such as 255'
+    _require(path, not 0 <= ignore_index < count, rule)
+
+
+def _color(path: Path, color: Any) -> Color:
+    proper = isinstance(color, list | tuple) and len(color) == 3 and all(value in range(256) for value in color)
+    _require(path, proper, f"{color!r} is no colour; write [R, G, B], each 0-255")
+    red, green, blue = color
+    return red, green, blue
+
+
+def _require(path: Path, holds: bool, message: str) -> None:
+    if not holds:
+        raise DataError(f"{path}: {message}")

@@ -1,0 +1,63 @@
+"""A data set at the working size, held in memory as bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.data.transforms import resize, resize_labels, short_side
+from synthcp.records import Sample
+
+
+class Prepared(Dataset):
+    """Every image and label map of a data set, resized so that the shorter side is `side` (0 keeps the size).
+
+    Images are kept as uint8, label maps as uint8 or int16; a sample costs 4 bytes a pixel.
+    """
+
+    def __init__(self, dataset: Dataset, side: int, progress: Callable[[int, int], None] | None = None) -> None:
+        self.classes = dataset.classes
+        self.ids = dataset.ids
+        self._samples: list[Sample] = []
+        for index in range(len(dataset)):
+            self._samples.append(_packed(resized(dataset[index], side)))
+            if progress is not None:
+                progress(index + 1, len(dataset))
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample as float image and int64 label map."""
+        packed = self._samples[index]
+        label_map = None if packed.label_map is None else packed.label_map.long()
+        return Sample(packed.id, packed.image.float() / 255, label_map, packed.anomaly_mask, packed.group)
+
+    @property
+    def groups(self) -> list[str]:
+        """The group of every sample, in order."""
+        return [sample.group for sample in self._samples]
+
+
+def resized(sample: Sample, side: int) -> Sample:
+    """Return the sample with its shorter side resized to `side`; 0 keeps it as it is."""
+    size = short_side(tuple(sample.image.shape[1:]), side) if side else tuple(sample.image.shape[1:])
+    label_map, mask = sample.label_map, sample.anomaly_mask
+    return Sample(
+        sample.id,
+        resize(sample.image, size),
+        None if label_map is None else resize_labels(label_map, size),
+        None if mask is None else resize_labels(mask.long(), size).bool(),
+        sample.group,
+    )
+
+
+def _packed(sample: Sample) -> Sample:
+    image = (sample.image * 255).round().clamp(0, 255).to(torch.uint8)
+    return Sample(sample.id, image, _small(sample.label_map), sample.anomaly_mask, sample.group)
+
+
+def _small(label_map: Tensor | None) -> Tensor | None:
+    if label_map is None:
+        return None
+    return label_map.to(torch.uint8 if int(label_map.max()) < 256 and int(label_map.min()) >= 0 else torch.int16)

@@ -1,0 +1,106 @@
+"""Data sets by SPEC, as on the command line: NAME:ROOT?option=value&option=value."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+from synthcp.data.base import Dataset
+from synthcp.data.camvid import CamVid
+from synthcp.data.folder import Folder
+from synthcp.errors import DataError, InputError
+
+Options = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Source:
+    """How one kind of data set is opened: open(root, split, options), and the options that it takes."""
+
+    open: Callable[[str, str, Options], Dataset]
+    options: tuple[str, ...] = ("split",)
+
+
+def open_dataset(spec: str, split: str = "train") -> Dataset:
+    """Open the data set that a SPEC names: "camvid:data/camvid", "folder:data/mine?split=val", "scenes:?count=40".
+
+    Options: split, in place of the argument; for scenes (no ROOT) also count, seed and size=HEIGHTxWIDTH.
+
+    Raises:
+        InputError: Unknown name, unknown option or a value that cannot be read.
+        DataError: The root is missing or is no such data set.
+    """
+    place, _, query = spec.partition("?")
+    name, _, root = place.partition(":")
+    if name not in DATASETS:
+        raise InputError(f"{spec}: no data set kind {name!r}; {_choices(name, DATASETS)}")
+    source = DATASETS[name]
+    options = _parse_options(spec, query, source.options)
+    return source.open(root, split_of(spec, split), options)
+
+
+def split_of(spec: str, split: str) -> str:
+    """Return the split that open_dataset(spec, split) opens: the SPEC's own option comes first."""
+    return dict(parse_qsl(spec.partition("?")[2])).get("split", split)
+
+
+def _parse_options(spec: str, query: str, known: tuple[str, ...]) -> Options:
+    options = dict[str, str]()
+    for item in filter(None, query.split("&")):
+        key, equals, value = item.partition("=")
+        if key not in known:
+            raise InputError(f"{spec}: no option {key!r}; {_choices(key, known)}")
+        if not (equals and value):
+            raise InputError(f"{spec}: the option {key} has no value; write {key}=VALUE")
+        options[key] = value
+    return options
+
+
+def _choices(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"choose one of: {', '.join(known)}"
+
+
+def _root(name: str, root: str) -> Path:
+    if not root:
+        raise DataError(f"{name} needs the folder of the data set: {name}:ROOT")
+    path = Path(root).expanduser()
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; check the path after {name}:")
+    return path
+
+
+def _open_scenes(root: str, split: str, options: Options) -> Dataset:
+    from synthcp.data.scenes import Scenes, ScenesConfig
+
+    if root:
+        raise InputError(f"scenes are drawn, not read from {root!r}; options follow a question mark: scenes:?count=40")
+    default = ScenesConfig(split=split)
+    height, width = _size(options["size"]) if "size" in options else (default.height, default.width)
+    count = _number("count", options.get("count", str(default.count)))
+    seed = _number("seed", options.get("seed", str(default.seed)))
+    return Scenes(ScenesConfig(count=count, height=height, width=width, seed=seed, split=split))
+
+
+def _number(key: str, text: str) -> int:
+    if not re.fullmatch(r"[0-9]+", text):
+        raise InputError(f"{key}={text}: the value must be a whole number, such as {key}=40")
+    return int(text)
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
+    if not sides:
+        raise InputError(f"size={text}: the value must be HEIGHTxWIDTH, such as size=96x128")
+    return int(sides[1]), int(sides[2])
+
+
+DATASETS: dict[str, Source] = {
+    "folder": Source(lambda root, split, _: Folder(_root("folder", root), split)),
+    "camvid": Source(lambda root, split, _: CamVid(_root("camvid", root), split)),
+    "scenes": Source(_open_scenes, options=("split", "count", "seed", "size")),
+}

@@ -1,0 +1,1 @@
+"""Detectors: from an image and its prediction to what is wrong or unknown in it."""

@@ -1,0 +1,25 @@
+"""Direct prediction, the paper's ablation, at equal capacity: the same network, shown the image for the drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from synthcp.detection.failure import FailureComparator
+from synthcp.records import Detection, Prediction
+
+
+@dataclass(frozen=True)
+class DirectPrediction:
+    """F(x, x, y_hat): every parameter of SynthCP's comparator and nothing that the drawing could tell.
+
+    Attributes:
+        comparator: A comparator trained in this way.
+    """
+
+    comparator: FailureComparator
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Detector); without a drawing there is no anomaly map."""
+        return replace(self.comparator(image, image, prediction), anomaly_map=None)

@@ -1,0 +1,50 @@
+"""F as a comparator: the siamese network, the evidence it needs, and the score that is made of its verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from synthcp.detection.blend import Blend
+from synthcp.detection.feature_distance import FeatureDistance, refine_by_msp
+from synthcp.detection.logit_scores import one_minus_msp
+from synthcp.detection.siamese import Evidence, SiameseNetwork
+from synthcp.records import Detection, Prediction
+
+
+@dataclass(frozen=True)
+class FailureComparator:
+    """Predicts IoU per class and the error map (eq. 5), and passes eq. 9 on as the anomaly map.
+
+    Attributes:
+        network: F.
+        feature_distance: Eq. 9; also evidence for F.
+        score: The error map: a Blend gives its probability, "raw" the sigmoid of F's verdict, "sum" that plus 1 - MSP
+            (the authors' release).
+    """
+
+    network: SiameseNetwork
+    feature_distance: FeatureDistance
+    score: Blend | str = "raw"
+
+    def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Comparator)."""
+        distance = self.feature_distance.distance(image, synthesis, prediction)
+        return self.judge(Evidence(image, synthesis, prediction.logits, distance))
+
+    def judge(self, evidence: Evidence) -> Detection:
+        """Judge evidence that was gathered before (shapes: see Evidence)."""
+        error_log_odds, class_quality = self.network(evidence)
+        confidence = 1 - one_minus_msp(evidence.logits)
+        return Detection(
+            error_map=self._score(error_log_odds, evidence.logits),
+            anomaly_map=refine_by_msp(evidence.distance, confidence, self.feature_distance.threshold),
+            class_quality=class_quality.clamp(0, 1),
+        )
+
+    def _score(self, error_log_odds: Tensor, logits: Tensor) -> Tensor:
+        if isinstance(self.score, Blend):
+            return self.score(error_log_odds, logits)
+        raw = error_log_odds.sigmoid()
+        return raw + one_minus_msp(logits) if self.score == "sum" else raw

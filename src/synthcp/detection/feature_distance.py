@@ -1,0 +1,73 @@
+"""The anomaly comparator: cosine distance of M's features (eq. 9), refined by MSP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from synthcp.errors import InputError
+from synthcp.nn.spatial import resize
+from synthcp.records import Detection, Prediction
+from synthcp.segmentation.base import Segmenter
+
+
+def feature_distance(reference: Tensor, synthesis: Tensor) -> Tensor:
+    """Cosine distance between the features of every pixel (eq. 9), larger where the drawing disagrees.
+
+    Args:
+        reference: f_M(x), shape (B, K, *S).
+        synthesis: f_M(x_hat), same shape.
+
+    Returns:
+        Distance in [0, 2], shape (B, *S); 0 where the features are parallel.
+    """
+    return (1 - F.cosine_similarity(reference.float(), synthesis.float(), dim=1)).clamp(0, 2)
+
+
+def refine_by_msp(distance: Tensor, confidence: Tensor, threshold: float) -> Tensor:
+    """Where M is surer than t, trust M instead of the drawing: c * 1[p <= t] + (1 - p) * 1[p > t].
+
+    Args:
+        distance: c_n of eq. 9, shape (B, *S).
+        confidence: p, the maximum softmax probability, same shape.
+        threshold: t in [0, 1]; 1 leaves the distance as it is.
+    """
+    return distance.where(confidence <= threshold, 1 - confidence)
+
+
+@dataclass(frozen=True)
+class FeatureDistance:
+    """F for anomaly segmentation.
+
+    Attributes:
+        segmenter: M, which looks at the drawing.
+        threshold: t of the refinement; 0.999 is the paper's.
+        layer: Index into M's feature maps, shallow to deep; -1 is f_M, the input of the last layer.
+
+    Raises:
+        InputError: t lies outside [0, 1].
+    """
+
+    segmenter: Segmenter
+    threshold: float = 0.999
+    layer: int = -1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold <= 1:
+            raise InputError(f"threshold t = {self.threshold} must lie in [0, 1]; the paper uses 0.999")
+
+    def distance(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
+        """Return eq. 9 at the size of the image, shape (B, *S), before the refinement."""
+        if self.layer == -1 and prediction.features is not None:
+            reference = prediction.features
+        else:
+            reference = self.segmenter.features(image)[self.layer]
+        distance = feature_distance(reference, self.segmenter.features(synthesis)[self.layer])
+        return resize(distance[:, None], image.shape[2:])[:, 0]
+
+    def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Comparator)."""
+        distance = self.distance(image, synthesis, prediction)
+        return Detection(anomaly_map=refine_by_msp(distance, prediction.confidence, self.threshold))

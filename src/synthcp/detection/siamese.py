@@ -1,0 +1,220 @@
+"""The failure comparator: a siamese ResNet that predicts the IoU of every class and the error of every pixel (eq. 5-8).
+
+Variants: "paper" is SiameseConfig(classes) as it stands; "official" (the authors' release) has two encoders and the
+softmax squeezed to one channel; "ours" sees the whole softmax, the difference of the two feature maps and M's doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synthcp.detection.logit_scores import doubt
+from synthcp.nn.labels import one_hot
+from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
+from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
+
+LabelInput = Literal["one_hot", "squeezed", "softmax"]
+_DOUBT_CHANNELS = 4  # MSP log-odds, entropy, margin, eq. 9
+
+
+@dataclass(frozen=True)
+class SiameseConfig:
+    """A comparison network; the defaults are the paper's.
+
+    Attributes:
+        classes: L.
+        in_channels: Channels of the image.
+        depth: Of the encoders.
+        width: Channels of the encoders' first stage.
+        hidden: Channels into which each stage of both encoders is fused.
+        shared: One encoder for image and drawing, or two.
+        label_input: What stands beside the image: y_hat in one-hot form, or M's softmax, whole or squeezed to one
+            channel by a learned projection.
+        mean: Subtracted from image and drawing.
+        std: Image and drawing are divided by it.
+        uses_doubt: Whether M's own doubt, eq. 9 and the difference of the features reach the heads. The error head
+            then starts as MSP, the quality head as the IoU to be expected under the predicted errors.
+    """
+
+    classes: int
+    in_channels: int = 3
+    depth: Depth = 18
+    width: int = 64
+    hidden: int = 64
+    shared: bool = True
+    label_input: LabelInput = "one_hot"
+    mean: float = 0.45
+    std: float = 0.225
+    uses_doubt: bool = False
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What F looks at; every part at the size of the image.
+
+    Attributes:
+        image: x, shape (B, C, *S), in [0, 1].
+        synthesis: x_hat, same shape.
+        logits: Of M for the image, shape (B, L, *S).
+        distance: Eq. 9 between image and drawing, shape (B, *S).
+    """
+
+    image: Tensor
+    synthesis: Tensor
+    logits: Tensor
+    distance: Tensor
+
+
+class SiameseNetwork(nn.Module):
+    """F(x, x_hat, y_hat; theta) of eq. 5."""
+
+    def __init__(self, spatial_dims: SpatialDims, config: SiameseConfig) -> None:
+        super().__init__()
+        self.config = config
+        label_channels = 1 if config.label_input == "squeezed" else config.classes
+        trunk = ResNetConfig(config.in_channels + label_channels, config.depth, config.width)
+        self.encoders = nn.ModuleList(ResNet(spatial_dims, trunk) for _ in range(1 if config.shared else 2))
+        stages = ResNet.stage_channels(trunk)
+        if config.label_input == "squeezed":
+            projection = conv(spatial_dims, config.classes, 1, kernel=1)
+            self.squeeze = nn.Sequential(projection, batch_norm(spatial_dims, 1), nn.ReLU())
+        copies, additional = (3, _DOUBT_CHANNELS) if config.uses_doubt else (2, 0)
+        self.fusions = nn.ModuleList(
+            _fusion(spatial_dims, copies * channels + additional, config.hidden) for channels in stages
+        )
+        self.verdicts = nn.ModuleList(conv(spatial_dims, config.hidden, 1, kernel=1) for _ in self.fusions)
+        self.quality = nn.Linear(copies * stages[-1], config.classes)
+        if config.uses_doubt:
+            self.doubt_verdict = _doubt_verdict(spatial_dims)
+            nn.init.zeros_(self.quality.weight)
+            nn.init.zeros_(self.quality.bias)
+
+    def forward(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        """Judge.
+
+        Returns:
+            Log-odds of error of every pixel, (B, *S), whose sigmoid is c_m; and c_iu, (B, L).
+        """
+        labels = self._labels(evidence.logits)
+        image, synthesis = ((x - self.config.mean) / self.config.std for x in (evidence.image, evidence.synthesis))
+        first = self.encoders[0](torch.cat([image, labels], dim=1))
+        second = self.encoders[-1](torch.cat([synthesis, labels], dim=1))
+        pairs = [self._pair(a, b) for a, b in zip(first, second, strict=True)]
+        pooled = self.quality(pairs[-1].float().flatten(2).mean(dim=2))
+        if not self.config.uses_doubt:
+            return self._error_log_odds(pairs, None, evidence), pooled
+        doubts = torch.cat([doubt(evidence.logits), evidence.distance[:, None]], dim=1)
+        error_log_odds = self._error_log_odds(pairs, doubts, evidence)
+        expected = expected_iou(evidence.logits, error_log_odds.sigmoid())
+        return error_log_odds, (torch.logit(expected, eps=1e-3) + pooled).sigmoid()
+
+    def load_encoder(self, weights: Mapping[str, Tensor]) -> None:
+        """Start the encoders from a trunk (ImageNet's, or M's own); the label channels start unseen."""
+        for encoder in self.encoders:
+            assert isinstance(encoder, ResNet)
+            encoder.load_weights(weights)
+
+    def _labels(self, logits: Tensor) -> Tensor:
+        if self.config.label_input == "one_hot":
+            return one_hot(logits.argmax(dim=1), self.config.classes)
+        probabilities = logits.float().softmax(dim=1)
+        return self.squeeze(probabilities) if self.config.label_input == "squeezed" else probabilities
+
+    def _pair(self, first: Tensor, second: Tensor) -> Tensor:
+        parts = [first, second, (first - second).abs()] if self.config.uses_doubt else [first, second]
+        return torch.cat(parts, dim=1)
+
+    def _error_log_odds(self, pairs: list[Tensor], doubts: Tensor | None, evidence: Evidence) -> Tensor:
+        """Sum the stages' verdicts; resizing a verdict equals resizing its features, at a fraction of the cost."""
+        size = evidence.image.shape[2:]
+        total = evidence.logits.new_zeros(evidence.logits.shape[0], 1, *size, dtype=torch.float32)
+        for pair, fusion, verdict in zip(pairs, self.fusions, self.verdicts, strict=True):
+            seen = pair if doubts is None else torch.cat([pair, resize(doubts, pair.shape[2:])], dim=1)
+            total = total + resize(verdict(fusion(seen)).float(), size)
+        if doubts is not None:
+            total = total + self.doubt_verdict(doubts).float()
+        return total[:, 0]
+
+
+def _fusion(spatial_dims: SpatialDims, in_channels: int, hidden: int) -> nn.Module:
+    projection = conv(spatial_dims, in_channels, hidden, kernel=1, bias=False)
+    return nn.Sequential(projection, batch_norm(spatial_dims, hidden), nn.ReLU())
+
+
+def _doubt_verdict(spatial_dims: SpatialDims) -> nn.Module:
+    """Return a linear verdict on the doubts that starts as MSP's log-odds (which doubt() divides by ten)."""
+    verdict = conv(spatial_dims, _DOUBT_CHANNELS, 1, kernel=1)
+    assert verdict.bias is not None
+    nn.init.zeros_(verdict.weight)
+    nn.init.zeros_(verdict.bias)
+    with torch.no_grad():
+        verdict.weight[0, 0] = 10.0
+    return verdict
+
+
+def expected_iou(logits: Tensor, error_probability: Tensor) -> Tensor:
+    """IoU of every class to be expected if each pixel is wrong with its own probability, shape (B, L), in [0, 1].
+
+    A pixel predicted as k is truly k with probability 1 - e; the rest is shared out over the other classes in
+    proportion to M's softmax. Then E[TP] / (predicted + E[true] - E[TP]), class by class.
+
+    Args:
+        logits: Of M, shape (B, L, *S).
+        error_probability: e, shape (B, *S), in [0, 1].
+    """
+    predicted = one_hot(logits.argmax(dim=1), logits.shape[1]).flatten(2)  # (B, L, N)
+    error = error_probability.flatten(1).unsqueeze(1)
+    others = logits.float().flatten(2).masked_fill(predicted.bool(), -torch.inf).softmax(dim=1)
+    true_positive = (predicted * (1 - error)).sum(dim=2)
+    true = true_positive + (others * error).sum(dim=2)
+    return true_positive / (predicted.sum(dim=2) + true - true_positive).clamp_min(1e-8)
+
+
+@dataclass(frozen=True)
+class FailureLossConfig:
+    """Eq. 8 and its variants; the defaults are the paper's.
+
+    Attributes:
+        smooth: SmoothL1 in place of L1 on the IoU (official).
+        weighted: Weigh every pixel's cross-entropy by MSP squared (official).
+        present_only: Judge the IoU only of classes that the ground truth holds, the rest counting as right (official);
+            otherwise of all classes that ground truth or prediction holds.
+    """
+
+    smooth: bool = False
+    weighted: bool = False
+    present_only: bool = False
+
+
+def failure_loss(
+    error_log_odds: Tensor,
+    class_quality: Tensor,
+    error: Tensor,
+    iou: Tensor,
+    logits: Tensor,
+    config: FailureLossConfig,
+) -> tuple[Tensor, Tensor]:
+    """Return the two terms of eq. 8: pixel cross-entropy and IoU distance.
+
+    Args:
+        error_log_odds: Of F, shape (B, *S).
+        class_quality: c_iu of F, shape (B, L).
+        error: c_m of eq. 7: 1 wrong, 0 right, NaN on ignored pixels; shape (B, *S).
+        iou: Eq. 6, shape (B, L); NaN for classes that are not judged.
+        logits: Of M, shape (B, L, *S).
+        config: Which variant.
+    """
+    known = ~error.isnan()
+    weight = logits.float().softmax(dim=1).amax(dim=1) ** 2 if config.weighted else torch.ones_like(error)
+    entropy = F.binary_cross_entropy_with_logits(error_log_odds, error.nan_to_num(), weight * known, reduction="sum")
+    judged = ~iou.isnan()
+    distance = F.smooth_l1_loss if config.smooth else F.l1_loss
+    quality = distance(class_quality[judged], iou[judged], reduction="sum")
+    count = iou.numel() if config.present_only else int(judged.sum())
+    return entropy / known.sum().clamp_min(1), quality / max(1, count)

@@ -1,0 +1,40 @@
+"""Every error that SynthCP raises on purpose.
+
+SynthCPError
+├── InputError        something the user gave is unusable: a file, a SPEC, an option
+│   ├── DataError     an image, a label map or a data set
+│   ├── WeightsError  a weights file or a run folder
+│   └── ShapeError    a tensor whose shape breaks a rule
+└── MissingExtraError an optional library is not installed
+
+A message is one line: what came, the rule, the remedy. The command line prints it and exits with code 2.
+"""
+
+from __future__ import annotations
+
+
+class SynthCPError(Exception):
+    """Root of the tree; catch it to catch everything that SynthCP raises on purpose."""
+
+
+class InputError(SynthCPError, ValueError):
+    """Something the user gave is unusable."""
+
+
+class DataError(InputError):
+    """An image, a label map or a data set is unusable; the message names the file."""
+
+
+class WeightsError(InputError):
+    """A weights file or a run folder is missing, corrupt or does not fit the network."""
+
+
+class ShapeError(InputError):
+    """A tensor has a shape that breaks a rule."""
+
+
+class MissingExtraError(SynthCPError, ImportError):
+    """An optional library is not installed; the message names the extra that brings it."""
+
+    def __init__(self, library: str, extra: str) -> None:
+        super().__init__(f'{library} is not installed; it comes with: pip install "synthcp[{extra}]"')

@@ -1,0 +1,214 @@
+"""Does a score rank the positive pixels (wrong, or unknown) above the others? AUROC, average precision, FPR95.
+
+Two protocols. "Pooled": all pixels of all images are ranked together (`ranking_scores`, `StreamingRanking`).
+"Per image": every image is ranked alone and the scores are averaged over the images (`PerImageRanking`).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthcp.errors import InputError, ShapeError
+from synthcp.metrics.histogram import ScoreHistogram, common_counts
+
+Floats = NDArray[np.floating]
+_CHUNK = 1 << 18
+
+
+@dataclass(frozen=True)
+class RankingScores:
+    """How well a score ranks positive pixels first; all scores in [0, 1], NaN without positives or negatives.
+
+    Attributes:
+        auroc: Chance that a positive pixel scores above a negative one, equal scores counting half.
+        ap_error: Average precision (step form) at finding the positive pixels by high scores.
+        ap_success: Average precision (step form) at finding the negative (correct) pixels by low scores.
+        fpr95: False positive rate at the highest threshold whose true positive rate is at least 0.95.
+        prevalence: Share of positive pixels, the `ap_error` of a constant score; NaN only without pixels.
+        pixels: Number of pixels ranked.
+        images: Number of images these pixels come from; pooled, the number of updates.
+        skipped: Per image, the number of images left out for having no positive or no negative pixel; pooled, 0.
+    """
+
+    auroc: float
+    ap_error: float
+    ap_success: float
+    fpr95: float
+    prevalence: float
+    pixels: int
+    images: int
+    skipped: int
+
+
+def ranking_scores(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -> RankingScores:
+    """Exact scores of one ranking; both arguments have the same shape, infinite scores are allowed.
+
+    Raises:
+        InputError: A score is NaN, the scores are not floats or the positives are not bool.
+        ShapeError: The shapes differ.
+    """
+    values, truths = _as_arrays(scores, positives)
+    if not len(values):
+        empty = np.zeros(0, np.int64)
+        return _scores_of_counts(empty, empty, images=1)
+    order = np.argsort(values)[::-1]
+    values, truths = values[order], truths[order]
+    starts = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
+    hits = np.add.reduceat(truths, starts, dtype=np.int64)
+    return _scores_of_counts(hits, np.diff(starts, append=len(values)) - hits, images=1)
+
+
+class StreamingRanking:
+    """Pooled scores in bounded memory, whatever the number of pixels and the range of their scores.
+
+    Scores are ranked at float32 precision, by `ScoreHistogram`: exactly while positives and negatives have no more than
+    MAX_BINS distinct scores each; beyond, pixels that share a bin count as ties. That is within 1e-4 of exact unless
+    the scores crowd a narrow range and also fill the rest of the float range. Any order of merging gives equal results.
+    """
+
+    def __init__(self) -> None:
+        self._positives = ScoreHistogram()
+        self._negatives = ScoreHistogram()
+        self._images = 0
+
+    def update(self, scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -> None:
+        """Rank the pixels of one more image; arguments and errors as in `ranking_scores`."""
+        values, truths = _as_arrays(scores, positives)
+        for start in range(0, len(values), _CHUNK):
+            chunk, truth = values[start : start + _CHUNK], truths[start : start + _CHUNK]
+            with np.errstate(over="ignore"):  # beyond the range of float32 is infinite, at the right end
+                chunk = chunk.astype(np.float32, copy=False)
+            self._positives.add(chunk[truth])
+            self._negatives.add(chunk[~truth])
+        self._images += 1
+
+    def merge(self, other: StreamingRanking) -> None:
+        """Rank all the pixels that another one has seen."""
+        self._positives.merge(other._positives)
+        self._negatives.merge(other._negatives)
+        self._images += other._images
+
+    def __add__(self, other: StreamingRanking) -> StreamingRanking:
+        total = StreamingRanking()
+        total.merge(self)
+        total.merge(other)
+        return total
+
+    def compute(self) -> RankingScores:
+        """Scores of all pixels so far."""
+        hits, misses = common_counts(self._positives.bins(), self._negatives.bins())
+        return _scores_of_counts(hits[::-1], misses[::-1], self._images)
+
+
+class PerImageRanking:
+    """Mean over images of the exact scores of each; images without a positive or a negative are skipped and counted.
+
+    Attributes:
+        scores: Scores of every image that was not skipped, in order of arrival.
+        skipped: Number of images skipped.
+    """
+
+    def __init__(self) -> None:
+        self.scores: list[RankingScores] = []
+        self.skipped = 0
+
+    def update(self, scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -> None:
+        """Rank the pixels of one more image; arguments and errors as in `ranking_scores`."""
+        image = ranking_scores(scores, positives)
+        if math.isnan(image.auroc):
+            self.skipped += 1
+        else:
+            self.scores.append(image)
+
+    def merge(self, other: PerImageRanking) -> None:
+        """Take in all the images that another one has seen."""
+        self.scores.extend(other.scores)
+        self.skipped += other.skipped
+
+    def __add__(self, other: PerImageRanking) -> PerImageRanking:
+        total = PerImageRanking()
+        total.merge(self)
+        total.merge(other)
+        return total
+
+    def compute(self) -> RankingScores:
+        """Means over the images that were not skipped, NaN when there are none; `pixels` is their sum."""
+        return RankingScores(
+            auroc=_mean([image.auroc for image in self.scores]),
+            ap_error=_mean([image.ap_error for image in self.scores]),
+            ap_success=_mean([image.ap_success for image in self.scores]),
+            fpr95=_mean([image.fpr95 for image in self.scores]),
+            prevalence=_mean([image.prevalence for image in self.scores]),
+            pixels=sum(image.pixels for image in self.scores),
+            images=len(self.scores),
+            skipped=self.skipped,
+        )
+
+
+def _as_arrays(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Flat, checked arrays, shape (N,) each."""
+    values, truths = _as_array(scores), _as_array(positives)
+    if values.shape != truths.shape:
+        raise ShapeError(
+            f"scores {values.shape} and positives {truths.shape} differ in shape; give one score per pixel"
+        )
+    if truths.dtype != np.bool_:
+        raise InputError(
+            f"positives are {truths.dtype}, not bool; compare the labels first, as in label_map != prediction"
+        )
+    if not np.issubdtype(values.dtype, np.floating):
+        raise InputError(f"scores are {values.dtype}, not floats; convert them first")
+    if np.isnan(values).any():
+        raise InputError(f"{np.isnan(values).sum()} scores are NaN and have no rank; leave those pixels out of both")
+    return values.reshape(-1), truths.reshape(-1)
+
+
+def _as_array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
+    if not isinstance(values, Tensor):
+        return np.asarray(values)
+    values = values.detach().cpu()
+    return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
+
+
+def _scores_of_counts(hits: NDArray[np.int64], misses: NDArray[np.int64], images: int) -> RankingScores:
+    """Scores from the positives and the negatives at each threshold, from the highest down, shape (thresholds,)."""
+    positives, negatives = int(hits.sum()), int(misses.sum())
+    pixels = positives + negatives
+    defined = positives > 0 and negatives > 0
+    return RankingScores(
+        auroc=_auroc(hits, misses) if defined else math.nan,
+        ap_error=_average_precision(hits, misses) if defined else math.nan,
+        ap_success=_average_precision(misses[::-1], hits[::-1]) if defined else math.nan,
+        fpr95=_fpr95(hits, misses) if defined else math.nan,
+        prevalence=positives / pixels if pixels else math.nan,
+        pixels=pixels,
+        images=images,
+        skipped=0,
+    )
+
+
+def _auroc(hits: NDArray[np.int64], misses: NDArray[np.int64]) -> float:
+    above = np.cumsum(hits) - hits / 2  # positives that score higher, equal ones by half
+    return float(above @ misses / hits.sum() / misses.sum())
+
+
+def _average_precision(hits: NDArray[np.int64], misses: NDArray[np.int64]) -> float:
+    precision = np.cumsum(hits) / np.cumsum(hits + misses)
+    return float(precision @ hits / hits.sum())
+
+
+def _fpr95(hits: NDArray[np.int64], misses: NDArray[np.int64]) -> float:
+    enough = np.cumsum(hits) / hits.sum() >= 0.95
+    return float(misses[: np.argmax(enough) + 1].sum() / misses.sum())
+
+
+def _mean(values: list[float]) -> float:
+    """Mean, NaN of nothing; the sum is correctly rounded, so order does not matter."""
+    return math.fsum(values) / len(values) if values else math.nan

@@ -1,0 +1,70 @@
+"""The one place that knows the difference between images (2) and volumes (3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SpatialDims = Literal[2, 3]
+
+_CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+_INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
+    2: nn.InstanceNorm2d,
+    3: nn.InstanceNorm3d,
+}
+_MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+_AVERAGE_POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
+
+
+def conv(
+    spatial_dims: SpatialDims,
+    in_channels: int,
+    out_channels: int,
+    *,
+    kernel: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    bias: bool = True,
+) -> nn.Conv2d | nn.Conv3d:
+    """Return a convolution padded to keep the size (before its stride)."""
+    padding = dilation * (kernel - 1) // 2
+    return _CONV[spatial_dims](in_channels, out_channels, kernel, stride, padding, dilation, bias=bias)
+
+
+def batch_norm(spatial_dims: SpatialDims, channels: int, *, affine: bool = True) -> nn.Module:
+    """Return a batch normalisation."""
+    return _BATCH_NORM[spatial_dims](channels, affine=affine)
+
+
+def instance_norm(spatial_dims: SpatialDims, channels: int) -> nn.Module:
+    """Return an instance normalisation without parameters."""
+    return _INSTANCE_NORM[spatial_dims](channels)
+
+
+def max_pool(spatial_dims: SpatialDims, *, kernel: int, stride: int, padding: int) -> nn.Module:
+    """Return a max pooling."""
+    return _MAX_POOL[spatial_dims](kernel, stride, padding)
+
+
+def average_pool(spatial_dims: SpatialDims, *, kernel: int, stride: int, padding: int) -> nn.Module:
+    """Return an average pooling that leaves the padding out of the mean."""
+    return _AVERAGE_POOL[spatial_dims](kernel, stride, padding, count_include_pad=False)
+
+
+def resize(tensor: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize (B, C, *S) to (B, C, *size), linearly along every spatial axis."""
+    if tuple(tensor.shape[2:]) == tuple(size):
+        return tensor
+    return F.interpolate(tensor, size=list(size), mode=_LINEAR_MODE[tensor.ndim - 2], align_corners=False)
+
+
+def resize_nearest(tensor: Tensor, size: Sequence[int]) -> Tensor:
+    """Resize (B, C, *S) to (B, C, *size), taking the nearest pixel."""
+    if tuple(tensor.shape[2:]) == tuple(size):
+        return tensor
+    return F.interpolate(tensor, size=list(size), mode="nearest")

@@ -1,0 +1,58 @@
+"""--config FILE: single settings of a variant or a scale, changed by a JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from synthcp.checkpoint import load_json
+from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose, from_dict, to_dict
+from synthcp.errors import InputError
+
+Config = TypeVar("Config")
+
+
+def read_overrides(path: Path, variant: str, scale: str) -> tuple[str | Variant, str | Scale]:
+    """Return variant and scale with the changes of a file such as {"scale": {"gan": {"steps": 500}}}.
+
+    What the file leaves alone stays a name.
+
+    Raises:
+        InputError: The file is missing or not JSON, or it names an unknown setting or a value of another kind.
+    """
+    changes = load_json(path)
+    unknown = sorted(set(changes) - {"variant", "scale"})
+    if unknown:
+        raise InputError(f'{path}: {unknown[0]!r} is unknown; write settings below "variant" or "scale"')
+    try:
+        return (
+            overridden(choose(VARIANTS, variant, "variant"), changes["variant"]) if "variant" in changes else variant,
+            overridden(choose(SCALES, scale, "scale"), changes["scale"]) if "scale" in changes else scale,
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def overridden(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Return a config with some fields changed, at any depth.
+
+    Raises:
+        InputError: A field is unknown, or a value is of another kind than the one it replaces.
+    """
+    return from_dict(type(config), _merged("", to_dict(config), changes))
+
+
+def _merged(name: str, value: Any, change: Any) -> Any:
+    """The change, with what it leaves alone of the value; from_dict refuses names that the value lacks."""
+    if isinstance(value, Mapping) and isinstance(change, Mapping):
+        merged = {key: _merged(key, value.get(key, new), new) for key, new in change.items()}
+        return {**value, **merged}
+    if _kind(value) != _kind(change):
+        raise InputError(f"setting {name!r} must be like {value!r}, not {change!r}")
+    return change
+
+
+def _kind(value: object) -> type:
+    """The kind of a JSON value; counts are whole numbers, all other numbers are written with a point."""
+    return list if isinstance(value, tuple) else type(value)

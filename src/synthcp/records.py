@@ -1,0 +1,121 @@
+"""The records that pass between the parts: shapes, ranges and the direction of every score, said once.
+
+Axes: B batch, C image channels, L classes, K feature channels, *S the spatial axes (H, W) or (D, H, W).
+Images are float32 in [0, 1]. Label maps are int64 class indices; pixels without a class carry the ignore index.
+
+Score direction: every score is a real number of any range, and LARGER means MORE LIKELY WRONG (error map) or
+MORE LIKELY UNKNOWN (anomaly map). Class quality is the one exception by name: it is a predicted IoU (or Dice)
+in [0, 1], larger is better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The semantic label set L of a data set: names, display colours (R, G, B in 0-255) and the ignore index."""
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    ignore_index: int = 255
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image of a data set, with whatever is known about it.
+
+    Attributes:
+        id: Unique within the data set; images, labels and predictions are paired by it, never by position.
+        image: x, shape (C, *S), float32 in [0, 1].
+        label_map: y, shape (*S), int64, or None when unlabelled.
+        anomaly_mask: shape (*S), bool, True on objects of no known class; None when the data set has no such mask.
+        group: The sequence, city or patient the image belongs to; images of one group are never split over folds.
+    """
+
+    id: str
+    image: Tensor
+    label_map: Tensor | None = None
+    anomaly_mask: Tensor | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a segmenter M says of a batch of images.
+
+    Attributes:
+        logits: shape (B, L, *S), at the size of the image.
+        features: f_M, the input of the last layer, shape (B, K, *s) with *s possibly smaller than *S; None when
+            the model gives no features (predictions read from disk).
+    """
+
+    logits: Tensor
+    features: Tensor | None = None
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Softmax of the logits, shape (B, L, *S)."""
+        return self.logits.float().softmax(dim=1)
+
+    @cached_property
+    def label_map(self) -> Tensor:
+        """y_hat, shape (B, *S), int64."""
+        return self.logits.argmax(dim=1)
+
+    @cached_property
+    def confidence(self) -> Tensor:
+        """p, the maximum softmax probability (MSP), shape (B, *S), in [1 / L, 1]."""
+        return self.probabilities.amax(dim=1)
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What a detector says of a batch of predictions; a part it does not judge is None.
+
+    Attributes:
+        error_map: c_m of eq. 5, shape (B, *S); larger = more likely wrong.
+        anomaly_map: c_n of eq. 9, shape (B, *S); larger = more likely unknown.
+        class_quality: c_iu of eq. 5, predicted IoU (or Dice) per class, shape (B, L), in [0, 1].
+        synthesis: x_hat = G(y_hat), shape (B, C, *S), in [0, 1].
+    """
+
+    error_map: Tensor | None = None
+    anomaly_map: Tensor | None = None
+    class_quality: Tensor | None = None
+    synthesis: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What a monitor says of one image: the answer a user acts on. Maps have the size of the image that came in.
+
+    Attributes:
+        label_map: y_hat, shape (*S), int64.
+        error_map: probability that each pixel of the prediction is wrong, shape (*S), in [0, 1].
+        anomaly_map: eq. 9 refined by MSP, shape (*S), in [0, 2]; larger = more likely unknown.
+        synthesis: x_hat, shape (C, *S), in [0, 1].
+        class_quality: predicted IoU (or Dice) of every class, by name, in [0, 1].
+        present: names of the classes that the prediction holds.
+        alarms: one sentence for each reason to look at the image; empty when there is none.
+    """
+
+    label_map: Tensor
+    error_map: Tensor
+    anomaly_map: Tensor
+    synthesis: Tensor
+    class_quality: dict[str, float]
+    present: tuple[str, ...]
+    alarms: tuple[str, ...]
+
+    @property
+    def error_share(self) -> float:
+        """Expected share of wrong pixels, the mean of the error map, in [0, 1]; images are ranked by it."""
+        return float(self.error_map.mean())

@@ -1,0 +1,1 @@
+"""What a person sees: the output folder, tables, figures and the report."""

@@ -1,0 +1,131 @@
+"""Figures for documents and reports: predicted against true IoU, and strips of pictures."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from synthcp.errors import DataError
+from synthcp.metrics.regression import regression_scores
+from synthcp.report.outputs import map_path, replacing, write_picture
+from synthcp.report.views import VIEWS, View, open_view
+
+Pairs = Sequence[tuple[float, float]]
+_COLUMNS = 4
+_POINTS = "#3b7dd8"
+_INK = "#4a4a4b"  # in SVG it becomes currentColor, the text colour of the page
+_STRIP = ("image", "truth", "prediction", "synthesis", "true_errors", "error")
+_GAP, _HEADER = 6, 26
+
+
+def quality_scatter(class_quality: Mapping[str, Pairs]) -> Figure:
+    """Predicted against true IoU, one point per image, one plot per class with its Pearson correlation.
+
+    Args:
+        class_quality: Per class name (true, predicted) pairs, as in `Results`; classes without a pair are left out.
+    """
+    known = {name: pairs for name, pairs in class_quality.items() if pairs}
+    columns = max(1, min(_COLUMNS, len(known)))
+    rows = max(1, math.ceil(len(known) / columns))
+    figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(known) :]:
+        axes.set_axis_off()
+    for axes, (name, pairs) in zip(grid.flat, known.items(), strict=False):
+        _scatter(axes, name, pairs)
+    figure.supxlabel("True IoU", fontsize=9, color=_INK)
+    figure.supylabel("Predicted IoU", fontsize=9, color=_INK)
+    return figure
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an <svg> element that takes its text colour from the page around it."""
+    text = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "synthcp"}):
+        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+    svg = text.getvalue()
+    return svg[svg.index("<svg") :].replace(_INK, "currentColor")
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Writes the figure as a picture, in the format of the suffix; raises InputError when it cannot be written."""
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=150, facecolor="white")
+
+
+def panel(out: Path, image_ids: Sequence[str], target: Path, width: int = 240) -> None:
+    """Writes image, truth, prediction, drawing, true and predicted errors as one PNG, a strip per image.
+
+    Args:
+        out: The output folder.
+        image_ids: Of the images, from top to bottom; columns that the first one lacks are left out.
+        target: The PNG file.
+        width: Of each picture, in pixels.
+
+    Raises:
+        InputError: There is no image, a picture is missing, or the target cannot be written.
+    """
+    first = {view.key for view in VIEWS if image_ids and open_view(out, image_ids[0], view, width)}
+    views = [view for key in _STRIP for view in VIEWS if view.key == key and key in first]
+    if not views:
+        raise DataError(f"{out} has no maps of {image_ids[:1]}; name images of its results.csv")
+    strips = [_row([_tile(out, image_id, view, width) for view in views]) for image_id in image_ids]
+    write_picture(target, _column([_row([_heading(view.label, width) for view in views]), *strips]))
+
+
+def _scatter(axes: Axes, name: str, pairs: Pairs) -> None:
+    true, predicted = np.array(pairs, dtype=np.float64).T
+    axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.6)
+    axes.scatter(true, predicted, s=16, color=_POINTS, alpha=0.65, linewidths=0)
+    pearson = regression_scores(true, predicted).pearson
+    correlation = "undefined" if math.isnan(pearson) else f"{pearson:.2f}"
+    axes.set_title(f"{name}\nPearson {correlation}", fontsize=9, color=_INK, parse_math=False)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.tick_params(colors=_INK, labelsize=8, length=2)
+    for side, spine in axes.spines.items():
+        spine.set(color=_INK, linewidth=0.6, visible=side in ("left", "bottom"))
+
+
+def _tile(out: Path, image_id: str, view: View, width: int) -> Image.Image:
+    """The picture at exactly the width of its column, small ones enlarged."""
+    picture = open_view(out, image_id, view, width)
+    if picture is None:
+        raise DataError(
+            f"{map_path(out, image_id, 'image')} has no {view.label.lower()} beside it; leave the image out"
+        )
+    resampling = Image.Resampling.NEAREST if view.flat else Image.Resampling.BICUBIC
+    return picture.resize((width, max(1, round(picture.height * width / picture.width))), resampling)
+
+
+def _heading(text: str, width: int) -> Image.Image:
+    heading = Image.new("RGB", (width, _HEADER), "white")
+    ImageDraw.Draw(heading).text((width / 2, _HEADER / 2), text, "#222", ImageFont.load_default(14), anchor="mm")
+    return heading
+
+
+def _row(tiles: Sequence[Image.Image]) -> Image.Image:
+    """Tiles of one width side by side."""
+    width = tiles[0].width + _GAP
+    row = Image.new("RGB", (width * len(tiles) - _GAP, max(tile.height for tile in tiles)), "white")
+    for index, tile in enumerate(tiles):
+        row.paste(tile, (index * width, 0))
+    return row
+
+
+def _column(rows: Sequence[Image.Image]) -> Image.Image:
+    """Rows of one width below each other."""
+    column = Image.new("RGB", (rows[0].width, sum(row.height + _GAP for row in rows) - _GAP), "white")
+    top = 0
+    for row in rows:
+        column.paste(row, (0, top))
+        top += row.height + _GAP
+    return column

@@ -1,0 +1,170 @@
+"""The report: one self-contained HTML file, built from an output folder alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from synthcp.errors import InputError
+from synthcp.evaluation import Results
+from synthcp.report.cards import STEPS, card_of, hex_color
+from synthcp.report.figures import quality_scatter, to_svg
+from synthcp.report.outputs import ANOMALY_RANGE, RunSettings, read_settings, write_text
+from synthcp.report.pictures import heat_colors
+from synthcp.report.rows import Row, read_rows
+from synthcp.report.score_tables import headline, percent, tables
+from synthcp.report.tables import from_json
+from synthcp.report.views import VIEWS
+
+_TEMPLATES = Path(__file__).parent
+_DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number at the top of the report."""
+
+    name: str
+    value: str
+    note: str = ""
+    alarming: bool = False
+
+
+def write_report(out: Path, limit: int = 100) -> Path:
+    """Writes report.html with the `limit` worst images and returns its path.
+
+    Raises:
+        InputError: A file of the folder is missing or broken, or the report cannot be written.
+    """
+    settings, rows, results = read_settings(out), read_rows(out), _read_results(out)
+    scored = sorted((row for row in rows if row.status == "ok"), key=_worst_first)
+    cards = [card_of(out, row, settings.classes) for row in scored[:limit]]
+    report = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            settings=settings,
+            verdict=_verdict(rows),
+            facts=_facts(rows, results),
+            tables=tables(results) if results else (),
+            scatter=_scatter(scored, results),
+            cards=cards,
+            left_out=len(scored) - len(cards),
+            views=[view for view in VIEWS if any(view == picture.view for card in cards for picture in card.pictures)],
+            legend=[(name, hex_color(color)) for name, color in zip(*_names_and_colors(settings), strict=True)],
+            heat=", ".join(hex_color(tuple(color)) for color in heat_colors()[::15].tolist()),
+            anomaly_range=ANOMALY_RANGE,
+            steps=STEPS,
+            threshold=_threshold_step(settings),
+            failed=[row for row in rows if row.status == "error"],
+            details=_details(settings, results),
+        )
+    )
+    write_text(out / "report.html", report)
+    return out / "report.html"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = percent
+    environment.filters["quality"] = lambda value: "–" if math.isnan(value) else f"{value:.2f}"
+    environment.filters["signed"] = lambda value: "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
+    environment.tests["undefined_number"] = math.isnan
+    return environment
+
+
+def _read_results(out: Path) -> Results | None:
+    path = out / "metrics.json"
+    try:
+        return from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); run synthcp eval again") from error
+
+
+def _worst_first(row: Row) -> float:
+    return math.inf if math.isnan(row.error_share) else -row.error_share
+
+
+def _verdict(rows: Sequence[Row]) -> str:
+    """The one line to read."""
+    scored = [row for row in rows if row.status == "ok"]
+    alarmed, failed = sum(bool(row.alarms) for row in scored), len(rows) - len(scored)
+    verb = "raises" if alarmed == 1 else "raise"
+    alarms = f"{alarmed} of {len(scored)} images {verb} an alarm" if alarmed else f"No alarm in {len(scored)} images"
+    return f"{alarms}; {failed} could not be scored." if failed else f"{alarms}."
+
+
+def _facts(rows: Sequence[Row], results: Results | None) -> list[Fact]:
+    alarmed, failed = sum(bool(row.alarms) for row in rows), sum(row.status == "error" for row in rows)
+    true_share = _mean([row.true_error_share for row in rows])
+    facts = [
+        Fact("Images", str(len(rows))),
+        Fact("With alarms", str(alarmed), alarming=alarmed > 0),
+        Fact("Failed", str(failed), alarming=failed > 0),
+        Fact("Mean expected error", f"{percent(_mean([row.error_share for row in rows]))} %", _true_note(true_share)),
+    ]
+    return facts + (_evaluation_facts(results) if results else [])
+
+
+def _true_note(share: float) -> str:
+    return "" if math.isnan(share) else f"true error {percent(share)} %"
+
+
+def _evaluation_facts(results: Results) -> list[Fact]:
+    facts = [Fact("mIoU of the segmenter", f"{percent(results.miou)} %")]
+    shipped = headline(results)
+    if shipped is not None and shipped.error_pooled is not None:
+        chance = f"chance {percent(shipped.error_pooled.prevalence)} %, {shipped.name}"
+        facts.append(Fact("AP-Error, pooled", f"{percent(shipped.error_pooled.ap_error)} %", chance))
+    return facts
+
+
+def _scatter(rows: Sequence[Row], results: Results | None) -> Markup:
+    """An <svg> of matplotlib, which escapes its texts; empty without ground truth."""
+    pairs = results.class_quality if results else _class_quality(rows)
+    return Markup(to_svg(quality_scatter(pairs))) if any(pairs.values()) else Markup("")
+
+
+def _class_quality(rows: Sequence[Row]) -> Mapping[str, list[tuple[float, float]]]:
+    """(true, predicted) IoU per class, of the images where both are known."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        for name, true in row.true_iou.items():
+            predicted = row.predicted_iou.get(name, math.nan)
+            if not math.isnan(true + predicted):
+                pairs.setdefault(name, []).append((true, predicted))
+    return pairs
+
+
+def _names_and_colors(settings: RunSettings) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
+    return settings.classes.names, settings.classes.colors
+
+
+def _threshold_step(settings: RunSettings) -> int:
+    return round(settings.thresholds.get("error", _DEFAULT_THRESHOLD) * STEPS)
+
+
+def _details(settings: RunSettings, results: Results | None) -> list[tuple[str, str]]:
+    """Everything about the run that is known, name and value."""
+    facts = {name: str(getattr(settings, name)) for name in ("command", "data", "monitor", "variant", "scale", "seed")}
+    facts["created"] = settings.created
+    facts |= {f"threshold, {name}": f"{value:.4g}" for name, value in settings.thresholds.items()}
+    facts |= {name: str(value) for name, value in results.settings.items()} if results else {}
+    facts |= {f"version of {name}": version for name, version in settings.versions.items()}
+    return [(name, value) for name, value in facts.items() if value]
+
+
+def _mean(values: Sequence[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan

@@ -1,0 +1,198 @@
+"""The output folder: results.csv, run.json and maps/, from which alone a report can be built again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+
+from PIL import Image
+from torch import Tensor
+
+from synthcp.errors import InputError
+from synthcp.records import Assessment, Classes
+from synthcp.report.pictures import grey_picture, heat_picture, image_picture, label_picture, mask_picture
+from synthcp.report.rows import FILE, Row, cells, columns
+
+MAP_SUFFIXES = {
+    "image": ".jpg",
+    "prediction": ".png",
+    "synthesis": ".png",
+    "error": ".png",
+    "error_16bit": ".png",
+    "anomaly": ".png",
+    "anomaly_16bit": ".png",
+    "truth": ".png",
+    "unknown": ".png",
+}
+ANOMALY_RANGE = 2.0
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What run.json holds: how the output folder came to be.
+
+    Attributes:
+        classes: The label set of the label maps in the folder.
+        title: Heading of the report.
+        command: The command line that wrote the folder.
+        data: SPEC of the images.
+        monitor: The run folder of the monitor.
+        seed: Seed of the run.
+        variant: What was computed: paper, official or ours.
+        scale: How big it was: tiny, small or full.
+        created: Date and time, ISO 8601.
+        versions: Version per library.
+        thresholds: Pixel thresholds "error", in [0, 1], and "anomaly", in [0, 2].
+    """
+
+    classes: Classes
+    title: str = "SynthCP report"
+    command: str = ""
+    data: str = ""
+    monitor: str = ""
+    seed: int = 0
+    variant: str = ""
+    scale: str = ""
+    created: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    thresholds: dict[str, float] = field(default_factory=dict)
+
+
+class ResultsWriter:
+    """Writes the output folder image by image; results.csv appears, whole, when the writer closes without an error.
+
+    Until then the rows are in results.csv.partial. Every file is renamed into place, so none is ever half written.
+    """
+
+    def __init__(self, out: Path, settings: RunSettings, ground_truth: bool = False) -> None:
+        """Creates the folder and run.json; with ground truth, results.csv has true_iou columns.
+
+        Raises:
+            InputError: The folder cannot be written, or the label maps have too many classes for a palette.
+        """
+        if len(settings.classes) > 255:
+            raise InputError(f"{len(settings.classes)} classes: a palette PNG holds at most 255; merge rare classes")
+        self.out = out
+        self.settings = settings
+        self._columns = columns(settings.classes, ground_truth)
+        write_text(out / "run.json", json.dumps(asdict(settings), indent=2))
+        self._partial = out / f"{FILE}.partial"
+        with _writing(self._partial):
+            self._file = open(self._partial, "w", encoding="utf-8", errors="surrogateescape", newline="")
+        self._csv = csv.DictWriter(self._file, self._columns)
+        self._csv.writeheader()
+
+    def write_maps(
+        self,
+        image_id: str,
+        image: Tensor,
+        assessment: Assessment,
+        label_map: Tensor | None = None,
+        anomaly_mask: Tensor | None = None,
+    ) -> None:
+        """Writes the maps of one image (C, H, W) to maps/; the ground truth (H, W) as far as it is known."""
+        anomaly_share = assessment.anomaly_map / ANOMALY_RANGE
+        pictures = {
+            "image": image_picture(image),
+            "prediction": label_picture(assessment.label_map, self.settings.classes),
+            "synthesis": image_picture(assessment.synthesis),
+            "error": heat_picture(assessment.error_map),
+            "error_16bit": grey_picture(assessment.error_map),
+            "anomaly": heat_picture(anomaly_share),
+            "anomaly_16bit": grey_picture(anomaly_share),
+        }
+        if label_map is not None:
+            pictures["truth"] = label_picture(label_map, self.settings.classes)
+        if anomaly_mask is not None:
+            pictures["unknown"] = mask_picture(anomaly_mask)
+        for kind, picture in pictures.items():
+            write_picture(map_path(self.out, image_id, kind), picture)
+
+    def add_row(self, row: Row) -> None:
+        """Appends one line, safe on disk when the call returns."""
+        known = cells(row)
+        with _writing(self._partial):
+            self._csv.writerow({name: known.get(name, "") for name in self._columns})
+            self._file.flush()
+
+    def close(self) -> None:
+        """Puts results.csv into place."""
+        self._file.close()
+        with _writing(self.out / FILE):
+            os.replace(self._partial, self.out / FILE)
+
+    def __enter__(self) -> ResultsWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()
+
+
+def map_path(out: Path, image_id: str, kind: str) -> Path:
+    """Where a map of an image lies; raises InputError for an id that leads out of the folder."""
+    maps = out / "maps"
+    path = maps / f"{image_id}_{kind}{MAP_SUFFIXES[kind]}"
+    if not path.resolve().is_relative_to(maps.resolve()):
+        raise InputError(f"the id {image_id!r} leads out of {maps}; an id is a relative path without '..'")
+    return path
+
+
+def read_settings(out: Path) -> RunSettings:
+    """What run.json holds; raises InputError, naming the file, when it is missing or broken."""
+    path = out / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        classes = record.pop("classes")
+        colors = tuple((int(red), int(green), int(blue)) for red, green, blue in classes["colors"])
+        known = {item.name for item in fields(RunSettings)} & record.keys()
+        return RunSettings(
+            Classes(tuple(classes["names"]), colors, classes["ignore_index"]), **{name: record[name] for name in known}
+        )
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a folder that a run has written") from error
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} does not hold the settings of a run ({error!r}); write the folder again") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file in one step: it is there whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="replace")
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Writes a picture in one step, in the format of its suffix."""
+    with replacing(path) as partial:
+        picture.save(partial, quality=90) if path.suffix == ".jpg" else picture.save(partial)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary path beside the target, renamed to it at the end; raises InputError, naming the target."""
+    partial = path.with_name(f".partial_{path.name}")
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        os.replace(partial, path)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be written ({error.strerror}); the output folder must be writable and have room; "
+            "choose another one"
+        ) from error

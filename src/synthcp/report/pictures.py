@@ -1,0 +1,101 @@
+"""Maps as picture files and back: palette PNG for labels, heat map for the eye, 16-bit grey for numbers."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from synthcp.errors import DataError, ShapeError
+from synthcp.records import Classes
+
+IGNORED = 255
+_GREY_LEVELS = 65535
+_IGNORED_COLOR = (128, 128, 128)
+
+
+@lru_cache(maxsize=1)
+def heat_colors() -> NDArray[np.uint8]:
+    """Perceptually uniform, colour-blind safe colours (magma), shape (256, 3)."""
+    rgba: NDArray[np.uint8] = matplotlib.colormaps["magma"](np.arange(256), bytes=True)
+    return rgba[:, :3]
+
+
+def label_picture(label_map: Tensor, classes: Classes) -> Image.Image:
+    """Label map (H, W) as a palette picture: the pixel value is the class index, 255 where there is no class."""
+    _check_plane(label_map)
+    labels = label_map.cpu().numpy()
+    indices = np.where(labels == classes.ignore_index, IGNORED, labels).astype(np.uint8)
+    palette = np.zeros((256, 3), np.uint8)
+    palette[: len(classes)] = classes.colors
+    palette[IGNORED] = _IGNORED_COLOR
+    return _palette_picture(indices, palette)
+
+
+def heat_picture(shares: Tensor) -> Image.Image:
+    """Map (H, W) with values in [0, 1] as a heat map: the pixel value is the level in 0-255."""
+    _check_plane(shares)
+    levels = (shares.float().clamp(0, 1) * 255).round().cpu().numpy().astype(np.uint8)
+    return _palette_picture(levels, heat_colors())
+
+
+def grey_picture(shares: Tensor) -> Image.Image:
+    """Map (H, W) with values in [0, 1] as 16-bit grey: value / 65535, exact to half a level."""
+    _check_plane(shares)
+    levels = (shares.double().clamp(0, 1) * _GREY_LEVELS).round().cpu().numpy()
+    return Image.fromarray(levels.astype(np.uint16))
+
+
+def image_picture(image: Tensor) -> Image.Image:
+    """Image (C, H, W) in [0, 1] as RGB (its first three channels) or grey (fewer than three)."""
+    if image.dim() != 3:
+        raise ShapeError(f"an image of shape {tuple(image.shape)} has no picture; give (C, H, W)")
+    levels = (image.float().clamp(0, 1) * 255).round().cpu().numpy().astype(np.uint8)
+    return Image.fromarray(levels[:3].transpose(1, 2, 0) if len(levels) >= 3 else levels[0])
+
+
+def mask_picture(mask: Tensor) -> Image.Image:
+    """Mask (H, W) as 0 and 255."""
+    _check_plane(mask)
+    return Image.fromarray(mask.cpu().numpy().astype(np.uint8) * 255)
+
+
+def true_error_picture(prediction: Image.Image, truth: Image.Image) -> Image.Image:
+    """Where the prediction is wrong, in the two end colours of the heat map; grey where there is no truth."""
+    predicted, true = np.asarray(prediction), np.asarray(truth)
+    levels = np.where(predicted == true, 0, 1)
+    levels[true == IGNORED] = 2
+    palette = np.zeros((256, 3), np.uint8)
+    palette[:3] = heat_colors()[0], heat_colors()[-1], _IGNORED_COLOR
+    return _palette_picture(levels.astype(np.uint8), palette)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """The picture in a file; raises DataError, naming the file, when it cannot be read."""
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+            return picture
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{path} is not a readable picture ({error}); write the output folder again") from error
+
+
+def read_grey(path: Path) -> NDArray[np.float64]:
+    """Values in [0, 1] of a 16-bit grey picture, shape (H, W)."""
+    return np.asarray(read_picture(path), dtype=np.float64) / _GREY_LEVELS
+
+
+def _palette_picture(indices: NDArray[np.uint8], palette: NDArray[np.uint8]) -> Image.Image:
+    picture = Image.fromarray(indices)
+    picture.putpalette(palette.tobytes())
+    return picture
+
+
+def _check_plane(plane: Tensor) -> None:
+    if plane.dim() != 2:
+        raise ShapeError(f"a map of shape {tuple(plane.shape)} has no picture; give (H, W)")

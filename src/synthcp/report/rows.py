@@ -1,0 +1,154 @@
+"""results.csv: one row per image, with what the monitor said of it and, where known, what was true."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from synthcp.errors import InputError
+from synthcp.metrics.overlap import image_iou
+from synthcp.records import Assessment, Classes
+
+FILE = "results.csv"
+_TEXTS = ("id", "source", "status", "message")
+_NUMBERS = ("error_share", "anomaly_share", "mean_quality", "true_error_share")
+_ALARMS, _ALARM_SEPARATOR = "alarms", " | "
+_PREDICTED, _TRUE = "predicted_iou:", "true_iou:"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of results.csv; a number that is undefined or unknown is NaN, an empty cell.
+
+    Attributes:
+        id: Unique within the folder; may hold "/".
+        source: Where the image came from.
+        status: "error" when the image could not be scored; the message says why.
+        message: Why the image could not be scored.
+        error_share: Expected share of wrong pixels, in [0, 1].
+        anomaly_share: Share of pixels above the anomaly threshold, in [0, 1].
+        mean_quality: Mean predicted IoU over the classes of the prediction, in [0, 1].
+        true_error_share: Share of wrong pixels among those with a class, in [0, 1].
+        alarms: One sentence for each reason to look at the image.
+        predicted_iou: Per class name, in [0, 1].
+        true_iou: Per class name, in [0, 1]; empty without ground truth.
+    """
+
+    id: str
+    source: str
+    status: Literal["ok", "error"] = "ok"
+    message: str = ""
+    error_share: float = math.nan
+    anomaly_share: float = math.nan
+    mean_quality: float = math.nan
+    true_error_share: float = math.nan
+    alarms: tuple[str, ...] = ()
+    predicted_iou: dict[str, float] = field(default_factory=dict)
+    true_iou: dict[str, float] = field(default_factory=dict)
+
+
+def row_of(
+    image_id: str,
+    source: str,
+    assessment: Assessment,
+    classes: Classes,
+    anomaly_threshold: float = math.nan,
+    label_map: Tensor | None = None,
+) -> Row:
+    """The row of an image that was scored; with a label map (H, W), also what was true.
+
+    Raises:
+        InputError: The label map holds a value that is no class.
+        ShapeError: The label map and the prediction differ in shape.
+    """
+    predicted = [assessment.class_quality[name] for name in assessment.present]
+    unknown = (assessment.anomaly_map > anomaly_threshold).float().mean().item()
+    return Row(
+        id=image_id,
+        source=source,
+        error_share=assessment.error_share,
+        anomaly_share=math.nan if math.isnan(anomaly_threshold) else unknown,
+        mean_quality=math.fsum(predicted) / len(predicted) if predicted else math.nan,
+        true_error_share=math.nan if label_map is None else _true_error_share(assessment, classes, label_map),
+        alarms=assessment.alarms,
+        predicted_iou=assessment.class_quality,
+        true_iou={} if label_map is None else _true_iou(assessment, classes, label_map),
+    )
+
+
+def columns(classes: Classes, ground_truth: bool) -> tuple[str, ...]:
+    """Header of results.csv; the true_iou columns need ground truth."""
+    true = [_TRUE + name for name in classes.names] if ground_truth else []
+    return (*_TEXTS, *_NUMBERS, _ALARMS, *(_PREDICTED + name for name in classes.names), *true)
+
+
+def cells(row: Row) -> dict[str, str]:
+    """Text of every cell that is known, by column."""
+    texts = {name: str(getattr(row, name)) for name in _TEXTS}
+    numbers = {name: _cell(getattr(row, name)) for name in _NUMBERS}
+    predicted = {_PREDICTED + name: _cell(value) for name, value in row.predicted_iou.items()}
+    true = {_TRUE + name: _cell(value) for name, value in row.true_iou.items()}
+    return {**texts, **numbers, _ALARMS: _ALARM_SEPARATOR.join(row.alarms), **predicted, **true}
+
+
+def read_rows(out: Path) -> list[Row]:
+    """The rows of an output folder, in order; raises InputError, naming the file, when it is missing or broken."""
+    path = out / FILE
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return _rows(csv.DictReader(file))
+    except OSError as error:
+        rule = "it appears when a run ends; for a run that stopped early rename results.csv.partial to results.csv"
+        raise InputError(f"{path} cannot be read ({error.strerror}); {rule}") from error
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} is not a results table ({error!r}); write the folder again") from error
+
+
+def _rows(lines: Iterable[dict[str, str]]) -> list[Row]:
+    return [_row(line) for line in lines]
+
+
+def _row(line: dict[str, str]) -> Row:
+    if line["status"] not in ("ok", "error"):
+        raise ValueError(f"status {line['status']} of {line['id']} is neither ok nor error")
+    return Row(
+        id=line["id"],
+        source=line["source"],
+        status="ok" if line["status"] == "ok" else "error",
+        message=line["message"],
+        error_share=_number(line["error_share"]),
+        anomaly_share=_number(line["anomaly_share"]),
+        mean_quality=_number(line["mean_quality"]),
+        true_error_share=_number(line["true_error_share"]),
+        alarms=tuple(filter(None, line[_ALARMS].split(_ALARM_SEPARATOR))),
+        predicted_iou=_qualities(line, _PREDICTED),
+        true_iou=_qualities(line, _TRUE),
+    )
+
+
+def _qualities(line: dict[str, str], prefix: str) -> dict[str, float]:
+    return {name.removeprefix(prefix): _number(cell) for name, cell in line.items() if name.startswith(prefix)}
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else math.nan
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.6g}"
+
+
+def _true_error_share(assessment: Assessment, classes: Classes, label_map: Tensor) -> float:
+    judged = label_map != classes.ignore_index
+    return (assessment.label_map != label_map)[judged].float().mean().item()
+
+
+def _true_iou(assessment: Assessment, classes: Classes, label_map: Tensor) -> dict[str, float]:
+    qualities = image_iou(label_map, assessment.label_map, len(classes), classes.ignore_index)
+    return dict(zip(classes.names, qualities.tolist(), strict=True))

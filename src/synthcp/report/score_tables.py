@@ -1,0 +1,170 @@
+"""Which scores make which table, in which order, and which value of a column is the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Literal, TypeVar
+
+from synthcp.evaluation import DetectorResult, Results
+from synthcp.metrics.ranking import RankingScores
+
+UNDEFINED = "-"
+_Scores = TypeVar("_Scores")
+Part = Literal["error_pooled", "error_per_image", "quality", "anomaly_pooled", "anomaly_per_image"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One score of a table.
+
+    Attributes:
+        name: Of the score.
+        part: The field of DetectorResult that has it.
+        score: The field of that part.
+        best: Which of the values is the best one.
+    """
+
+    name: str
+    part: Part
+    score: str
+    best: Callable[[Sequence[float]], float]
+
+    @property
+    def group(self) -> str:
+        """The protocol or target, said beside the name."""
+        return "IoU" if self.part == "quality" else self.part.split("_", 1)[1].replace("_", " ")
+
+    def value(self, result: DetectorResult) -> float:
+        """The score, NaN where it does not apply."""
+        part = getattr(result, self.part)
+        return math.nan if part is None else float(getattr(part, self.score))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text of a cell, and whether it is the best of several in its column."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """A table, ready to print.
+
+    Attributes:
+        title: Of the table.
+        note: What to know before reading it.
+        columns: Of the scores, after the column of names.
+        rows: Name of the detector and one cell per column.
+    """
+
+    title: str
+    note: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+    @property
+    def groups(self) -> list[tuple[str, int]]:
+        """Each protocol or target, in order, and how many columns it has."""
+        return [(group, len(list(members))) for group, members in groupby(column.group for column in self.columns)]
+
+
+def _ranking_columns(part: Part, *scores: str) -> tuple[Column, ...]:
+    names = {"ap_error": "AP-Error", "ap_success": "AP-Success", "auroc": "AUROC", "fpr95": "FPR95"}
+    if part.startswith("anomaly"):
+        names["ap_error"] = "AUPR"
+    return tuple(Column(names[score], part, score, min if score == "fpr95" else max) for score in scores)
+
+
+_QUALITY_COLUMNS = (
+    Column("MAE", "quality", "mae", min),
+    Column("STD", "quality", "std", min),
+    Column("STD signed", "quality", "std_signed", min),
+    Column("Pearson", "quality", "pearson", max),
+    Column("Spearman", "quality", "spearman", max),
+)
+ERROR_COLUMNS = (
+    *_ranking_columns("error_pooled", "ap_error", "ap_success", "auroc", "fpr95"),
+    *_ranking_columns("error_per_image", "ap_error", "ap_success", "auroc", "fpr95"),
+    *_QUALITY_COLUMNS,
+)
+ANOMALY_COLUMNS = (
+    *_ranking_columns("anomaly_pooled", "auroc", "ap_error", "fpr95"),
+    *_ranking_columns("anomaly_per_image", "auroc", "ap_error", "fpr95"),
+)
+SUMMARY_COLUMNS = (
+    *_ranking_columns("error_pooled", "ap_error", "auroc", "fpr95"),
+    *(column for column in _QUALITY_COLUMNS if column.name in ("MAE", "Pearson")),
+)
+
+
+def tables(results: Results) -> tuple[ScoreTable, ...]:
+    """Error detection, and anomaly segmentation if any detector was judged on it; percent."""
+    error = _table("Error detection", _error_note(results), ERROR_COLUMNS, results)
+    if all(result.anomaly_pooled is None and result.anomaly_per_image is None for result in results.detectors):
+        return (error,)
+    return error, _table("Anomaly segmentation", _anomaly_note(results), ANOMALY_COLUMNS, results)
+
+
+def summary_table(results: Results) -> ScoreTable:
+    """The five scores to look at first; percent."""
+    return _table("Error detection", _error_note(results), SUMMARY_COLUMNS, results)
+
+
+def headline(results: Results) -> DetectorResult | None:
+    """The detector that is shipped: the last one, after its rivals, that finds errors."""
+    return _first(result for result in reversed(results.detectors) if result.error_pooled)
+
+
+def percent(share: float) -> str:
+    """Share x 100 with one decimal."""
+    return UNDEFINED if math.isnan(share) else f"{100 * share:.1f}"
+
+
+def _table(title: str, note: str, columns: tuple[Column, ...], results: Results) -> ScoreTable:
+    by_column = [_cells(column, results.detectors) for column in columns]
+    names = [result.name for result in results.detectors]
+    return ScoreTable(title, note, columns, tuple(zip(names, zip(*by_column, strict=True), strict=True)))
+
+
+def _cells(column: Column, detectors: Sequence[DetectorResult]) -> list[Cell]:
+    """Cells that print like the best one are all best; when all print the same, none is."""
+    values = [column.value(result) for result in detectors]
+    known = [value for value in values if not math.isnan(value)]
+    differ = len({percent(value) for value in known}) > 1
+    best = percent(column.best(known)) if differ else None
+    return [Cell(percent(value), percent(value) == best) for value in values]
+
+
+def _error_note(results: Results) -> str:
+    pooled = _first(result.error_pooled for result in results.detectors)
+    per_image = _first(result.error_per_image for result in results.detectors)
+    quality = _first(result.quality for result in results.detectors)
+    facts = [f"{results.images} images", f"mIoU of M {percent(results.miou)}"]
+    facts += [f"prevalence (chance AP-Error) {_prevalence(pooled, per_image)}"]
+    if per_image is not None:
+        facts.append(f"images skipped per image: {per_image.skipped}")
+    if quality is not None:
+        facts.append(f"{quality.classes} classes in MAE and STD, {quality.correlated_classes} in the correlations")
+    return "; ".join(facts)
+
+
+def _anomaly_note(results: Results) -> str:
+    pooled = _first(result.anomaly_pooled for result in results.detectors)
+    per_image = _first(result.anomaly_per_image for result in results.detectors)
+    skipped = f"; images skipped per image: {per_image.skipped}" if per_image is not None else ""
+    return f"prevalence (chance AUPR) {_prevalence(pooled, per_image)}{skipped}"
+
+
+def _prevalence(pooled: RankingScores | None, per_image: RankingScores | None) -> str:
+    shares = [f"{percent(pooled.prevalence)} pooled"] if pooled else []
+    shares += [f"{percent(per_image.prevalence)} per image"] if per_image else []
+    return ", ".join(shares) or UNDEFINED
+
+
+def _first(parts: Iterable[_Scores | None]) -> _Scores | None:
+    return next((part for part in parts if part is not None), None)

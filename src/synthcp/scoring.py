@@ -1,0 +1,228 @@
+"""score(inputs, run, out) and evaluate_run(run, dataset, out): images through a monitor into an output folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from synthcp.data.base import Dataset
+from synthcp.data.check import check_labels
+from synthcp.data.folder import ImageFile, find_images
+from synthcp.data.images import read_image
+from synthcp.data.prepared import Prepared
+from synthcp.detectors import load_detectors
+from synthcp.errors import DataError, InputError
+from synthcp.evaluation import Results, evaluate
+from synthcp.monitor import Monitor
+from synthcp.provenance import command_line, commit, hardware, now, versions
+from synthcp.report.html import write_report
+from synthcp.report.outputs import ResultsWriter, RunSettings, write_text
+from synthcp.report.rows import Row, row_of
+from synthcp.report.tables import to_json
+from synthcp.training.loop import Progress, silent
+
+METRICS = "metrics.json"
+PROTOCOL = "images at the working size of M; ignored pixels left out; positives: wrong pixels, or unknown objects"
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `count` of a list, dealt out in turn; parts share nothing and together are the whole.
+
+    Attributes:
+        number: From 1 to count.
+        count: How many parts there are.
+
+    Raises:
+        InputError: There is no such part.
+    """
+
+    number: int = 1
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.count:
+            raise InputError(f"shard {self.number}/{self.count}: write i/n with i from 1 to n, such as 1/4")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Read "i/n"."""
+        number, _, count = text.partition("/")
+        if not (number.isdecimal() and count.isdecimal()):
+            raise InputError(f"shard {text!r}: write i/n with i from 1 to n, such as 1/4")
+        return cls(int(number), int(count))
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Return this part of the items."""
+        return items[self.number - 1 :: self.count]
+
+
+def score(
+    inputs: Sequence[Path],
+    run: Path,
+    out: Path,
+    shard: Shard | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    progress: Progress = silent,
+) -> list[Row]:
+    """Score images without ground truth: results.csv, maps/ and report.html.
+
+    An image that cannot be scored becomes a row with status "error" that says why; all others are scored.
+
+    Args:
+        inputs: Images and folders of images.
+        run: Folder of the monitor.
+        out: Output folder.
+        shard: Which part of the images to score; None takes all.
+        device: "auto", "cpu", "cuda", ...
+        precision: "auto", "fp32" or "bf16".
+        progress: Called after every image.
+
+    Returns:
+        The rows of results.csv.
+
+    Raises:
+        InputError: There is no image or no monitor, the folder cannot be written, or not one image can be scored.
+    """
+    files = (shard or Shard()).of(find_images(inputs))
+    if not files:
+        raise InputError(f"{len(find_images(inputs))} images are too few for {shard}; use fewer shards")
+    monitor = Monitor.load(run, device, precision)
+    rows = []
+    with ResultsWriter(out, _settings(monitor, run, "Scores", ", ".join(map(str, inputs)))) as writer:
+        for number, file in enumerate(files):
+            rows.append(_score(file, monitor, writer))
+            progress("score", number + 1, len(files), {})
+    failed = [row for row in rows if row.status == "error"]
+    if len(failed) == len(rows):
+        others = f" (and none of the {len(rows) - 1} others could be scored)" if len(rows) > 1 else ""
+        raise DataError(failed[0].message + others)
+    (out / METRICS).unlink(missing_ok=True)  # of an evaluation that was here before
+    write_report(out)
+    return rows
+
+
+def evaluate_run(
+    run: Path,
+    dataset: Dataset,
+    out: Path,
+    detectors: list[str] | None = None,
+    facts: Mapping[str, str] | None = None,
+    device: str = "auto",
+    precision: str = "fp32",
+    progress: Progress = silent,
+) -> Results:
+    """Evaluate the detectors of a run against ground truth: metrics.json, results.csv, maps/ and report.html.
+
+    Args:
+        run: Folder of the monitor.
+        dataset: Labelled images with the classes of the monitor.
+        out: Output folder.
+        detectors: By name; None takes all that the run has.
+        facts: What else a table must say, such as the data's name.
+        device: "auto", "cpu", "cuda", ...
+        precision: "auto", "fp32" or "bf16".
+        progress: Called after every image of every stage.
+
+    Raises:
+        InputError: The monitor, the data or a detector's name is unusable, or the folder cannot be written.
+    """
+    monitor = Monitor.load(run, device, precision)
+    judges = load_detectors(run, monitor, detectors)
+    facts = dict(facts or {})
+    with ResultsWriter(out, _settings(monitor, run, "Evaluation", facts.get("data", "")), ground_truth=True) as writer:
+        _check(dataset, monitor)
+        side = monitor.settings.scale.side
+        prepared = Prepared(dataset, side, lambda step, steps: progress("read", step, steps, {}))
+        results = evaluate(
+            judges,
+            monitor.segmenter,
+            prepared,
+            monitor.runtime,
+            facts | _provenance(monitor),
+            lambda step, steps: progress("evaluate", step, steps, {}),
+        )
+        _write_samples(prepared, monitor, writer, progress)
+    write_text(out / METRICS, to_json(results))
+    write_report(out)
+    return results
+
+
+def seen_in_fitting(dataset: Dataset, training_ids: Sequence[str]) -> int:
+    """Return how many images of a data set share their id with an image the monitor was fitted on."""
+    return len(set(dataset.ids) & set(training_ids))
+
+
+def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter) -> Row:
+    """The row of one image, written with its maps."""
+    settings = monitor.settings
+    try:
+        image = read_image(file.path, settings.channels)
+        assessment = monitor.assess(image)
+    except DataError as error:
+        row = Row(file.id, str(file.path), status="error", message=str(error))
+    else:
+        row = row_of(file.id, str(file.path), assessment, monitor.classes, settings.thresholds.anomaly)
+        writer.write_maps(file.id, image, assessment)
+    writer.add_row(row)
+    return row
+
+
+def _write_samples(dataset: Dataset, monitor: Monitor, writer: ResultsWriter, progress: Progress) -> None:
+    """Rows and maps with ground truth, as the monitor judges the samples."""
+    threshold = monitor.settings.thresholds.anomaly
+    for number, sample in enumerate(dataset):
+        assessment = monitor.assess(sample.image)
+        writer.write_maps(sample.id, sample.image, assessment, sample.label_map, sample.anomaly_mask)
+        writer.add_row(row_of(sample.id, sample.id, assessment, monitor.classes, threshold, sample.label_map))
+        progress("maps", number + 1, len(dataset), {})
+
+
+def _check(dataset: Dataset, monitor: Monitor) -> None:
+    known, names = monitor.classes.names, dataset.classes.names
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"class {unknown[0]!r} of the data is unknown to the monitor; it has {', '.join(known)}")
+    if names != known:
+        raise InputError(f"the data's classes are {', '.join(names)}; the monitor's are {', '.join(known)}; match them")
+    channels = len(dataset[0].image)
+    if channels != monitor.settings.channels:
+        fitted = monitor.settings.channels
+        raise DataError(f"{dataset.ids[0]} has {channels} channels; the monitor was fitted on {fitted}; convert it")
+    check_labels(dataset)
+
+
+def _settings(monitor: Monitor, run: Path, title: str, data: str) -> RunSettings:
+    facts, thresholds = monitor.settings.facts, monitor.settings.thresholds
+    return RunSettings(
+        classes=monitor.classes,
+        title=title,
+        command=command_line(),
+        data=data,
+        monitor=str(run),
+        seed=int(facts.get("seed", 0)),
+        variant=facts.get("variant", ""),
+        scale=facts.get("scale", ""),
+        created=now(),
+        versions=versions(),
+        thresholds={"error": thresholds.error, "anomaly": thresholds.anomaly},
+    )
+
+
+def _provenance(monitor: Monitor) -> dict[str, str]:
+    """What a number must be printed with, beside what it was computed on."""
+    facts = monitor.settings.facts
+    return {
+        "protocol": PROTOCOL,
+        **{name: facts[name] for name in ("variant", "scale", "seed") if name in facts},
+        **{f"fit: {name}": facts[name] for name in ("data", "command", "commit") if name in facts},
+        "precision": monitor.runtime.precision,
+        "hardware": hardware(monitor.runtime.device),
+        "commit": commit(),
+        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        "command": command_line(),
+    }

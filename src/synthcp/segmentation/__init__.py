@@ -1,0 +1,1 @@
+"""Segmenters: M, from an image to a label map."""

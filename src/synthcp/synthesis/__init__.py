@@ -1,0 +1,1 @@
+"""Generators: G, from a label map back to an image, and what trains them."""

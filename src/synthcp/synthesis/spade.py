@@ -1,0 +1,77 @@
+"""The SPADE generator (Park et al., CVPR 2019), for images of any size and for volumes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synthcp.nn.labels import one_hot
+from synthcp.nn.spade import SpadeBlock
+from synthcp.nn.spatial import SpatialDims, conv, resize_nearest
+from synthcp.synthesis.base import Generator
+
+
+@dataclass(frozen=True)
+class SpadeConfig:
+    """The paper's G is width 64, hidden 128, multipliers 16, 16, 16, 8, 4, 2, 1 and seven blocks, six doublings.
+
+    Attributes:
+        classes: L.
+        out_channels: Channels of the image.
+        width: Channels of the last block (ngf).
+        hidden: Channels of the label embedding inside every SPADE.
+        multipliers: Channels of each block over width; the size doubles between two blocks.
+    """
+
+    classes: int
+    out_channels: int = 3
+    width: int = 64
+    hidden: int = 128
+    multipliers: tuple[int, ...] = (16, 16, 16, 8, 4, 2, 1)
+
+
+class SpadeGenerator(Generator):
+    """Start from the label map at its coarsest, then alternate SPADE blocks and doublings up to the full size.
+
+    The sizes on the way are the full size halved again and again, rounded up, so any size can be drawn.
+    """
+
+    def __init__(self, spatial_dims: SpatialDims, config: SpadeConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = [config.width * multiplier for multiplier in config.multipliers]
+        self.start = conv(spatial_dims, config.classes, channels[0])
+        self.blocks = nn.ModuleList(
+            SpadeBlock(spatial_dims, before, after, config.classes, config.hidden)
+            for before, after in zip(channels[:1] + channels[:-1], channels, strict=True)
+        )
+        self.to_image = conv(spatial_dims, channels[-1], config.out_channels)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.Conv3d):
+                _init(module)
+
+    def forward(self, label_map: Tensor) -> Tensor:
+        """Draw x_hat (B, C, *S) in [0, 1] from a label map (B, *S)."""
+        layout = one_hot(label_map, self.config.classes)
+        size = tuple(label_map.shape[1:])
+        doublings = len(self.blocks) - 1
+        features = self.start(resize_nearest(layout, _halved(size, doublings)))
+        for index, block in enumerate(self.blocks):
+            features = resize_nearest(features, _halved(size, doublings - index))
+            features = block(features, layout)
+        image: Tensor = self.to_image(F.leaky_relu(features, 0.2)).float()
+        return (image.tanh() + 1) / 2
+
+
+def _halved(size: tuple[int, ...], times: int) -> tuple[int, ...]:
+    return tuple(max(1, -(-side // 2**times)) for side in size)
+
+
+def _init(module: nn.Conv2d | nn.Conv3d) -> None:
+    """Xavier with gain 0.02 for kernels that are not spectrally normalised, as SPADE; zero biases."""
+    if module.bias is not None:
+        nn.init.zeros_(module.bias)
+    if not hasattr(module, "parametrizations"):
+        nn.init.xavier_normal_(module.weight, gain=0.02)

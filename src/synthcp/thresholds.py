@@ -1,0 +1,73 @@
+"""What is usual for a monitor, read off predictions it was not trained on; beyond it, it alarms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from synthcp.detection.failure import FailureComparator
+from synthcp.runtime import Runtime
+from synthcp.training.comparator import ImperfectExamples, batched
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What is unusual.
+
+    Attributes:
+        error: Probability above which a pixel counts as wrong.
+        error_share: Expected share of wrong pixels above which an image is worth a look.
+        anomaly: Score above which a pixel counts as unknown.
+        anomaly_share: Share of unknown pixels above which an image is worth a look.
+        class_quality: Predicted IoU below which a class is worth a look, per class.
+    """
+
+    error: float = 0.5
+    error_share: float = 1.0
+    anomaly: float = 2.0
+    anomaly_share: float = 1.0
+    class_quality: tuple[float, ...] = ()
+
+
+@torch.no_grad()
+def fit_thresholds(
+    comparator: FailureComparator, examples: ImperfectExamples, runtime: Runtime, usual: float = 0.9
+) -> Thresholds:
+    """Return thresholds that the share `usual` of images (1% of pixels for the anomaly score) stay within.
+
+    Args:
+        comparator: F with its score.
+        examples: Predictions that neither M nor F was trained on.
+        runtime: Where F runs.
+        usual: Share of the images without an alarm of each kind, in (0, 1).
+    """
+    errors, anomalies, qualities = [], [], []
+    for view in examples.views:
+        for index in examples.indices:
+            evidence, _ = examples.read(view, index)
+            batch = batched(evidence, runtime)
+            with runtime.autocast():
+                detection = comparator.judge(batch)
+            assert detection.error_map is not None and detection.anomaly_map is not None
+            assert detection.class_quality is not None
+            present = torch.bincount(batch.logits.argmax(dim=1).flatten(), minlength=batch.logits.shape[1]) > 0
+            errors.append(detection.error_map.float().mean().cpu())
+            anomalies.append(detection.anomaly_map.float().cpu())
+            qualities.append(detection.class_quality[0].float().where(present, torch.nan).cpu())
+    pixels = torch.cat([anomaly.flatten()[::7] for anomaly in anomalies])
+    anomaly = _quantile(pixels, 0.99)
+    shares = torch.stack([(scores > anomaly).float().mean() for scores in anomalies])
+    floors = torch.stack(qualities).nanquantile(1 - usual, dim=0).nan_to_num(0.0)
+    return Thresholds(
+        error_share=_quantile(torch.stack(errors), usual),
+        anomaly=anomaly,
+        anomaly_share=_quantile(shares, usual),
+        class_quality=tuple(floors.tolist()),
+    )
+
+
+def _quantile(values: Tensor, share: float) -> float:
+    """Return a quantile of any number of values (torch.quantile refuses more than 16 million)."""
+    return float(values.flatten().sort().values[round(share * (values.numel() - 1))])

@@ -1,0 +1,220 @@
+"""Training F on imperfect predictions (eq. 6-8)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.data.transforms import Window, jitter, random_window, view
+from synthcp.detection.blend import Blend, fit_blend
+from synthcp.detection.logit_scores import msp_log_odds
+from synthcp.detection.siamese import Evidence, FailureLossConfig, SiameseNetwork, failure_loss
+from synthcp.metrics.overlap import image_iou
+from synthcp.runtime import Runtime, generator_of
+from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
+
+DIRECT = "direct"
+"""In the place of a generator's name: the image itself stands in for the drawing."""
+
+
+@dataclass(frozen=True)
+class ComparatorConfig:
+    """How F is trained.
+
+    Attributes:
+        steps: Number of batches.
+        batch: Images in each.
+        learning_rate: Of Adam with betas 0.9, 0.999.
+        decay_from: Share of the steps after which the rate falls linearly to 0; 1 keeps it constant.
+        average: Decay of the averaged weights, which are the ones kept; 0 keeps the last ones.
+        zoom: Range of the random enlargement.
+        jitter: Strength of the random change of the image's light and colour.
+        loss: Variant of eq. 8.
+    """
+
+    steps: int
+    batch: int = 8
+    learning_rate: float = 5e-4
+    decay_from: float = 0.3
+    average: float = 0.99
+    zoom: tuple[float, float] = (1.0, 1.5)
+    jitter: float = 0.15
+    loss: FailureLossConfig = field(default_factory=FailureLossConfig)
+
+
+@dataclass(frozen=True)
+class ImperfectExamples:
+    """The examples of one comparator.
+
+    Attributes:
+        dataset: Images and ground truth.
+        predictions: Out-of-fold predictions of M and drawings of them.
+        views: The views to draw from.
+        indices: The samples to draw from; the others are kept for fitting the blend.
+        drawing: Name of the generator whose drawings are shown, or DIRECT.
+    """
+
+    dataset: Dataset
+    predictions: ImperfectPredictions
+    views: Sequence[str]
+    indices: Sequence[int]
+    drawing: str
+
+    def read(self, view_name: str, index: int) -> tuple[Evidence, Tensor]:
+        """Return the evidence of one image, unbatched, and its ground truth."""
+        sample = self.dataset[index]
+        tensors = self.predictions.read(view_name, index)
+        if self.drawing == DIRECT:
+            synthesis, distance = sample.image, torch.zeros(sample.image.shape[1:])
+        else:
+            synthesis, distance = tensors[f"synthesis/{self.drawing}"], tensors[f"distance/{self.drawing}"]
+        assert sample.label_map is not None  # check_labels ran before training
+        return Evidence(sample.image, synthesis, tensors["logits"], distance), sample.label_map
+
+
+class ComparatorTraining(Training):
+    """One step = one batch of random windows of random imperfect predictions.
+
+    Attributes:
+        average: The network to keep, an exponential average of the trained one.
+    """
+
+    def __init__(
+        self,
+        network: SiameseNetwork,
+        examples: ImperfectExamples,
+        config: ComparatorConfig,
+        runtime: Runtime,
+        seed: int,
+    ) -> None:
+        self.network = runtime.place(network)
+        self.average = copy.deepcopy(network).requires_grad_(False)
+        self.examples = examples
+        self.config = config
+        self.runtime = runtime
+        self.seed = seed
+        self.modules = {"network": network, "average": self.average}
+        self.optimizers = {"network": torch.optim.Adam(network.parameters(), lr=config.learning_rate)}
+
+    def step(self, step: int) -> dict[str, float]:
+        """Train on one batch."""
+        self.network.train()
+        optimizer = self.optimizers["network"]
+        factor = linear_decay(step, self.config.steps, self.config.decay_from)
+        set_learning_rate(optimizer, self.config.learning_rate * factor)
+        evidence, label_maps = self._batch(generator_of(self.seed, "comparator", step))
+        classes = self.examples.dataset.classes
+        present_only = self.config.loss.present_only
+        error, iou = failure_targets(
+            evidence.logits, label_maps, len(classes), classes.ignore_index, present_only=present_only
+        )
+        with self.runtime.autocast():
+            error_log_odds, class_quality = self.network(evidence)
+        pixel, quality = failure_loss(error_log_odds, class_quality, error, iou, evidence.logits, self.config.loss)
+        descend(optimizer, pixel + quality)
+        update_average(self.average, self.network, step, self.config.average)
+        return {"pixel": pixel.item(), "quality": quality.item()}
+
+    def _batch(self, generator: torch.Generator) -> tuple[Evidence, Tensor]:
+        examples = self.examples
+        size = tuple(examples.dataset[0].image.shape[1:])
+        count = len(examples.indices) * len(examples.views)
+        parts = []
+        for choice in torch.randint(count, (self.config.batch,), generator=generator).tolist():
+            index, view_name = divmod(choice, len(examples.views))
+            evidence, label_map = examples.read(examples.views[view_name], examples.indices[index])
+            window = random_window(tuple(evidence.image.shape[1:]), size, self.config.zoom, generator)
+            parts.append(self._augmented(evidence, label_map, window, size, generator))
+        images, syntheses, logits, distances, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
+        send = self.runtime.send
+        evidence = Evidence(send(images), send(syntheses), send(logits), distances.to(self.runtime.device))
+        return evidence, label_maps.to(self.runtime.device)
+
+    def _augmented(
+        self, evidence: Evidence, label_map: Tensor, window: Window, size: tuple[int, ...], generator: torch.Generator
+    ) -> tuple[Tensor, ...]:
+        image = view(evidence.image, window, size, "linear")
+        jittered = jitter(image, self.config.jitter, generator)
+        synthesis = jittered if self.examples.drawing == DIRECT else view(evidence.synthesis, window, size, "linear")
+        distance = view(evidence.distance[None], window, size, "linear")[0]
+        logits = view(evidence.logits, window, size, "linear")
+        return jittered, synthesis, logits, distance, view(label_map, window, size, "nearest")
+
+
+def failure_targets(
+    logits: Tensor, label_maps: Tensor, classes: int, ignore_index: int, *, present_only: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Return what F should say.
+
+    Args:
+        logits: Of M, shape (B, L, *S).
+        label_maps: y, shape (B, *S).
+        classes: L.
+        ignore_index: Pixels of this value are not judged.
+        present_only: Leave a class that is predicted but absent unjudged (NaN), else its IoU is 0.
+
+    Returns:
+        c_m of eq. 7, shape (B, *S), NaN on ignored pixels; and c_iu of eq. 6, shape (B, L), NaN where not judged.
+    """
+    predicted = logits.argmax(dim=1)
+    error = (predicted != label_maps).float().masked_fill(label_maps == ignore_index, torch.nan)
+    pairs = zip(label_maps.cpu(), predicted.cpu(), strict=True)
+    iou = torch.stack([image_iou(y, y_hat, classes, ignore_index) for y, y_hat in pairs]).float().to(logits.device)
+    if not present_only:
+        known = label_maps != ignore_index
+        for label in range(classes):
+            predicted_somewhere = ((predicted == label) & known).flatten(1).any(dim=1)
+            iou[iou[:, label].isnan() & predicted_somewhere, label] = 0.0
+    return error, iou
+
+
+def batched(evidence: Evidence, runtime: Runtime) -> Evidence:
+    """Return the evidence of one image as a batch of one, on the device."""
+    parts = (evidence.image, evidence.synthesis, evidence.logits, evidence.distance)
+    return Evidence(*(runtime.send(part[None]) for part in parts))
+
+
+@torch.no_grad()
+def fit_score(
+    network: SiameseNetwork, examples: ImperfectExamples, runtime: Runtime, seed: int, pixels: int = 500
+) -> Blend:
+    """Fit the blend on predictions that neither M nor F was trained on.
+
+    Args:
+        network: F.
+        examples: The images kept aside, as `indices`.
+        runtime: Where F runs.
+        seed: Of the choice of pixels.
+        pixels: Number taken from each prediction.
+    """
+    network.eval()
+    samples = list(_pixels_of(network, examples, runtime, seed, pixels))
+    error_log_odds, msp, error = (torch.cat(part) for part in zip(*samples, strict=True))
+    return fit_blend(error_log_odds, msp, error)
+
+
+def _pixels_of(
+    network: SiameseNetwork, examples: ImperfectExamples, runtime: Runtime, seed: int, pixels: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    ignore = examples.dataset.classes.ignore_index
+    for view_name in examples.views:
+        for index in examples.indices:
+            evidence, label_map = examples.read(view_name, index)
+            batch = batched(evidence, runtime)
+            with runtime.autocast():
+                error_log_odds, _ = network(batch)
+            known = torch.nonzero(label_map.flatten() != ignore)[:, 0]
+            generator = generator_of(seed, "blend", view_name, index)
+            chosen = known[torch.randperm(len(known), generator=generator)[:pixels]]
+            error = (evidence.logits.argmax(dim=0) != label_map).float()
+            yield (
+                error_log_odds[0].cpu().flatten()[chosen],
+                msp_log_odds(batch.logits)[0].cpu().flatten()[chosen],
+                error.flatten()[chosen],
+            )

@@ -1,0 +1,118 @@
+"""Imperfect predictions to train F on: every image is segmented by an M that has not seen it, by k folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from synthcp.checkpoint import load_tensors, save_tensors
+from synthcp.data.base import Dataset
+from synthcp.detection.feature_distance import FeatureDistance
+from synthcp.errors import InputError
+from synthcp.records import Sample
+from synthcp.runtime import Runtime
+from synthcp.segmentation.base import Segmenter
+from synthcp.synthesis.base import Generator
+
+FoldRule = Literal["contiguous", "dealt", "group"]
+
+
+class Subset(Dataset):
+    """Some samples of a data set."""
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self.classes = dataset.classes
+        self.ids = [dataset.ids[index] for index in indices]
+        self._dataset = dataset
+        self._indices = indices
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample."""
+        return self._dataset[self._indices[index]]
+
+
+def assign_folds(groups: Sequence[str], folds: int, rule: FoldRule, runs: int = 4) -> list[int]:
+    """Return the fold of every sample.
+
+    Args:
+        groups: The group of every sample, in natural order.
+        folds: k.
+        rule: "contiguous": k blocks in natural order (the authors' release); "dealt": k times `runs` blocks, dealt to
+            the folds in turn, so that each fold sees every part of the recording and neighbours mostly stay together;
+            "group": whole groups, the largest first to the emptiest fold.
+        runs: Blocks per fold of "dealt".
+
+    Raises:
+        InputError: There are fewer samples or groups than folds.
+    """
+    count = len(groups)
+    distinct = sorted(set(groups))
+    if count < folds or (rule == "group" and len(distinct) < folds):
+        had = f"{len(distinct)} groups" if rule == "group" else f"{count} images"
+        raise InputError(f"{had} cannot make {folds} folds; use fewer folds or more data")
+    if rule == "contiguous":
+        return [index * folds // count for index in range(count)]
+    if rule == "dealt":
+        blocks = min(count, folds * runs)
+        return [index * blocks // count % folds for index in range(count)]
+    sizes = {group: groups.count(group) for group in distinct}
+    load = [0] * folds
+    fold_of = {}
+    for group in sorted(distinct, key=lambda name: (-sizes[name], name)):
+        fold_of[group] = load.index(min(load))
+        load[fold_of[group]] += sizes[group]
+    return [fold_of[group] for group in groups]
+
+
+class ImperfectPredictions:
+    """Out-of-fold predictions on disk, one file for each image and view, with what each generator draws from them.
+
+    A view is one way of getting an out-of-fold prediction (a fold seed, an early checkpoint).
+
+    Args:
+        folder: Where the files are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, view: str, index: int) -> Path:
+        """Return the file of one image."""
+        return self.folder / f"{view}-{index:06d}.safetensors"
+
+    @torch.no_grad()
+    def write(
+        self,
+        view: str,
+        index: int,
+        image: Tensor,
+        segmenter: Segmenter,
+        generators: dict[str, Generator],
+        runtime: Runtime,
+    ) -> None:
+        """Segment one image (C, *S) and draw from the prediction; nothing is done when the file is there."""
+        path = self.path(view, index)
+        if path.exists():
+            return
+        batch = runtime.send(image[None])
+        feature_distance = FeatureDistance(segmenter)
+        with runtime.autocast():
+            prediction = segmenter(batch)
+            tensors = {"logits": prediction.logits[0].half()}
+            for name, generator in generators.items():
+                synthesis = generator(prediction.label_map)
+                tensors[f"synthesis/{name}"] = (synthesis[0] * 255).round().to(torch.uint8)
+                tensors[f"distance/{name}"] = feature_distance.distance(batch, synthesis, prediction)[0].half()
+        save_tensors(path, tensors)
+
+    def read(self, view: str, index: int) -> dict[str, Tensor]:
+        """Return the logits and, for each generator, synthesis in [0, 1] and distance, as float32."""
+        tensors, _ = load_tensors(self.path(view, index))
+        return {
+            name: tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
+            for name, tensor in tensors.items()
+        }

@@ -1,0 +1,150 @@
+"""Training G against D (eq. 1-2) on label maps and images, as SPADE: hinge, feature matching and perceptual losses."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from synthcp.data.base import Dataset
+from synthcp.runtime import Runtime, generator_of
+from synthcp.synthesis.base import Generator
+from synthcp.synthesis.losses import (
+    FeatureNetwork,
+    discriminator_hinge,
+    feature_matching,
+    generator_hinge,
+    perceptual,
+)
+from synthcp.training.batches import labelled_batch
+from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """How G and D are trained; the rates are SPADE's two-time-scale rule.
+
+    Attributes:
+        steps: Number of batches; one step of D and one of G in each.
+        batch: Pairs in each.
+        generator_rate: Adam's learning rate for G.
+        discriminator_rate: Adam's learning rate for D.
+        betas: Of Adam.
+        decay_from: Share of the steps after which both rates fall linearly to 0.
+        feature_matching: Weight of D's features.
+        perceptual: Weight of the fixed network's features.
+        average: Decay of the averaged weights of G, which are the ones kept; 0 keeps the last ones.
+        zoom: Range of the random enlargement.
+    """
+
+    steps: int
+    batch: int = 4
+    generator_rate: float = 1e-4
+    discriminator_rate: float = 4e-4
+    betas: tuple[float, float] = (0.0, 0.9)
+    decay_from: float = 0.5
+    feature_matching: float = 10.0
+    perceptual: float = 10.0
+    average: float = 0.995
+    zoom: tuple[float, float] = (1.0, 1.3)
+
+
+class GanTraining(Training):
+    """One step = one batch: G's turn, then D's turn on the same drawing.
+
+    Attributes:
+        average: The generator to keep, an exponential average of the trained one.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        discriminator: nn.Module,
+        perceptual_network: FeatureNetwork,
+        dataset: Dataset,
+        config: GanConfig,
+        runtime: Runtime,
+        seed: int,
+    ) -> None:
+        self.generator = runtime.place(generator)
+        self.discriminator = runtime.place(discriminator)
+        self.average = copy.deepcopy(generator).requires_grad_(False)
+        self.perceptual_network = perceptual_network
+        self.dataset = dataset
+        self.config = config
+        self.runtime = runtime
+        self.seed = seed
+        adam = torch.optim.Adam
+        self.modules = {"generator": generator, "discriminator": discriminator, "average": self.average}
+        self.optimizers = {
+            "generator": adam(generator.parameters(), lr=config.generator_rate, betas=config.betas),
+            "discriminator": adam(discriminator.parameters(), lr=config.discriminator_rate, betas=config.betas),
+        }
+
+    def step(self, step: int) -> dict[str, float]:
+        """Train G, then D, on one batch."""
+        self.generator.train()
+        factor = linear_decay(step, self.config.steps, self.config.decay_from)
+        set_learning_rate(self.optimizers["generator"], self.config.generator_rate * factor)
+        set_learning_rate(self.optimizers["discriminator"], self.config.discriminator_rate * factor)
+        images, label_maps = labelled_batch(
+            self.dataset, self.config.batch, self.config.zoom, 0.0, generator_of(self.seed, "gan", step)
+        )
+        images, label_maps = self.runtime.send(images), label_maps.to(self.runtime.device)
+        synthesis, losses = self._generator_turn(images, label_maps)
+        losses |= self._discriminator_turn(images, label_maps, synthesis.detach())
+        update_average(self.average, self.generator, step, self.config.average)
+        return losses
+
+    def _generator_turn(self, images: Tensor, label_maps: Tensor) -> tuple[Tensor, dict[str, float]]:
+        self.discriminator.requires_grad_(False)
+        with self.runtime.autocast():
+            synthesis = self.generator(label_maps)
+            fake = self.discriminator(label_maps, synthesis)
+            with torch.no_grad():
+                real = self.discriminator(label_maps, images)
+            adversarial = generator_hinge(fake)
+            matching = self.config.feature_matching * feature_matching(real, fake)
+            likeness = self.config.perceptual * perceptual(self.perceptual_network, images, synthesis)
+        descend(self.optimizers["generator"], adversarial + matching + likeness)
+        return synthesis, {"G": adversarial.item(), "matching": matching.item(), "perceptual": likeness.item()}
+
+    def _discriminator_turn(self, images: Tensor, label_maps: Tensor, synthesis: Tensor) -> dict[str, float]:
+        self.discriminator.requires_grad_(True)
+        with self.runtime.autocast():
+            real = self.discriminator(label_maps, images)
+            fake = self.discriminator(label_maps, synthesis)
+            loss = discriminator_hinge(real, fake)
+        descend(self.optimizers["discriminator"], loss)
+        return {"D": loss.item()}
+
+    @torch.no_grad()
+    def picture(self, path: Path, count: int = 6) -> None:
+        """Draw a grid: label maps above, the averaged generator's drawings below them, the images at the bottom."""
+        indices = [round(index * (len(self.dataset) - 1) / (count - 1)) for index in range(count)]
+        samples = [self.dataset[index] for index in indices]
+        size = tuple(samples[0].image.shape[1:])
+        samples = [sample for sample in samples if tuple(sample.image.shape[1:]) == size]
+        label_maps = torch.stack([sample.label_map for sample in samples if sample.label_map is not None])
+        self.average.eval()
+        drawings = self.average(label_maps.to(self.runtime.device)).cpu()
+        images = torch.stack([sample.image for sample in samples])
+        save_grid(path, [self._colored(label_maps), drawings, images])
+
+    def _colored(self, label_maps: Tensor) -> Tensor:
+        classes = self.dataset.classes
+        palette = torch.zeros(max(256, classes.ignore_index + 1), 3)
+        palette[: len(classes)] = torch.tensor(classes.colors) / 255
+        return palette[label_maps].movedim(-1, 1)
+
+
+def save_grid(path: Path, rows: list[Tensor]) -> None:
+    """Write rows of images (N, C, H, W) or of the middle slices of volumes (N, C, D, H, W) as one PNG."""
+    flat = [row if row.ndim == 4 else row[:, :, row.shape[2] // 2] for row in rows]
+    pixels = torch.cat([torch.cat(list(row.expand(-1, 3, -1, -1)), dim=2) for row in flat], dim=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray((pixels.movedim(0, -1) * 255).round().byte().numpy()).save(path)

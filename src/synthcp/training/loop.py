@@ -1,0 +1,151 @@
+"""The training loop: step, report, checkpoint; continues after a kill with the weights it would have had anyway."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from synthcp.checkpoint import load_tensors, restore_training_state, save_tensors, training_state
+from synthcp.errors import SynthCPError
+from synthcp.runtime import seed_of
+
+Progress = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called as progress(stage, step, steps, losses) after every step."""
+
+CHECKPOINT_SECONDS = 20.0
+
+
+def silent(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
+    """Report nothing."""
+
+
+class Training(ABC):
+    """What the loop needs to know of a training: its parts, and what one step does.
+
+    Attributes:
+        modules: The networks being trained and their averages, by name.
+        optimizers: By name.
+    """
+
+    modules: dict[str, nn.Module]
+    optimizers: dict[str, Optimizer]
+
+    @abstractmethod
+    def step(self, step: int) -> dict[str, float]:
+        """Do step number `step`, drawing all randomness from its number, and return the losses by name."""
+
+    def picture(self, path: Path) -> None:  # noqa: B027
+        """Draw the state of training for a person; networks without pictures draw none."""
+
+
+def train(
+    training: Training,
+    steps: int,
+    folder: Path,
+    stage: str,
+    seed: int,
+    progress: Progress = silent,
+    pictures: int = 0,
+) -> None:
+    """Train for a number of steps, resuming from folder/STAGE.checkpoint.safetensors if it is there.
+
+    Every step seeds the global generator with (seed, stage, step), so what it draws depends on no history. The
+    checkpoint stays until forget_checkpoint: the caller first saves what it wants to keep.
+
+    Args:
+        training: The parts and the step.
+        steps: Total number of steps, those before an interruption included.
+        folder: Of the run; metrics.jsonl and pictures/ go there as well.
+        stage: Name of this training, unique within the run.
+        seed: Of the run.
+        progress: Called after every step.
+        pictures: Number of pictures to draw on the way, at equal distances; the last one at the end.
+
+    Raises:
+        SynthCPError: A loss became NaN or infinite.
+    """
+    path = checkpoint_path(folder, stage)
+    start = 0
+    if path.exists():
+        tensors, metadata = load_tensors(path)
+        restore_training_state(tensors, training.modules, training.optimizers)
+        start = int(metadata["step"])
+    saved = time.monotonic()
+    for step in range(start, steps):
+        torch.manual_seed(seed_of(seed, stage, step))
+        losses = training.step(step)
+        _require_finite(losses, stage, step)
+        progress(stage, step + 1, steps, losses)
+        if step % 10 == 0:
+            _log(folder, stage, step, losses)
+        if pictures and (step + 1) % max(1, steps // pictures) == 0:
+            training.picture(folder / "pictures" / f"{stage.replace('/', '-')}-{step + 1:06d}.png")
+        if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == steps:
+            state = training_state(training.modules, training.optimizers)
+            save_tensors(path, state, {"step": str(step + 1)})
+            saved = time.monotonic()
+
+
+def checkpoint_path(folder: Path, stage: str) -> Path:
+    """Return where a stage keeps its checkpoint."""
+    return folder / f"{stage}.checkpoint.safetensors"
+
+
+def forget_checkpoint(folder: Path, stage: str) -> None:
+    """Remove the checkpoint of a finished stage."""
+    checkpoint_path(folder, stage).unlink(missing_ok=True)
+
+
+def linear_decay(step: int, steps: int, start: float) -> float:
+    """Return the factor of the learning rate: 1 until the share `start` of the steps, then linearly to 0."""
+    return min(1.0, (steps - step) / max(1.0, steps * (1 - start)))
+
+
+def polynomial_decay(step: int, steps: int) -> float:
+    """Return the factor of the learning rate (1 - step / steps) ** 0.9, DeepLab's "poly"."""
+    return math.pow(1 - step / steps, 0.9)
+
+
+def set_learning_rate(optimizer: Optimizer, learning_rate: float) -> None:
+    """Set one learning rate for all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+
+
+def descend(optimizer: Optimizer, loss: Tensor) -> None:
+    """Take one step down the gradient of a loss."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, step: int, decay: float) -> None:
+    """Move the exponential average of the weights towards the network; it starts short and lengthens up to `decay`.
+
+    Statistics (of batch and spectral norms) are copied: an average of unit vectors is none.
+    """
+    weight = 1 - min(decay, (1 + step) / (10 + step))
+    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
+        mean.lerp_(value, weight)
+    for kept, buffer in zip(average.buffers(), network.buffers(), strict=True):
+        kept.copy_(buffer)
+
+
+def _require_finite(losses: Mapping[str, float], stage: str, step: int) -> None:
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise SynthCPError(f"{stage}: {name} became {value} at step {step}; lower the learning rate and fit again")
+
+
+def _log(folder: Path, stage: str, step: int, losses: Mapping[str, float]) -> None:
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"stage": stage, "step": step, **{k: round(v, 5) for k, v in losses.items()}}) + "\n")

@@ -1,0 +1,92 @@
+"""Training M: cross-entropy on augmented crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+
+from synthcp.data.base import Dataset
+from synthcp.metrics.overlap import confusion_matrix, mean_iou
+from synthcp.runtime import Runtime, generator_of
+from synthcp.segmentation.base import Segmenter
+from synthcp.training.batches import labelled_batch
+from synthcp.training.loop import Training, descend, polynomial_decay, set_learning_rate
+
+
+@dataclass(frozen=True)
+class SegmentationConfig:
+    """How M is trained.
+
+    Attributes:
+        steps: Number of batches.
+        batch: Images in each.
+        optimizer: "sgd" with momentum 0.9 (DeepLab), or "adam" (AdamW), which learns faster from scratch.
+        learning_rate: It decays polynomially (DeepLab's "poly").
+        weight_decay: Of the optimizer.
+        zoom: Range of the random enlargement.
+        jitter: Strength of the random change of light and colour, in [0, 1].
+    """
+
+    steps: int
+    batch: int = 8
+    optimizer: Literal["sgd", "adam"] = "adam"
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-4
+    zoom: tuple[float, float] = (1.0, 1.5)
+    jitter: float = 0.15
+
+
+class SegmentationTraining(Training):
+    """One step = one batch of SGD."""
+
+    def __init__(
+        self, segmenter: Segmenter, dataset: Dataset, config: SegmentationConfig, runtime: Runtime, seed: int
+    ) -> None:
+        self.segmenter = runtime.place(segmenter)
+        self.dataset = dataset
+        self.config = config
+        self.runtime = runtime
+        self.seed = seed
+        self.modules = {"segmenter": segmenter}
+        self.optimizers = {"segmenter": _optimizer(segmenter, config)}
+
+    def step(self, step: int) -> dict[str, float]:
+        """Train on one batch."""
+        self.segmenter.train()
+        optimizer = self.optimizers["segmenter"]
+        set_learning_rate(optimizer, self.config.learning_rate * polynomial_decay(step, self.config.steps))
+        generator = generator_of(self.seed, "segmentation", step)
+        images, label_maps = labelled_batch(
+            self.dataset, self.config.batch, self.config.zoom, self.config.jitter, generator
+        )
+        with self.runtime.autocast():
+            logits = self.segmenter(self.runtime.send(images)).logits
+        ignore = self.dataset.classes.ignore_index
+        loss = F.cross_entropy(logits, label_maps.to(logits.device), ignore_index=ignore)
+        descend(optimizer, loss)
+        return {"loss": loss.item()}
+
+
+def _optimizer(segmenter: Segmenter, config: SegmentationConfig) -> torch.optim.Optimizer:
+    parameters = segmenter.parameters()
+    if config.optimizer == "adam":
+        return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
+    return torch.optim.SGD(parameters, lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+
+
+@torch.no_grad()
+def validate(segmenter: Segmenter, dataset: Dataset, runtime: Runtime) -> float:
+    """Return the mean IoU over all pixels of a data set, in [0, 1]; NaN when it has no labels."""
+    segmenter.eval()
+    classes = dataset.classes
+    confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+    for sample in dataset:
+        if sample.label_map is not None:
+            with runtime.autocast():
+                prediction = segmenter(runtime.send(sample.image[None]))
+            predicted = prediction.label_map[0].cpu()
+            confusion += confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index)
+    return float(mean_iou(confusion))

@@ -1,0 +1,45 @@
+"""One truly tiny monitor for all tests that need a fitted one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from synthcp.config import SCALES, Scale
+from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.fitting import FitOptions, fit
+from synthcp.monitor import Monitor
+
+
+def smallest_scale() -> Scale:
+    """A few steps of everything."""
+    tiny = SCALES["tiny"]
+    return replace(
+        tiny,
+        side=32,
+        segmentation=replace(tiny.segmentation, steps=4),
+        gan=replace(tiny.gan, steps=2),
+        comparator=replace(tiny.comparator, steps=3),
+    )
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A run fitted on twelve scenes of 48 x 64 pixels, with its controls; not to be written to."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    scenes = Scenes(ScenesConfig(count=12, height=48, width=64))
+    fit(scenes, folder, FitOptions(scale=smallest_scale(), device="cpu", precision="fp32"))
+    yield folder
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def monitor(run_folder: Path) -> Monitor:
+    """The monitor of the tiny run."""
+    return Monitor.load(run_folder, "cpu")

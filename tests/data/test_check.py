@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from synthcp.data.check import check_labels, require_labels
+from synthcp.data.folder import Folder
+from synthcp.errors import DataError
+
+
+@pytest.fixture
+def dataset(tmp_path, write_image, write_label, write_classes):
+    """A maker of data sets of sky 0, road 1, car 2: one good sample, and "bad" with the label values given."""
+
+    def make(*values, ignore_index=255, **bad_image):
+        write_image(tmp_path / "images" / "good.png")
+        write_label(tmp_path / "labels" / "good.png", 0, 1, 2, ignore_index)
+        write_image(tmp_path / "images" / "bad.png", **bad_image)
+        write_label(tmp_path / "labels" / "bad.png", *values)
+        write_classes(tmp_path, ignore_index)
+        return Folder(tmp_path)
+
+    return make
+
+
+def test_good_labels_pass(dataset):
+    check_labels(dataset(2, 255, 1))
+    require_labels(dataset(2))
+
+
+def test_unknown_value(dataset, fails):
+    with fails("label 200 in bad", "classes are 0..2", "ignore value is 255", "fix the label", error=DataError):
+        check_labels(dataset(1, 200))
+
+
+def test_many_unknown_values_are_cut_short(dataset, fails):
+    with fails("label 30, 31, 32, 33, 34 and more in bad", error=DataError):
+        check_labels(dataset(*range(36, 29, -1)))
+
+
+def test_255_is_taken_for_the_real_ignore_value(dataset, fails):
+    with fails("label 255 in bad", 'set "ignore_index": 255', error=DataError):
+        check_labels(dataset(0, 255, ignore_index=11))
+
+
+def test_labels_that_count_from_one_or_ignore_the_next_index(dataset, fails):
+    with fails("label 3 in bad", 'set "ignore_index": 3', "subtract 1", "write 0 as 255", error=DataError):
+        check_labels(dataset(1, 2, 3))
+
+
+def test_mixed_sizes(dataset, fails):
+    with fails("bad: the image is (24, 28), its label map (20, 28)", error=DataError):
+        check_labels(dataset(1, size=(24, 28)))
+
+
+def test_mixed_channels(dataset, fails):
+    with fails("good: the image has 3 channels, the first of the data set 1", error=DataError):
+        check_labels(dataset(1, mode="L"))
+
+
+def test_nothing_but_ignored_pixels(tmp_path, fails, write_image, write_label, write_classes):
+    write_image(tmp_path / "images" / "void.png")
+    write_label(tmp_path / "labels" / "void.png", *[255] * 20)
+    write_classes(tmp_path)
+    with fails("every pixel of all 1 label maps (void and on)", "255", error=DataError):
+        check_labels(Folder(tmp_path))
+    write_image(tmp_path / "images" / "sky.png")
+    write_label(tmp_path / "labels" / "sky.png", *[255] * 19)  # one row of class 0 is enough
+    check_labels(Folder(tmp_path))
+
+
+@pytest.mark.parametrize("check", [check_labels, require_labels])
+def test_missing_labels(tmp_path, fails, write_image, write_classes, check):
+    write_image(tmp_path / "images" / "lonely.png")
+    write_classes(tmp_path)
+    with fails("lonely has no label map", error=DataError):
+        check(Folder(tmp_path))
+
+
+def test_unreadable_label(tmp_path, fails, dataset):
+    samples = dataset(1)
+    (tmp_path / "labels" / "bad.png").write_bytes(b"")
+    with fails("bad.png", "empty", error=DataError):
+        check_labels(samples)

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from synthcp.detection.logit_scores import msp_log_odds
+from synthcp.detection.siamese import (
+    Evidence,
+    FailureLossConfig,
+    SiameseConfig,
+    SiameseNetwork,
+    expected_iou,
+    failure_loss,
+)
+from synthcp.metrics.overlap import image_iou
+from synthcp.nn.labels import one_hot
+from synthcp.nn.resnet import ResNet, ResNetConfig
+from synthcp.nn.spatial import resize
+
+PAPER = SiameseConfig(19)
+OFFICIAL = SiameseConfig(19, shared=False, label_input="squeezed")
+OURS = SiameseConfig(19, label_input="softmax", uses_doubt=True)
+
+
+def evidence(classes: int = 3, size: tuple[int, ...] = (32, 40)) -> Evidence:
+    generator = torch.Generator().manual_seed(7)
+    image, synthesis = (torch.rand(2, 3, *size, generator=generator) for _ in range(2))
+    logits = 3 * torch.randn(2, classes, *size, generator=generator)
+    return Evidence(image, synthesis, logits, torch.rand(2, *size, generator=generator))
+
+
+def toy(config: SiameseConfig) -> SiameseNetwork:
+    torch.manual_seed(0)
+    network = SiameseNetwork(2, replace(config, classes=3, width=4, hidden=5)).eval()
+    return network.requires_grad_(False)
+
+
+def parameters(config: SiameseConfig) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in SiameseNetwork(2, config).parameters())
+
+
+def test_the_official_comparator_has_its_parameters() -> None:
+    # The release: 22,502,698, of which four biases of 64 channels stand before batch norms (and do nothing), and
+    # where one bias stands for the verdicts of our four stages.
+    assert parameters(OFFICIAL) == 22_502_698 - 4 * 64 + 3
+
+
+def test_the_papers_comparator_has_one_encoder() -> None:
+    encoder = 11_176_512 + 19 * 64 * 7 * 7
+    heads = 2 * (64 + 128 + 256 + 512) * 64 + 4 * 2 * 64 + 4 * 65 + (1024 * 19 + 19)
+    assert parameters(PAPER) == encoder + heads
+    assert parameters(replace(PAPER, shared=False)) == 2 * encoder + heads
+
+
+def test_fusing_each_stage_then_resizing_verdicts_equals_the_release() -> None:
+    """There the fused features are resized and stacked, and one convolution judges the stack."""
+    network, seen = toy(PAPER), evidence()
+    labels = one_hot(seen.logits.argmax(dim=1), 3)
+    sides = [network.encoders[0](torch.cat([(x - 0.45) / 0.225, labels], 1)) for x in (seen.image, seen.synthesis)]
+    fused = [
+        resize(fusion(torch.cat(pair, 1)), (32, 40)) for fusion, *pair in zip(network.fusions, *sides, strict=True)
+    ]
+    kernel = torch.cat([verdict.weight for verdict in network.verdicts], 1)
+    bias = torch.stack([verdict.bias for verdict in network.verdicts]).sum(0)
+    error_log_odds, class_quality = network(seen)
+    torch.testing.assert_close(error_log_odds, F.conv2d(torch.cat(fused, 1), kernel, bias)[:, 0])
+    pooled = torch.cat([side[-1].mean((2, 3)) for side in sides], 1)
+    torch.testing.assert_close(class_quality, network.quality(pooled))
+
+
+@pytest.mark.parametrize("config", [PAPER, OFFICIAL, OURS])
+def test_the_label_input_is_seen(config: SiameseConfig) -> None:
+    network, seen = toy(config), evidence()
+    turned = replace(seen, logits=seen.logits.roll(1, dims=1))
+    assert not torch.allclose(network(seen)[0], network(turned)[0])
+    sharper = replace(seen, logits=2 * seen.logits)
+    assert torch.equal(network(seen)[0], network(sharper)[0]) == (config.label_input == "one_hot")
+
+
+@pytest.mark.parametrize("config", [PAPER, OFFICIAL])
+def test_without_doubt_the_distance_is_not_seen(config: SiameseConfig) -> None:
+    network, seen = toy(config), evidence()
+    blind = network(replace(seen, distance=1 - seen.distance))
+    assert all(torch.equal(*pair) for pair in zip(network(seen), blind, strict=True))
+
+
+def test_ours_adds_the_log_odds_of_msp_to_the_verdicts_of_the_stages() -> None:
+    network, seen = toy(OURS), evidence()
+    started, _ = network(seen)
+    for verdict in network.verdicts:
+        verdict.weight.zero_()
+        verdict.bias.zero_()
+    alone, _ = network(seen)
+    torch.testing.assert_close(alone, msp_log_odds(seen.logits).clamp(-10, 10), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(started, alone)
+
+
+def test_ours_starts_with_the_iou_to_be_expected() -> None:
+    network, seen = toy(OURS), evidence()
+    error_log_odds, class_quality = network(seen)
+    expected = expected_iou(seen.logits, error_log_odds.sigmoid())
+    torch.testing.assert_close(class_quality, expected.clamp(1e-3, 1 - 1e-3))
+
+
+@pytest.mark.parametrize("config", [PAPER, OURS])
+def test_an_encoder_starts_as_the_trunk_it_is_loaded_from(config: SiameseConfig) -> None:
+    network, seen = toy(config), evidence()
+    trunk = ResNet(2, ResNetConfig(width=4, output_stride=8))
+    network.load_encoder(trunk.state_dict())
+    plain = ResNet(2, ResNetConfig(width=4)).eval()
+    plain.load_state_dict(trunk.state_dict())
+    image = torch.cat([seen.image, torch.rand(2, 3, 32, 40)], dim=1)
+    for features, reference in zip(network.encoders[0](image), plain(seen.image), strict=True):
+        torch.testing.assert_close(features, reference)
+
+
+def random_prediction() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    logits = 2 * torch.randn(2, 4, 5, 6, generator=generator)
+    logits[0, 3] = -20  # class 3 is predicted in the second image only
+    return logits, torch.rand(2, 5, 6, generator=generator)
+
+
+def test_expected_iou_by_loop() -> None:
+    logits, error = random_prediction()
+    result = expected_iou(logits, error)
+    for image in range(2):
+        positive, predicted, true = torch.zeros(4), torch.zeros(4), torch.zeros(4)
+        for row in range(5):
+            for column in range(6):
+                p = logits[image, :, row, column].softmax(0)
+                top, e = int(p.argmax()), error[image, row, column]
+                for label in range(4):
+                    true[label] += 1 - e if label == top else e * p[label] / (1 - p[top])
+                positive[top] += 1 - e
+                predicted[top] += 1
+        torch.testing.assert_close(result[image], positive / (predicted + true - positive))
+
+
+def test_expected_iou_is_the_ratio_of_the_means_over_drawn_truths() -> None:
+    logits, error = random_prediction()
+    probabilities = logits[1].softmax(0).flatten(1).T
+    predicted = probabilities.argmax(1)
+    others = probabilities.scatter(1, predicted[:, None], 0)
+    generator = torch.Generator().manual_seed(0)
+    swapped = torch.multinomial(others, 20_000, replacement=True, generator=generator).T
+    wrong = torch.rand(swapped.shape, generator=generator) < error[1].flatten()
+    truths = torch.where(wrong, swapped, predicted)
+    for label in range(4):
+        hits = ((truths == label) & (predicted == label)).sum(1).double().mean()
+        union = ((truths == label) | (predicted == label)).sum(1).double().mean()
+        assert expected_iou(logits, error)[1, label].item() == pytest.approx((hits / union).item(), abs=0.01)
+
+
+def test_expected_iou_of_certain_errors_is_the_iou() -> None:
+    truth = torch.randint(4, (1, 5, 6), generator=torch.Generator().manual_seed(1))
+    guess = torch.randint(4, (1, 5, 6), generator=torch.Generator().manual_seed(2))
+    logits = 30 * one_hot(guess, 4) + 10 * one_hot(truth, 4)  # where wrong, the truth comes second
+    result = expected_iou(logits.double(), (truth != guess).float())
+    torch.testing.assert_close(result[0].double(), image_iou(truth[0], guess[0], 4, 255), atol=1e-5, rtol=1e-5)
+
+
+VARIANTS = {
+    "paper": FailureLossConfig(),
+    "official": FailureLossConfig(smooth=True, weighted=True, present_only=True),
+    "ours": FailureLossConfig(present_only=True),
+}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_failure_loss_by_loop(variant: str) -> None:
+    config = VARIANTS[variant]
+    generator = torch.Generator().manual_seed(5)
+    log_odds = 2 * torch.randn(2, 3, 4, generator=generator)
+    logits = 2 * torch.randn(2, 5, 3, 4, generator=generator)
+    error = torch.randint(2, (2, 3, 4), generator=generator).float()
+    error[0, 0], error[1, 2, 1] = torch.nan, torch.nan
+    quality, iou = 3 * torch.randn(2, 5, generator=generator), torch.rand(2, 5, generator=generator)
+    iou[0, 1], iou[1, 4] = torch.nan, torch.nan
+
+    pixel, known = 0.0, 0
+    for place in [(b, h, w) for b in range(2) for h in range(3) for w in range(4) if not error[b, h, w].isnan()]:
+        chance = log_odds[place].sigmoid()
+        entropy = -(chance if error[place] == 1 else 1 - chance).log()
+        msp = logits[place[0], :, place[1], place[2]].softmax(0).max()
+        pixel += float(entropy * (msp**2 if config.weighted else 1))
+        known += 1
+    distances = [abs(float(quality[b, k] - iou[b, k])) for b in range(2) for k in range(5) if not iou[b, k].isnan()]
+    if config.smooth:
+        distances = [0.5 * d**2 if d < 1 else d - 0.5 for d in distances]
+    count = 10 if config.present_only else 8
+
+    terms = failure_loss(log_odds, quality, error, iou, logits, config)
+    assert [term.item() for term in terms] == pytest.approx([pixel / known, sum(distances) / count], rel=1e-5)
+    assert known == 19 and len(distances) == 8
+
+
+def test_failure_loss_of_nothing_is_zero_with_zero_gradient() -> None:
+    log_odds = torch.zeros(1, 2, 2, requires_grad=True)
+    quality = torch.zeros(1, 3, requires_grad=True)
+    nothing = torch.full((1, 2, 2), torch.nan), torch.full((1, 3), torch.nan)
+    pixel, distance = failure_loss(log_odds, quality, *nothing, torch.zeros(1, 3, 2, 2), FailureLossConfig())
+    (pixel + distance).backward()
+    assert pixel.item() == distance.item() == 0
+    assert log_odds.grad is not None and quality.grad is not None
+    assert log_odds.grad.count_nonzero() == quality.grad.count_nonzero() == 0

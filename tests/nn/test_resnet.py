@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from synthcp.errors import WeightsError
+from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
+from synthcp.nn.spatial import SpatialDims
+
+NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+
+
+def randomize_statistics(network: nn.Module) -> None:
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d):
+            assert norm.running_mean is not None and norm.running_var is not None
+            norm.running_mean.normal_(std=0.3)
+            norm.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, std=0.3)
+
+
+def resnet18(weights: Mapping[str, Tensor], image: Tensor) -> list[Tensor]:
+    """ResNet-18 from its definition."""
+
+    def unit(x: Tensor, convolution: str, norm: str, stride: int = 1) -> Tensor:
+        kernel = weights[f"{convolution}.weight"]
+        x = F.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
+        scale, shift, mean, variance = (weights[f"{norm}.{key}"] for key in NORM[:4])
+        return F.batch_norm(x, mean, variance, scale, shift)
+
+    x = F.max_pool2d(unit(image, "conv1", "bn1", 2).relu(), 3, 2, 1)
+    stages = []
+    for stage in range(1, 5):
+        for block in (0, 1):
+            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
+            residual = unit(x, f"{name}.conv1", f"{name}.bn1", stride).relu()
+            residual = unit(residual, f"{name}.conv2", f"{name}.bn2")
+            if f"{name}.downsample.0.weight" in weights:
+                x = unit(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
+            x = (x + residual).relu()
+        stages.append(x)
+    return stages
+
+
+def torchvision_keys(blocks: tuple[int, ...], convolutions: int) -> set[str]:
+    """The key names of torchvision's ResNets without the classifier."""
+    keys = {"conv1.weight", *(f"bn1.{entry}" for entry in NORM)}
+    for stage, count in enumerate(blocks, start=1):
+        for block in range(count):
+            name = f"layer{stage}.{block}"
+            for number in range(1, convolutions + 1):
+                keys |= {f"{name}.conv{number}.weight", *(f"{name}.bn{number}.{entry}" for entry in NORM)}
+            if block == 0 and (stage > 1 or convolutions == 3):
+                keys |= {f"{name}.downsample.0.weight", *(f"{name}.downsample.1.{entry}" for entry in NORM)}
+    return keys
+
+
+def test_resnet18_is_the_network_of_its_paper() -> None:
+    torch.manual_seed(0)
+    network = ResNet(2, ResNetConfig(width=8)).eval()
+    randomize_statistics(network)
+    image = torch.randn(2, 3, 45, 70)
+    expected = resnet18(network.state_dict(), image)
+    for features, reference in zip(network(image), expected, strict=True):
+        torch.testing.assert_close(features, reference)
+
+
+@pytest.mark.parametrize(
+    ("depth", "blocks", "convolutions", "parameters"),
+    [
+        (18, (2, 2, 2, 2), 2, 11_176_512),
+        (34, (3, 4, 6, 3), 2, 21_284_672),
+        (50, (3, 4, 6, 3), 3, 23_508_032),
+        (101, (3, 4, 23, 3), 3, 42_500_160),
+    ],
+)
+def test_keys_and_parameters_are_torchvisions(
+    depth: Depth, blocks: tuple[int, ...], convolutions: int, parameters: int
+) -> None:
+    with torch.device("meta"):
+        network = ResNet(2, ResNetConfig(depth=depth))
+    assert set(network.state_dict()) == torchvision_keys(blocks, convolutions)
+    assert sum(parameter.numel() for parameter in network.parameters()) == parameters
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+@pytest.mark.parametrize("output_stride", [4, 8, 16, 32])
+@pytest.mark.parametrize("depth", [18, 50])
+def test_output_stride(spatial_dims: SpatialDims, output_stride: OutputStride, depth: Depth) -> None:
+    config = ResNetConfig(in_channels=2, depth=depth, width=4, output_stride=output_stride)
+    with torch.device("meta"):
+        stages = ResNet(spatial_dims, config)(torch.empty(1, 2, *(33, 64, 47)[:spatial_dims]))
+    strides = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
+    sizes = [tuple(-(-side // stride) for side in (33, 64, 47)[:spatial_dims]) for stride in strides]
+    assert [tuple(features.shape[2:]) for features in stages] == sizes
+    assert tuple(features.shape[1] for features in stages) == ResNet.stage_channels(config)
+
+
+def test_a_dilated_trunk_keeps_the_keys() -> None:
+    plain, dilated = (ResNet(2, ResNetConfig(width=4, output_stride=stride)) for stride in (32, 8))
+    dilated.load_weights(plain.state_dict())
+    dilations = {name: module.dilation[0] for name, module in dilated.named_modules() if isinstance(module, nn.Conv2d)}
+    assert (dilations["layer2.0.conv1"], dilations["layer3.1.conv2"], dilations["layer4.0.conv2"]) == (1, 2, 4)
+
+
+def test_additional_channels_start_unseen() -> None:
+    torch.manual_seed(0)
+    source, wide = ResNet(2, ResNetConfig(width=4)), ResNet(2, ResNetConfig(in_channels=5, width=4))
+    randomize_statistics(source)
+    wide.load_weights({**source.state_dict(), "fc.weight": torch.zeros(1000, 32), "fc.bias": torch.zeros(1000)})
+    image, labels = torch.rand(1, 3, 32, 40), torch.rand(1, 2, 32, 40)
+    seen = wide.eval()(torch.cat([image, labels], dim=1))
+    for features, reference in zip(seen, source.eval()(image), strict=True):
+        torch.testing.assert_close(features, reference)
+
+
+def test_weights_without_batch_counters_load() -> None:
+    network = ResNet(2, ResNetConfig(width=4))
+    network.load_weights({key: value for key, value in network.state_dict().items() if "num_batches" not in key})
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (ResNetConfig(width=4, depth=34), "unknown ['layer1.2."),
+        (ResNetConfig(width=4, depth=50), "missing "),
+        (ResNetConfig(width=8), "of width 4"),
+        (ResNetConfig(width=4, in_channels=5), "conv1.weight"),
+    ],
+)
+def test_other_weights_are_refused_in_one_line(source: ResNetConfig, text: str) -> None:
+    network, other = ResNet(2, ResNetConfig(width=4)), ResNet(2, source)
+    with pytest.raises(WeightsError) as caught:
+        network.load_weights(other.state_dict())
+    assert text in str(caught.value) and "ResNet-18" in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,183 @@
+"""The arrows of docs/architecture.md: which room of the package may import which."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src"
+FILES = sorted(SOURCE.glob("synthcp/**/*.py"))
+
+OPEN = {"records", "errors", "__version__"}
+NETWORKS = {"nn", "segmentation", "synthesis", "detection"}
+LEARNING = NETWORKS | {"data", "metrics", "checkpoint", "runtime"}
+FITTED = LEARNING | {"training", "config", "thresholds", "monitor", "controls"}
+PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring"}
+
+# A room is a folder or a file directly below synthcp. Each may import the rooms or modules named here, itself, and
+# what is in OPEN.
+ARROWS: dict[str, set[str]] = {
+    "records": set(),
+    "errors": set(),
+    "nn": set(),
+    "metrics": set(),
+    "data": set(),
+    "checkpoint": set(),
+    "runtime": set(),
+    "segmentation": {"nn"},
+    "synthesis": {"nn"},
+    "detection": {"segmentation.base", "synthesis.base", "nn"},
+    "training": LEARNING,
+    "config": NETWORKS | {"training"},
+    "evaluation": {"detection.base", "segmentation.base", "metrics", "data.base", "checkpoint", "runtime"},
+    "report": {"evaluation", "metrics"},
+    "thresholds": LEARNING | {"training"},
+    "monitor": LEARNING | {"training", "config", "thresholds"},
+    "controls": LEARNING | {"training", "config", "monitor"},
+    "detectors": FITTED,
+    "fitting": FITTED,
+    "provenance": set(),
+    "scoring": FITTED | {"detectors", "evaluation", "report", "provenance"},
+    "demo": PRODUCT | {"provenance"},
+    "__init__": PRODUCT,
+    "overrides": {"checkpoint", "config"},
+    "progress": set(),
+    "cli": PRODUCT | {"demo", "overrides", "progress", "provenance"},
+}
+
+PICKLE_READERS = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "torch.load"}
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def room_of(module: str) -> str:
+    """`nn` of synthcp.nn.spade; `__init__` of synthcp itself."""
+    return module.partition(".")[2].partition(".")[0] or "__init__"
+
+
+def imported_names(source: str, package: str) -> Iterator[str]:
+    """Full names of everything imported, also inside functions and for type checking only."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            relative = "." * node.level + (node.module or "")
+            yield from (f"{importlib.util.resolve_name(relative, package)}.{alias.name}" for alias in node.names)
+
+
+def is_below(name: str, parents: set[str]) -> bool:
+    return any(f"{name}.".startswith(f"{parent}.") for parent in parents)
+
+
+def broken_arrows(source: str, module: str, package: str) -> list[str]:
+    room = room_of(module)
+    allowed = ARROWS[room]
+    targets = [name for name in imported_names(source, package) if is_below(name, {"synthcp"})]
+    return [
+        f"{module} imports {target}: {room} may import {', '.join(sorted(allowed)) or 'nothing'}"
+        for target in targets
+        if not is_below(target.removeprefix("synthcp."), allowed | OPEN | {room})
+    ]
+
+
+def pickle_readers(source: str) -> set[str]:
+    """Names in the source through which a pickle could be read."""
+    nodes = list(ast.walk(ast.parse(source)))
+    dotted = {ast.unparse(node) for node in nodes if isinstance(node, ast.Attribute)}
+    keywords = {ast.unparse(node) for node in nodes if isinstance(node, ast.keyword)}
+    names = dotted | set(imported_names(source, "synthcp"))
+    return {name for name in names if is_below(name, PICKLE_READERS)} | (keywords & {"allow_pickle=True"})
+
+
+def test_every_room_is_in_the_table() -> None:
+    unknown = {room_of(module_of(path)) for path in FILES} - set(ARROWS)
+    assert not unknown, f"new rooms {sorted(unknown)}: add them to ARROWS in tests/test_layers.py"
+
+
+def test_the_table_names_no_room_that_is_gone() -> None:
+    gone = set(ARROWS) - {room_of(module_of(path)) for path in FILES}
+    assert not gone, f"no such rooms {sorted(gone)}: take them out of ARROWS in tests/test_layers.py"
+
+
+def test_every_import_follows_an_arrow() -> None:
+    known = [path for path in FILES if room_of(module_of(path)) in ARROWS]
+    broken = []
+    for path in known:
+        module = module_of(path)
+        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+        broken += broken_arrows(path.read_text(encoding="utf-8"), module, package)
+    assert not broken, "\n" + "\n".join(broken)
+
+
+def test_arrows_make_no_circle() -> None:
+    rooms = {room: {name.partition(".")[0] for name in allowed} for room, allowed in ARROWS.items()}
+    TopologicalSorter(rooms).prepare()
+
+
+def test_nobody_imports_the_command_line() -> None:
+    assert not [room for room, allowed in ARROWS.items() if "cli" in allowed]
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("from synthcp.detection.y import Z", "synthcp.detection.y.Z"),
+        ("import synthcp.detection.y", "synthcp.detection.y"),
+        ("from synthcp import detection", "synthcp.detection"),
+        ("from ..detection import y", "synthcp.detection.y"),
+        ("def f():\n    import synthcp.cli", "synthcp.cli"),
+        ("if TYPE_CHECKING:\n    from synthcp.data.base import Dataset", "synthcp.data.base.Dataset"),
+    ],
+)
+def test_an_import_against_the_arrows_is_named(source: str, target: str) -> None:
+    assert broken_arrows(source, "synthcp.nn.x", "synthcp.nn") == [
+        f"synthcp.nn.x imports {target}: nn may import nothing"
+    ]
+
+
+def test_an_import_along_the_arrows_passes() -> None:
+    source = "import torch\nfrom synthcp.records import Sample\nfrom synthcp.segmentation.base import Segmenter"
+    assert broken_arrows(source, "synthcp.detection.x", "synthcp.detection") == []
+    assert broken_arrows("from .y import Z", "synthcp.nn.x", "synthcp.nn") == []
+
+
+def test_a_module_arrow_opens_that_module_alone() -> None:
+    source = "from synthcp.segmentation.deeplab import DeepLab"
+    assert broken_arrows(source, "synthcp.detection.x", "synthcp.detection") == [
+        "synthcp.detection.x imports synthcp.segmentation.deeplab.DeepLab: "
+        "detection may import nn, segmentation.base, synthesis.base"
+    ]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_no_pickle_is_read(path: Path) -> None:
+    assert pickle_readers(path.read_text(encoding="utf-8")) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "reader"),
+    [
+        ("import pickle", "pickle"),
+        ("from dill import load", "dill.load"),
+        ("import torch\ntorch.load('weights.pt', weights_only=True)", "torch.load"),
+        ("from torch import load", "torch.load"),
+        ("np.load('logits.npy', allow_pickle=True)", "allow_pickle=True"),
+    ],
+)
+def test_a_reader_of_pickles_is_named(source: str, reader: str) -> None:
+    assert pickle_readers(source) == {reader}
+
+
+def test_the_command_line_starts_without_torch() -> None:
+    statement = "import sys, synthcp.cli; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", statement], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.strip() == "False", "importing synthcp.cli imports torch: move that import into the verb"
