@@ -1,20 +1,47 @@
-"""One truly tiny monitor for all tests that need a fitted one."""
+"""One truly tiny monitor, and the command line called in this process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from synthcp.cli import main
 from synthcp.config import SCALES, Scale
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.fitting import FitOptions, fit
 from synthcp.monitor import Monitor
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a command line ended."""
+
+    code: int
+    stdout: str
+    stderr: list[str]
+
+
+@pytest.fixture
+def synthcp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
+    """Call the program with the given arguments."""
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["synthcp", *map(str, arguments)])
+        monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)  # it would outlive the test
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return Ended(end.value.code, captured.out, captured.err.splitlines())
+
+    return call
+
+
+@pytest.fixture(scope="session")
 def smallest_scale() -> Scale:
     """A few steps of everything."""
     tiny = SCALES["tiny"]
@@ -28,13 +55,13 @@ def smallest_scale() -> Scale:
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def run_folder(tmp_path_factory: pytest.TempPathFactory, smallest_scale: Scale) -> Iterator[Path]:
     """A run fitted on twelve scenes of 48 x 64 pixels, with its controls; not to be written to."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     scenes = Scenes(ScenesConfig(count=12, height=48, width=64))
-    fit(scenes, folder, FitOptions(scale=smallest_scale(), device="cpu", precision="fp32"))
+    fit(scenes, folder, FitOptions(scale=smallest_scale, device="cpu", precision="fp32"))
     yield folder
     torch.set_num_threads(threads)
 

@@ -95,7 +95,7 @@ def demo_verb(out: Out = Path("runs/demo"), seed: Seed = 0, threads: Threads = N
     typer.echo(f"report: {report}")
 
 
-@app.command("fit", epilog="Example: synthcp fit --data folder:street --out runs/street")
+@app.command("fit", epilog="Example: synthcp fit --data folder:street --out runs/a")
 def fit_verb(
     data: DataSpec,
     out: Out,
@@ -137,7 +137,7 @@ def fit_verb(
     typer.echo(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
 
 
-@app.command("score", epilog="Example: synthcp score images/ --monitor runs/street --out out/images")
+@app.command("score", epilog="Example: synthcp score images/ --monitor runs/a --out out/images")
 def score_verb(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Images and folders of images.")],
     monitor: MonitorFolder,
@@ -168,7 +168,7 @@ def score_verb(
     return _score_code(rows, out, fail_on_alarm)
 
 
-@app.command("eval", epilog="Example: synthcp eval --monitor runs/street --data folder:street --out out/street")
+@app.command("eval", epilog="Example: synthcp eval --monitor runs/a --data folder:street --out out/a")
 def eval_verb(
     monitor: MonitorFolder,
     data: DataSpec,
@@ -203,14 +203,14 @@ def eval_verb(
     for table in to_rich(results):
         console.print(table)
     if markdown is not None:
-        write_text(markdown, to_markdown(results))
+        write_text(markdown, f"# Results on {data.partition(':')[0]}\n\n{to_markdown(results)}")
     seen = seen_in_fitting(dataset, load_settings(monitor).training_ids)
     if seen:
         print(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter", file=sys.stderr)
     typer.echo(f"report: {out / 'report.html'}")
 
 
-@app.command("report", epilog="Example: synthcp report out/street")
+@app.command("report", epilog="Example: synthcp report out/images")
 def report_verb(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that score or eval wrote.")]) -> None:
     """Write the report of an output folder again."""
     from synthcp.report.html import write_report

@@ -94,13 +94,14 @@ class _Accumulator:
             quality = class_quality_scores(
                 torch.stack(self.true_iou).double().numpy(), torch.stack(self.predicted_iou).double().numpy()
             )
+        error, anomaly = self.error_pooled.compute(), self.anomaly_pooled.compute()
         return DetectorResult(
             name,
-            self.error_pooled.compute() if self.error_pooled else None,
-            self.error_per_image.compute() if self.error_pooled else None,
+            error if error.images else None,
+            self.error_per_image.compute() if error.images else None,
             quality,
-            self.anomaly_pooled.compute() if self.anomaly_pooled else None,
-            self.anomaly_per_image.compute() if self.anomaly_pooled else None,
+            anomaly if anomaly.images else None,
+            self.anomaly_per_image.compute() if anomaly.images else None,
         )
 
 

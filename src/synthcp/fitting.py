@@ -13,13 +13,14 @@ import torch
 
 from synthcp import __version__
 from synthcp.checkpoint import load_json, load_module, load_tensors, save_json, save_module
-from synthcp.config import SCALES, VARIANTS, Scale, choose, from_dict, to_dict
+from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose, from_dict, to_dict
 from synthcp.controls import CONTROLS, UNTRAINED, UNTRAINED_GENERATOR, control_path
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import Prepared
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.errors import InputError
 from synthcp.monitor import (
+    SETTINGS,
     Monitor,
     MonitorSettings,
     build_generator,
@@ -50,7 +51,7 @@ class FitOptions:
     """What a user may choose.
 
     Attributes:
-        variant: "ours", "paper" or "official".
+        variant: "ours", "paper" or "official", or a Variant.
         scale: "tiny", "small" or "full", or a Scale.
         seed: Of everything random.
         controls: Whether direct prediction and SynthCP with an untrained generator are fitted too.
@@ -60,7 +61,7 @@ class FitOptions:
         vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own trunk.
     """
 
-    variant: str = "ours"
+    variant: str | Variant = "ours"
     scale: str | Scale = "small"
     seed: int = 0
     controls: bool = True
@@ -91,6 +92,9 @@ def fit(
     """
     options = options or FitOptions()
     settings, runtime = _settings(dataset, out, options, facts or {})
+    if (out / SETTINGS).exists():  # resumed although finished, or killed while clearing up
+        _clear_up(out, settings.scale.folds)
+        return Monitor.load(out, options.device, runtime.precision)
     prepared = Prepared(dataset, settings.scale.side, lambda step, steps: progress("read", step, steps, {}))
     return _Run(settings, prepared, out, runtime, options, progress).run()
 
@@ -99,12 +103,13 @@ def _settings(
     dataset: Dataset, out: Path, options: FitOptions, facts: dict[str, str]
 ) -> tuple[MonitorSettings, Runtime]:
     scale = choose(SCALES, options.scale, "scale") if isinstance(options.scale, str) else options.scale
+    variant = choose(VARIANTS, options.variant, "variant") if isinstance(options.variant, str) else options.variant
     image = dataset[0].image
     settings = MonitorSettings(
         classes=dataset.classes,
         channels=image.shape[0],
         spatial_dims=2 if image.ndim == 3 else 3,
-        variant=choose(VARIANTS, options.variant, "variant"),
+        variant=variant,
         scale=scale,
         facts=facts | _facts(options),
         training_ids=tuple(dataset.ids),
@@ -132,11 +137,18 @@ def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tupl
 
 def _facts(options: FitOptions) -> dict[str, str]:
     return {
-        "variant": options.variant,
+        "variant": options.variant if isinstance(options.variant, str) else "own",
         "scale": options.scale if isinstance(options.scale, str) else "own",
         "seed": str(options.seed),
         "versions": f"synthcp {__version__}, torch {torch.__version__}, python {platform.python_version()}",
     }
+
+
+def _clear_up(out: Path, folds: int) -> None:
+    """Remove what only an unfinished run needs."""
+    for fold in range(folds):
+        forget_checkpoint(out, f"fold{fold}")
+    shutil.rmtree(out / "imperfect", ignore_errors=True)
 
 
 class _Run:
@@ -174,14 +186,8 @@ class _Run:
                 self.comparator(control_path(self.out, name), segmenter, name)
         monitor = Monitor(settings, segmenter, generators[SYNTHCP], network, self.runtime)
         monitor.save(self.out)
-        self.forget()
+        _clear_up(self.out, settings.scale.folds)
         return monitor
-
-    def forget(self) -> None:
-        """Remove what only an unfinished run needs."""
-        for fold in range(self.settings.scale.folds):
-            forget_checkpoint(self.out, f"fold{fold}")
-        shutil.rmtree(self.imperfect.folder, ignore_errors=True)
 
     def segmenter(self) -> Segmenter:
         """M, on all training images."""

@@ -34,13 +34,13 @@ def read_overrides(path: Path, variant: str, scale: str) -> tuple[str | Variant,
         raise InputError(f"{path}: {error}") from error
 
 
-def overridden(config: Config, changes: Mapping[str, Any]) -> Config:
+def overridden(config: Config, changes: object) -> Config:
     """Return a config with some fields changed, at any depth.
 
     Raises:
         InputError: A field is unknown, or a value is of another kind than the one it replaces.
     """
-    return from_dict(type(config), _merged("", to_dict(config), changes))
+    return from_dict(type(config), _merged(type(config).__name__.lower(), to_dict(config), changes))
 
 
 def _merged(name: str, value: Any, change: Any) -> Any:
@@ -49,7 +49,8 @@ def _merged(name: str, value: Any, change: Any) -> Any:
         merged = {key: _merged(key, value.get(key, new), new) for key, new in change.items()}
         return {**value, **merged}
     if _kind(value) != _kind(change):
-        raise InputError(f"setting {name!r} must be like {value!r}, not {change!r}")
+        example = "{...}" if isinstance(value, Mapping) else repr(value)
+        raise InputError(f"setting {name!r} must be like {example}, not {change!r}")
     return change
 
 

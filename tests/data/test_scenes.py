@@ -12,12 +12,11 @@ from synthcp.data.scenes import CLASSES, SCENES_PER_DRIVE, SPLITS, UNKNOWN_SHARE
 from synthcp.errors import InputError
 from synthcp.records import Sample
 
-COUNT = 60
+COUNT = 60  # each weather once
 
 
 @cache
 def drawn(split: str) -> tuple[Sample, ...]:
-    """Sixty scenes: each weather once."""
     return tuple(Scenes(ScenesConfig(count=COUNT, split=split)))
 
 

@@ -64,7 +64,9 @@ def test_log_odds_keep_the_order_of_msp_and_break_its_ties() -> None:
 
 
 def test_log_odds_are_the_logit_of_one_minus_msp() -> None:
-    torch.testing.assert_close(msp_log_odds(LOGITS).double(), torch.logit(one_minus_msp(LOGITS.double()).double()), atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(
+        msp_log_odds(LOGITS).double(), torch.logit(one_minus_msp(LOGITS.double()).double()), atol=1e-3, rtol=1e-3
+    )
 
 
 def test_doubt_stacks_clipped_log_odds_entropy_and_margin() -> None:

@@ -31,5 +31,7 @@ def test_only_kernels_without_spectral_norm_start_small() -> None:
     fan = 9 * (16 + 16)  # 3x3, from 16 to 16 channels: Xavier with gain 0.02
     assert block.spade1.gamma.weight.std().item() == pytest.approx(0.02 * (2 / fan) ** 0.5, rel=0.1)
     assert block.conv1.parametrizations.weight.original.std().item() > 0.01
-    biases = [module.bias for module in generator.modules() if isinstance(module, nn.Conv2d) and module.bias is not None]
+    biases = [
+        module.bias for module in generator.modules() if isinstance(module, nn.Conv2d) and module.bias is not None
+    ]
     assert biases and all(bias.count_nonzero() == 0 for bias in biases)

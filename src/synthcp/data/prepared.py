@@ -15,7 +15,7 @@ from synthcp.records import Sample
 class Prepared(Dataset):
     """Every image and label map of a data set, resized so that the shorter side is `side` (0 keeps the size).
 
-    Images are kept as uint8, label maps as uint8 or int16; a sample costs 4 bytes a pixel.
+    Images are kept as uint8, label maps as uint8 where they fit; a sample costs 4 bytes a pixel.
     """
 
     def __init__(self, dataset: Dataset, side: int, progress: Callable[[int, int], None] | None = None) -> None:
@@ -60,4 +60,4 @@ def _packed(sample: Sample) -> Sample:
 def _small(label_map: Tensor | None) -> Tensor | None:
     if label_map is None:
         return None
-    return label_map.to(torch.uint8 if int(label_map.max()) < 256 and int(label_map.min()) >= 0 else torch.int16)
+    return label_map.to(torch.uint8 if 0 <= label_map.min() and label_map.max() < 256 else torch.int32)

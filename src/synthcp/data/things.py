@@ -115,10 +115,32 @@ def car(canvas: Canvas, rng: Generator, x: float, z: float, turn: float) -> None
     end = body.length * np.sign(nose[0] * to_camera[0] + nose[1] * to_camera[1])
     flank = Plane(canvas, Label.CAR, x + side * right[0], z + side * right[1], nose)
     face = Plane(canvas, Label.CAR, x + end * nose[0], z + end * nose[1], right)
-    glass_x = max(body.cabin[0], -body.length + 0.1) if end < 0 else body.cabin[3]
-    screen = Plane(canvas, Label.CAR, x + glass_x * nose[0], z + glass_x * nose[1], right)
+    _car_top(canvas, (x, z), nose, body, paint, front=bool(end > 0))
     _car_flank(flank, body, paint)
-    _car_face(screen, face, body, paint, front=bool(end > 0))
+    _car_face(face, body, paint, front=bool(end > 0))
+
+
+def _car_top(
+    canvas: Canvas, middle: tuple[float, float], nose: tuple[float, float], body: _Body, paint: Color, front: bool
+) -> None:
+    """The bonnet, the windscreen or the rear window, and the roof; a runs to the nose."""
+    rear, roof_rear, roof_front, screen = body.cabin
+    low, high = (screen, roof_front) if front else (rear, roof_rear)
+
+    def sheet(start: tuple[float, float], end: tuple[float, float], width: float, color: Color) -> None:
+        (a, b), (c, d) = start, end
+        corners = [(a, b, -width), (a, b, width), (c, d, width), (c, d, -width)]
+        world = [
+            (middle[0] + a * nose[0] + side * nose[1], b, middle[1] + a * nose[1] - side * nose[0])
+            for a, b, side in corners
+        ]
+        canvas.polygon(world, color, Label.CAR)
+
+    sheet((-body.length, body.bonnet), (body.length, body.bonnet), body.width, dim(paint, 1.1))
+    sheet((low, body.bonnet), (high, body.roof), body.width, dim(paint, 0.95))
+    sheet((low + 0.1 * (high - low), body.bonnet + 0.06), (high, body.roof - 0.1), body.width - 0.1, GLASS)
+    if canvas.camera.height > body.roof:
+        sheet((roof_rear, body.roof), (roof_front, body.roof), body.width, dim(paint, 1.1))
 
 
 def _car_flank(plane: Plane, body: _Body, paint: Color) -> None:
@@ -135,16 +157,11 @@ def _car_flank(plane: Plane, body: _Body, paint: Color) -> None:
         plane.disc(wheel, 0.33, 0.17, 0.17, (140, 142, 146))
 
 
-def _car_face(screen: Plane, face: Plane, body: _Body, paint: Color, front: bool) -> None:
-    wide, narrow = body.width, 0.8 * body.width
-    base, roof = body.bonnet, body.roof
-    screen.polygon([(-wide, base - 0.1), (wide, base - 0.1), (narrow, roof), (-narrow, roof)], dim(paint, 0.95))
-    screen.polygon(
-        [(0.1 - wide, base), (wide - 0.1, base), (narrow - 0.1, roof - 0.1), (0.1 - narrow, roof - 0.1)], GLASS
-    )
+def _car_face(face: Plane, body: _Body, paint: Color, front: bool) -> None:
+    wide = body.width
     for side in (-1, 1):
         face.box(side * 0.75 * wide - 0.12, 0, side * 0.75 * wide + 0.12, 0.4, (22, 22, 24))
-    face.box(-wide, 0.28, wide, base, paint)
+    face.box(-wide, 0.28, wide, body.bonnet, paint)
     face.box(-wide, 0.28, wide, 0.46, dim(paint, 0.6))
     lights: Color = (250, 246, 220) if front else (190, 26, 30)
     for side in (-1, 1):

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image, ImageDraw, ImageFont
 
 from synthcp.errors import DataError
@@ -22,7 +23,14 @@ Pairs = Sequence[tuple[float, float]]
 _COLUMNS = 4
 _POINTS = "#3b7dd8"
 _INK = "#4a4a4b"  # in SVG it becomes currentColor, the text colour of the page
-_STRIP = ("image", "truth", "prediction", "synthesis", "true_errors", "error")
+_STRIP = {
+    "image": "Image",
+    "truth": "Ground truth",
+    "prediction": "Prediction",
+    "synthesis": "Drawing",
+    "true_errors": "True errors",
+    "error": "Predicted errors",
+}
 _GAP, _HEADER = 6, 26
 
 
@@ -35,7 +43,8 @@ def quality_scatter(class_quality: Mapping[str, Pairs]) -> Figure:
     known = {name: pairs for name, pairs in class_quality.items() if pairs}
     columns = max(1, min(_COLUMNS, len(known)))
     rows = max(1, math.ceil(len(known) / columns))
-    figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.12)  # in inches, so that titles of two lines fit
+    figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout=layout)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(known) :]:
         axes.set_axis_off()
@@ -79,7 +88,7 @@ def panel(out: Path, image_ids: Sequence[str], target: Path, width: int = 240) -
     if not views:
         raise DataError(f"{out} has no maps of {image_ids[:1]}; name images of its results.csv")
     strips = [_row([_tile(out, image_id, view, width) for view in views]) for image_id in image_ids]
-    write_picture(target, _column([_row([_heading(view.label, width) for view in views]), *strips]))
+    write_picture(target, _column([_row([_heading(_STRIP[view.key], width) for view in views]), *strips]))
 
 
 def _scatter(axes: Axes, name: str, pairs: Pairs) -> None:
@@ -89,7 +98,8 @@ def _scatter(axes: Axes, name: str, pairs: Pairs) -> None:
     pearson = regression_scores(true, predicted).pearson
     correlation = "undefined" if math.isnan(pearson) else f"{pearson:.2f}"
     axes.set_title(f"{name}\nPearson {correlation}", fontsize=9, color=_INK, parse_math=False)
-    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal", xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set_box_aspect(1)
     axes.tick_params(colors=_INK, labelsize=8, length=2)
     for side, spine in axes.spines.items():
         spine.set(color=_INK, linewidth=0.6, visible=side in ("left", "bottom"))

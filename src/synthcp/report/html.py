@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from synthcp.errors import InputError
 from synthcp.evaluation import Results
-from synthcp.report.cards import STEPS, card_of, hex_color
+from synthcp.records import Classes
+from synthcp.report.cards import STEPS, Card, card_of, hex_color
 from synthcp.report.figures import quality_scatter, to_svg
 from synthcp.report.outputs import ANOMALY_RANGE, RunSettings, read_settings, write_text
-from synthcp.report.pictures import heat_colors
+from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.rows import Row, read_rows
 from synthcp.report.score_tables import headline, percent, tables
 from synthcp.report.tables import from_json
@@ -56,7 +57,7 @@ def write_report(out: Path, limit: int = 100) -> Path:
             cards=cards,
             left_out=len(scored) - len(cards),
             views=[view for view in VIEWS if any(view == picture.view for card in cards for picture in card.pictures)],
-            legend=[(name, hex_color(color)) for name, color in zip(*_names_and_colors(settings), strict=True)],
+            legend=_legend(settings.classes, cards),
             heat=", ".join(hex_color(tuple(color)) for color in heat_colors()[::15].tolist()),
             anomaly_range=ANOMALY_RANGE,
             steps=STEPS,
@@ -147,8 +148,11 @@ def _class_quality(rows: Sequence[Row]) -> Mapping[str, list[tuple[float, float]
     return pairs
 
 
-def _names_and_colors(settings: RunSettings) -> tuple[tuple[str, ...], tuple[tuple[int, int, int], ...]]:
-    return settings.classes.names, settings.classes.colors
+def _legend(classes: Classes, cards: Sequence[Card]) -> list[tuple[str, str]]:
+    """Name and colour of every class, and of the pixels that have none."""
+    legend = [(name, hex_color(color)) for name, color in zip(classes.names, classes.colors, strict=True)]
+    has_truth = any(picture.view.key == "truth" for card in cards for picture in card.pictures)
+    return [*legend, ("not judged", hex_color(IGNORED_COLOR))] if has_truth else legend
 
 
 def _threshold_step(settings: RunSettings) -> int:

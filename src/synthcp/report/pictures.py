@@ -16,7 +16,7 @@ from synthcp.records import Classes
 
 IGNORED = 255
 _GREY_LEVELS = 65535
-_IGNORED_COLOR = (128, 128, 128)
+IGNORED_COLOR = (128, 128, 128)
 
 
 @lru_cache(maxsize=1)
@@ -33,7 +33,7 @@ def label_picture(label_map: Tensor, classes: Classes) -> Image.Image:
     indices = np.where(labels == classes.ignore_index, IGNORED, labels).astype(np.uint8)
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(classes)] = classes.colors
-    palette[IGNORED] = _IGNORED_COLOR
+    palette[IGNORED] = IGNORED_COLOR
     return _palette_picture(indices, palette)
 
 
@@ -71,7 +71,7 @@ def true_error_picture(prediction: Image.Image, truth: Image.Image) -> Image.Ima
     levels = np.where(predicted == true, 0, 1)
     levels[true == IGNORED] = 2
     palette = np.zeros((256, 3), np.uint8)
-    palette[:3] = heat_colors()[0], heat_colors()[-1], _IGNORED_COLOR
+    palette[:3] = heat_colors()[0], heat_colors()[-1], IGNORED_COLOR
     return _palette_picture(levels.astype(np.uint8), palette)
 
 

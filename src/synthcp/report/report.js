@@ -21,6 +21,7 @@
     if (!picture.hasAttribute("src")) picture.src = picture.dataset.src;
     for (const other of card.querySelectorAll("img")) other.hidden = other !== picture;
     card.dataset.view = view;
+    card.querySelector(".caption .text").textContent = card.querySelector(`button[data-view="${view}"]`).title;
     press(card, view);
     paint(card);
   };

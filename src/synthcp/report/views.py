@@ -18,23 +18,25 @@ class View:
     Attributes:
         key: The kind of map, or "true_errors", which is drawn from prediction and truth.
         label: Name on a button.
+        caption: What it shows.
         flat: Whether the colours stand for labels, and must not be mixed.
     """
 
     key: str
     label: str
+    caption: str
     flat: bool = False
 
 
 VIEWS = (
-    View("image", "Image"),
-    View("prediction", "Prediction", flat=True),
-    View("synthesis", "Drawing"),
-    View("error", "Error map"),
-    View("anomaly", "Anomaly map"),
-    View("truth", "Ground truth", flat=True),
-    View("true_errors", "True errors", flat=True),
-    View("unknown", "Unknown objects", flat=True),
+    View("image", "Image", "marked: probability of error above the threshold"),
+    View("prediction", "Prediction", "the class of each pixel as the segmenter says", flat=True),
+    View("synthesis", "Drawing", "how the image would look if the prediction were right"),
+    View("error", "Error map", "probability that the prediction is wrong"),
+    View("anomaly", "Anomaly map", "how unknown the object looks"),
+    View("truth", "Ground truth", "the true class of each pixel", flat=True),
+    View("true_errors", "True errors", "bright where the prediction is wrong", flat=True),
+    View("unknown", "Unknown objects", "white on objects of no known class", flat=True),
 )
 
 

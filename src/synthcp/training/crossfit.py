@@ -55,7 +55,7 @@ def assign_folds(groups: Sequence[str], folds: int, rule: FoldRule, runs: int = 
         had = f"{len(distinct)} groups" if rule == "group" else f"{count} images"
         raise InputError(f"{had} cannot make {folds} folds; use fewer folds or more data")
     if rule == "contiguous":
-        return [index * folds // count for index in range(count)]
+        return [((index + 1) * folds - 1) // count for index in range(count)]  # fold f starts at int(f * count / folds)
     if rule == "dealt":
         blocks = min(count, folds * runs)
         return [index * blocks // count % folds for index in range(count)]

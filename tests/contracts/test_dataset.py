@@ -1,0 +1,92 @@
+"""What every data set promises. A new kind needs a line in SPECS, a small tree of it, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from synthcp.data.base import Dataset
+from synthcp.data.prepared import Prepared
+from synthcp.data.specs import DATASETS, open_dataset
+
+NAMES = ("city_1", "city_2", "town_10")
+
+
+def write_parts(root: Path, part: str) -> None:
+    """Write three images with labels, one of them with every value."""
+    (root / "classes.json").write_text(json.dumps({"names": ["sky", "road", "car"]}))
+    for number, name in enumerate(NAMES):
+        pixels = np.random.default_rng(number).integers(0, 256, (18, 23, 4), dtype=np.uint8)
+        labels = np.array([0, 1, 2, 255], dtype=np.uint8)[pixels[..., 3] % 4]
+        for kind, array in (("images", pixels[..., :3]), ("labels", labels)):
+            (root / kind / part).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(root / kind / part / f"{name}.png")
+
+
+def folder(root: Path) -> str:
+    write_parts(root, "train")
+    masks = root / "anomalies" / "train"
+    masks.mkdir(parents=True)
+    Image.fromarray(np.eye(18, 23, dtype=np.uint8) * 255).save(masks / "city_2.png")
+    return f"folder:{root}"
+
+
+def camvid(root: Path) -> str:
+    write_parts(root, "train")
+    (root / "splits").mkdir()
+    (root / "splits" / "train.txt").write_text("\n".join(NAMES))
+    return f"camvid:{root}"
+
+
+SPECS: dict[str, Callable[[Path], str]] = {
+    "folder": folder,
+    "camvid": camvid,
+    "scenes": lambda root: "scenes:?count=3&size=32x48&split=test",
+}
+
+
+@pytest.fixture(params=[(name, form) for name in SPECS for form in ("read", "prepared")], ids="-".join)
+def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
+    name, form = request.param
+    opened = open_dataset(SPECS[name](tmp_path))
+    return opened if form == "read" else Prepared(opened, 16)
+
+
+def test_every_kind_is_here() -> None:
+    assert SPECS.keys() == DATASETS.keys()
+
+
+def test_samples_are_valid(dataset: Dataset) -> None:
+    labels, ignore = len(dataset.classes), dataset.classes.ignore_index
+    assert len(dataset) == len(dataset.ids) == len(set(dataset.ids)) == 3
+    assert len(dataset.classes.colors) == labels and not 0 <= ignore < labels
+    for sample, sample_id in zip(dataset, dataset.ids, strict=True):
+        assert sample.id == sample_id and isinstance(sample.group, str)
+        assert sample.image.dtype == torch.float32 and sample.image.ndim in (3, 4)
+        assert sample.image.min() >= 0 and 0.2 < sample.image.max() <= 1
+        assert sample.label_map is not None and sample.label_map.dtype == torch.int64
+        assert sample.label_map.shape == sample.image.shape[1:]
+        assert set(sample.label_map.unique().tolist()) <= {*range(labels), ignore}
+        if sample.anomaly_mask is not None:
+            assert sample.anomaly_mask.dtype == torch.bool and sample.anomaly_mask.shape == sample.image.shape[1:]
+
+
+def test_a_sample_is_the_same_every_time(dataset: Dataset) -> None:
+    for index in (2, 0):
+        first, again = dataset[index], dataset[index]
+        assert first.image.equal(again.image)
+        assert first.label_map is not None and again.label_map is not None
+        assert first.label_map.equal(again.label_map)
+        first.image.fill_(0.5)  # what a caller does to a sample stays with the caller
+        assert dataset[index].image.equal(again.image)
+
+
+def test_samples_differ(dataset: Dataset) -> None:
+    first, second, third = (sample.image for sample in dataset)
+    assert not first.equal(second) and not second.equal(third)

@@ -1,0 +1,235 @@
+"""What every detector promises, in 2D and 3D. A new one needs a line in DETECTORS (variants and logit scores none)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthcp.config import VARIANTS
+from synthcp.detection.base import Comparator, Detector
+from synthcp.detection.blend import Blend
+from synthcp.detection.direct import DirectPrediction
+from synthcp.detection.failure import FailureComparator
+from synthcp.detection.feature_distance import FeatureDistance
+from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
+from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.nn.spatial import SpatialDims
+from synthcp.records import Detection, Prediction
+from synthcp.segmentation.base import Segmenter
+from synthcp.synthesis.base import Generator
+from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+
+CLASSES = 3
+SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (32, 41), 3: (8, 12, 16)}
+PALETTE = torch.tensor([[0.9, 0.1, 0.1], [0.1, 0.8, 0.2], [0.2, 0.2, 0.9]])
+
+
+class Colors(Segmenter):
+    """Labels every pixel by its nearest colour; the features are the pixel itself."""
+
+    def __init__(self, dims: SpatialDims) -> None:
+        super().__init__(dims, CLASSES, (0.0,), (1.0,))
+
+    def stages(self, image: Tensor) -> list[Tensor]:
+        return [image]
+
+    def classify(self, features: Tensor) -> Tensor:
+        return 10 * torch.einsum("lc,bc...->bl...", PALETTE, features)
+
+
+class Paint(Generator):
+    """Paints every class in its colour."""
+
+    def forward(self, label_map: Tensor) -> Tensor:
+        return PALETTE[label_map].movedim(-1, 1)
+
+
+def comparator(dims: SpatialDims, variant: str) -> FailureComparator:
+    chosen = VARIANTS[variant]
+    config = SiameseConfig(
+        CLASSES,
+        width=4,
+        hidden=4,
+        shared=chosen.shared,
+        label_input=chosen.label_input,
+        uses_doubt=chosen.uses_doubt,
+    )
+    network = SiameseNetwork(dims, config).eval().requires_grad_(False)
+    score = Blend(0.7, 0.5, 0.1) if chosen.score == "blend" else chosen.score
+    return FailureComparator(network, FeatureDistance(Colors(dims)), score)
+
+
+def spade(dims: SpatialDims) -> Generator:
+    config = SpadeConfig(CLASSES, width=4, hidden=4, multipliers=(2, 1))
+    return SpadeGenerator(dims, config).eval().requires_grad_(False)
+
+
+def anomaly_detector(dims: SpatialDims) -> Detector:
+    return SynthesizeThenCompare(spade(dims), FeatureDistance(Colors(dims)))
+
+
+def failure_detector(variant: str) -> Callable[[SpatialDims], Detector]:
+    return lambda dims: SynthesizeThenCompare(spade(dims), comparator(dims, variant))
+
+
+def direct(variant: str) -> Callable[[SpatialDims], Detector]:
+    return lambda dims: DirectPrediction(comparator(dims, variant))
+
+
+DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
+    "anomaly": anomaly_detector,
+    **{f"failure-{variant}": failure_detector(variant) for variant in VARIANTS},
+    **{f"direct-{variant}": direct(variant) for variant in VARIANTS},
+    **{name: lambda dims, score=score: LogitDetector(score) for name, score in LOGIT_SCORES.items()},  # type: ignore[misc]
+}
+
+
+def scene(dims: SpatialDims) -> tuple[Tensor, Prediction]:
+    """Two noisy pictures of painted classes, and what Colors says of them."""
+    generator = torch.Generator().manual_seed(0)
+    label_map = torch.randint(CLASSES, (2, *SIZES[dims]), generator=generator)
+    image = (Paint()(label_map) + 0.1 * torch.rand(2, 3, *SIZES[dims], generator=generator)).clamp(0, 1)
+    return image, Colors(dims)(image)
+
+
+def parts(detection: Detection) -> dict[str, Tensor]:
+    return {name: part for name, part in vars(detection).items() if part is not None}
+
+
+@pytest.fixture(params=[2, 3])
+def dims(request: pytest.FixtureRequest) -> SpatialDims:
+    return 3 if request.param == 3 else 2
+
+
+@pytest.fixture(params=DETECTORS)
+def detector(request: pytest.FixtureRequest, dims: SpatialDims) -> Detector:
+    torch.manual_seed(0)
+    return DETECTORS[request.param](dims)
+
+
+@torch.no_grad()
+def test_shapes_and_ranges(detector: Detector, dims: SpatialDims) -> None:
+    image, prediction = scene(dims)
+    judged = parts(detector(image, prediction))
+    shapes = {
+        "error_map": (2, *SIZES[dims]),
+        "anomaly_map": (2, *SIZES[dims]),
+        "class_quality": (2, CLASSES),
+        "synthesis": image.shape,
+    }
+    assert judged.keys() & {"error_map", "anomaly_map"}
+    for name, part in judged.items():
+        assert tuple(part.shape) == tuple(shapes[name]) and part.isfinite().all(), name
+    for name in judged.keys() & {"class_quality", "synthesis"}:
+        assert judged[name].min() >= 0 and judged[name].max() <= 1, name
+
+
+@torch.no_grad()
+def test_each_image_is_judged_alone(detector: Detector, dims: SpatialDims) -> None:
+    image, prediction = scene(dims)
+    together = parts(detector(image, prediction))
+    for index in (0, 1):
+        one = slice(index, index + 1)
+        assert prediction.features is not None
+        alone = parts(detector(image[one], Prediction(prediction.logits[one], prediction.features[one])))
+        for name, part in together.items():
+            torch.testing.assert_close(part[one], alone[name], atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_judging_changes_nothing_and_needs_no_features(detector: Detector, dims: SpatialDims) -> None:
+    image, prediction = scene(dims)
+    kept = image.clone(), prediction.logits.clone()
+    first = parts(detector(image, prediction))
+    again = parts(detector(image, Prediction(prediction.logits)))
+    assert image.equal(kept[0]) and prediction.logits.equal(kept[1])
+    assert first.keys() == again.keys()
+    for name, part in first.items():
+        torch.testing.assert_close(part, again[name])
+
+
+def test_frozen_networks_leave_no_gradient(detector: Detector, dims: SpatialDims) -> None:
+    assert not any(part.requires_grad for part in parts(detector(*scene(dims))).values())
+
+
+@pytest.mark.parametrize("name", LOGIT_SCORES)
+@torch.no_grad()
+def test_logit_scores_rise_where_the_prediction_is_torn(name: str, dims: SpatialDims) -> None:
+    image, prediction = scene(dims)
+    half = SIZES[dims][-1] // 2
+    torn = prediction.logits.clone()
+    torn[..., :half] /= 20
+    detector = DETECTORS[name](dims)
+    before, after = detector(image, prediction).error_map, detector(image, Prediction(torn)).error_map
+    assert before is not None and after is not None
+    assert (after[..., :half] > before[..., :half]).all() and after[..., half:].equal(before[..., half:])
+
+
+@pytest.mark.parametrize("t", [1.0, 0.999])
+@torch.no_grad()
+def test_the_anomaly_map_rises_where_the_prediction_is_made_wrong(t: float, dims: SpatialDims) -> None:
+    image, prediction = scene(dims)
+    half = SIZES[dims][-1] // 2
+    wrong = prediction.logits.clone() / 5
+    wrong[..., :half] = wrong[..., :half].roll(1, dims=1)
+    detector = SynthesizeThenCompare(Paint(), FeatureDistance(Colors(dims), t))
+    judged = detector(image, Prediction(wrong, prediction.features)).anomaly_map
+    assert judged is not None and judged[..., :half].min() > judged[..., half:].max() + 0.1
+
+
+@torch.no_grad()
+def test_ours_ranks_torn_pixels_first_from_the_start(dims: SpatialDims) -> None:
+    torch.manual_seed(0)
+    image, prediction = scene(dims)
+    half = SIZES[dims][-1] // 2
+    torn = prediction.logits.clone()
+    torn[..., :half] /= 20
+    judged = DETECTORS["failure-ours"](dims)(image, Prediction(torn, prediction.features)).error_map
+    assert judged is not None and judged[..., :half].mean() > judged[..., half:].mean() + 0.1
+
+
+COMPARATORS: dict[str, Callable[[SpatialDims, float], Comparator]] = {
+    "feature-distance": lambda dims, t: FeatureDistance(Colors(dims), t),
+    **{
+        f"failure-{variant}": lambda dims, t, variant=variant: FailureComparator(  # type: ignore[misc]
+            comparator(dims, variant).network, FeatureDistance(Colors(dims), t)
+        )
+        for variant in VARIANTS
+    },
+}
+
+
+@pytest.mark.parametrize("name", COMPARATORS)
+class TestComparator:
+    """Eq. 9 and its refinement, in whichever comparator they sit."""
+
+    @torch.no_grad()
+    def test_a_perfect_drawing_is_at_distance_zero(self, name: str, dims: SpatialDims) -> None:
+        image, prediction = scene(dims)
+        judged = COMPARATORS[name](dims, 1.0)(image, image, prediction).anomaly_map
+        assert judged is not None and judged.abs().max() < 1e-6
+
+    @torch.no_grad()
+    def test_t_of_one_is_the_distance_and_t_of_zero_is_msp(self, name: str, dims: SpatialDims) -> None:
+        image, prediction = scene(dims)
+        synthesis = image.flip(1)
+        unrefined, msp = (COMPARATORS[name](dims, t)(image, synthesis, prediction).anomaly_map for t in (1.0, 0.0))
+        assert unrefined is not None and msp is not None
+        cosine = (image * synthesis).sum(1) / image.norm(dim=1) / synthesis.norm(dim=1)
+        torch.testing.assert_close(unrefined, 1 - cosine, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(msp, 1 - prediction.confidence)
+
+    @torch.no_grad()
+    def test_the_refinement_by_loop(self, name: str, dims: SpatialDims) -> None:
+        image, prediction = scene(dims)
+        synthesis = image.roll(1, dims=1)
+        c, refined = (COMPARATORS[name](dims, t)(image, synthesis, prediction).anomaly_map for t in (1.0, 0.992))
+        assert c is not None and refined is not None
+        p = prediction.confidence
+        assert 0.1 < (p > 0.992).float().mean() < 0.9
+        for distance, msp, result in zip(c.flatten(), p.flatten(), refined.flatten(), strict=True):
+            assert result.item() == pytest.approx((distance if msp <= 0.992 else 1 - msp).item(), abs=1e-6)

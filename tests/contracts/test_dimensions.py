@@ -1,0 +1,119 @@
+"""Volumes take the very path of images: with 2D kernels in the centre slice, every slice is the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
+from synthcp.nn.resnet import ResNet, ResNetConfig
+from synthcp.nn.spatial import SpatialDims
+from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+
+DEPTH, SIZE = 9, (32, 41)
+
+
+def in_centre_slice(kernel: Tensor) -> Tensor:
+    """Return a kernel (..., k, k) as (..., k, k, k); the centre is the slice that the padding lays on each pixel."""
+    side = kernel.shape[-1]
+    volume = kernel.new_zeros(*kernel.shape[:-2], side, side, side)
+    volume[..., (side - 1) // 2, :, :] = kernel
+    return volume
+
+
+def inflate(images: nn.Module, volumes: nn.Module) -> None:
+    """Give a network for volumes the weights of one for images."""
+    state = images.state_dict()
+    for key, value in list(state.items()):
+        if value.ndim == 4:
+            state[key] = in_centre_slice(value)
+        elif key.endswith("._v"):  # of a spectral norm: a singular vector, as long as a kernel
+            kernel = images.state_dict()[key.replace("0._v", "original")]
+            state[key] = in_centre_slice(value.view(kernel.shape[1:])).flatten()
+    volumes.load_state_dict(state)
+
+
+def enliven(network: nn.Module) -> None:
+    """Spread the statistics of batch norms, so that a swap would show."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None and module.running_var is not None
+            module.running_mean.normal_(std=0.2)
+            module.running_var.uniform_(0.5, 2)
+
+
+def random(*shape: int, seed: int) -> Tensor:
+    return torch.rand(2, *shape, *SIZE, generator=torch.Generator().manual_seed(seed))
+
+
+def labels() -> Tensor:
+    return (3.99 * random(seed=0)).long()
+
+
+def stack(tensor: Tensor) -> Tensor:
+    """Repeat (B, ..., H, W) along depth."""
+    return tensor.unsqueeze(-3).expand(*tensor.shape[:-2], DEPTH, *tensor.shape[-2:])
+
+
+def generator(dims: SpatialDims) -> nn.Module:
+    return SpadeGenerator(dims, SpadeConfig(4, width=4, hidden=4, multipliers=(4, 2, 1)))
+
+
+def discriminator(dims: SpatialDims) -> nn.Module:
+    return MultiScaleDiscriminator(dims, DiscriminatorConfig(4, width=4))
+
+
+def trunk(dims: SpatialDims) -> nn.Module:
+    return ResNet(dims, ResNetConfig(depth=50, width=4, output_stride=8))
+
+
+def segmenter(dims: SpatialDims) -> nn.Module:
+    return DeepLab(dims, DeepLabConfig(4, width=4, rates=(1, 2)))
+
+
+def paper(dims: SpatialDims) -> nn.Module:
+    return SiameseNetwork(dims, SiameseConfig(4, width=4, hidden=4))
+
+
+def official(dims: SpatialDims) -> nn.Module:
+    return SiameseNetwork(dims, SiameseConfig(4, width=4, hidden=4, shared=False, label_input="squeezed"))
+
+
+def ours(dims: SpatialDims) -> nn.Module:
+    return SiameseNetwork(dims, SiameseConfig(4, width=4, hidden=4, label_input="softmax", uses_doubt=True))
+
+
+def judge(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Tensor]:
+    logits = 3 * random(4, seed=3)
+    evidence = Evidence(*(shape(part) for part in (random(3, seed=1), random(3, seed=2), logits, random(seed=4))))
+    error_log_odds, class_quality = network(evidence)
+    return [error_log_odds, class_quality]
+
+
+CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[Tensor], Tensor]], Sequence[Tensor]]] = {
+    generator: lambda network, shape: [network(shape(labels()))],
+    discriminator: lambda network, shape: sum(network(shape(labels()), shape(random(3, seed=1))), []),
+    trunk: lambda network, shape: network(shape(random(3, seed=1))),
+    segmenter: lambda network, shape: [network(shape(random(3, seed=1))).logits],
+    paper: judge,
+    official: judge,
+    ours: judge,
+}
+
+
+@pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
+def test_every_slice_of_a_repeated_image_is_the_image(make: Callable[[SpatialDims], nn.Module]) -> None:
+    torch.manual_seed(0)
+    images, volumes = make(2).eval().requires_grad_(False), make(3).eval().requires_grad_(False)
+    enliven(images)
+    inflate(images, volumes)
+    flat, deep = CASES[make](images, lambda tensor: tensor), CASES[make](volumes, stack)
+    for image, volume in zip(flat, deep, strict=True):
+        repeated = image if image.ndim == 2 else image.unsqueeze(-3).expand_as(volume)  # class quality has no depth
+        torch.testing.assert_close(volume, repeated, atol=2e-5, rtol=1e-4)
+        assert image.std() > 0

@@ -1,0 +1,65 @@
+"""What every segmenter promises, in 2D and 3D. A new one needs a line in SEGMENTERS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthcp.nn.spatial import SpatialDims, resize
+from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+
+CLASSES = 5
+SEGMENTERS: dict[str, Callable[[SpatialDims], Segmenter]] = {
+    "deeplab-18": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(1, 2))),
+    "deeplab-50": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, depth=50, width=4, output_stride=16, rates=(1,))),
+}
+SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (33, 47), 3: (9, 17, 22)}
+
+
+@pytest.fixture(params=[2, 3])
+def dims(request: pytest.FixtureRequest) -> SpatialDims:
+    return 3 if request.param == 3 else 2
+
+
+@pytest.fixture(params=SEGMENTERS)
+def segmenter(request: pytest.FixtureRequest, dims: SpatialDims) -> Segmenter:
+    torch.manual_seed(0)
+    return SEGMENTERS[request.param](dims).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def image(dims: SpatialDims) -> Tensor:
+    return torch.rand(2, 3, *SIZES[dims], generator=torch.Generator().manual_seed(1))
+
+
+def test_the_prediction_has_the_size_of_the_image(segmenter: Segmenter, image: Tensor) -> None:
+    prediction = segmenter(image)
+    assert prediction.logits.shape == (2, CLASSES, *image.shape[2:]) and segmenter.classes == CLASSES
+    assert prediction.label_map.dtype == torch.int64
+    assert prediction.label_map.min() >= 0 and prediction.label_map.max() < CLASSES
+    assert prediction.confidence.min() >= 1 / CLASSES - 1e-6 and prediction.confidence.max() <= 1
+
+
+def test_the_features_are_what_the_last_layer_judges(segmenter: Segmenter, image: Tensor) -> None:
+    prediction = segmenter(image)
+    assert prediction.features is not None
+    logits = resize(segmenter.classify(prediction.features), image.shape[2:])
+    torch.testing.assert_close(prediction.logits, logits)
+    torch.testing.assert_close(segmenter.features(image)[-1], prediction.features)
+
+
+def test_eval_is_deterministic_and_judges_each_image_alone(segmenter: Segmenter, image: Tensor) -> None:
+    logits = segmenter(image).logits
+    assert segmenter(image).logits.equal(logits)
+    alone = torch.cat([segmenter(image[:1]).logits, segmenter(image[1:]).logits])
+    torch.testing.assert_close(logits, alone, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_reach_the_image(segmenter: Segmenter, image: Tensor) -> None:
+    image.requires_grad_()
+    segmenter.features(image)[-1].sum().backward()  # as a perceptual network needs it
+    assert image.grad is not None and image.grad.abs().sum() > 0

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from synthcp.data.base import Dataset
+from synthcp.data.prepared import Prepared, resized
+from synthcp.data.transforms import resize, resize_labels
+from synthcp.records import Classes, Sample
+
+
+class Few(Dataset):
+    """Three samples of 30 x 44 pixels: with everything, without a mask, without labels."""
+
+    def __init__(self, ignore_index: int = 255) -> None:
+        self.classes = Classes(("a", "b"), ((0, 0, 0), (1, 1, 1)), ignore_index)
+        self.ids = ["x", "y", "z"]
+
+    def __getitem__(self, index: int) -> Sample:
+        generator = torch.Generator().manual_seed(index)
+        label_map = torch.randint(2, (30, 44), generator=generator)
+        label_map[3:9] = self.classes.ignore_index
+        image, mask = torch.rand(3, 30, 44, generator=generator), torch.rand(30, 44, generator=generator) < 0.3
+        return Sample(
+            self.ids[index], image, None if index == 2 else label_map, mask if index == 0 else None, f"g{index}"
+        )
+
+
+@pytest.mark.parametrize("ignore_index", [255, -1, 254, 1000, 65535])
+@pytest.mark.parametrize("side", [0, 15])
+def test_samples_are_resized_and_kept_to_the_nearest_of_256_values(side: int, ignore_index: int) -> None:
+    dataset = Few(ignore_index)
+    prepared = Prepared(dataset, side)
+    size = (30, 44) if side == 0 else (15, 22)
+    assert prepared.ids == dataset.ids and prepared.classes == dataset.classes and len(prepared) == 3
+    assert prepared.groups == ["g0", "g1", "g2"]
+    for sample, packed in zip(dataset, prepared, strict=True):
+        assert (packed.id, packed.group) == (sample.id, sample.group)
+        assert packed.image.shape[1:] == size and packed.image.dtype == torch.float32
+        torch.testing.assert_close(packed.image, resize(sample.image, size), atol=0.5001 / 255, rtol=0)
+        assert (packed.label_map is None) == (sample.label_map is None)
+        assert (packed.anomaly_mask is None) == (sample.anomaly_mask is None)
+        if sample.label_map is not None and packed.label_map is not None:
+            assert packed.label_map.dtype == torch.int64
+            assert packed.label_map.equal(resize_labels(sample.label_map, size))
+        if sample.anomaly_mask is not None and packed.anomaly_mask is not None:
+            assert packed.anomaly_mask.equal(resize_labels(sample.anomaly_mask, size))
+
+
+def test_the_samples_are_read_once() -> None:
+    class Counting(Few):
+        reads = 0
+
+        def __getitem__(self, index: int) -> Sample:
+            self.reads += 1
+            return super().__getitem__(index)
+
+    dataset, calls = Counting(), list[tuple[int, int]]()
+    prepared = Prepared(dataset, 15, lambda *call: calls.append(call))
+    assert prepared[1].image.equal(prepared[1].image)
+    assert dataset.reads == 3 and calls == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_volumes_too() -> None:
+    volume = Sample("v", torch.rand(1, 8, 10, 12), torch.randint(2, (8, 10, 12)))
+    small = resized(volume, 4)
+    assert small.image.shape == (1, 4, 5, 6) and small.label_map is not None and small.label_map.shape == (4, 5, 6)

@@ -1,0 +1,52 @@
+"""A small output folder with ground truth, whose numbers are all different."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from synthcp.records import Assessment, Classes
+from synthcp.report.outputs import ResultsWriter, RunSettings
+from synthcp.report.rows import Row, row_of
+
+CLASSES = Classes(("road", "sky", "<i>car"), ((128, 64, 128), (70, 130, 180), (0, 0, 142)), ignore_index=-1)
+
+
+@pytest.fixture
+def settings() -> RunSettings:
+    return RunSettings(CLASSES, "Night & day", seed=7, versions={"synthcp": "0.1.0"}, thresholds={"error": 0.3})
+
+
+@pytest.fixture
+def label_map() -> torch.Tensor:
+    return torch.tensor([[0, 0, 1, 1], [2, 0, 1, -1]])
+
+
+def assess(level: float, alarms: tuple[str, ...] = ()) -> Assessment:
+    """An assessment (2, 4) whose mean error is close to the level."""
+    error_map = (level + torch.linspace(-0.05, 0.05, 8).reshape(2, 4)).clamp(0, 1)
+    return Assessment(
+        label_map=torch.tensor([[0, 0, 1, 1], [0, 0, 1, 0]]),
+        error_map=error_map,
+        anomaly_map=torch.linspace(0, 2, 8).reshape(2, 4),
+        synthesis=torch.rand(3, 2, 4),
+        class_quality={"road": 0.8, "sky": 0.6, "<i>car": 0.1},
+        present=("road", "sky"),
+        alarms=alarms,
+    )
+
+
+@pytest.fixture
+def write_folder(tmp_path: Path, settings: RunSettings, label_map: torch.Tensor) -> Callable[..., Path]:
+    def write(ids: dict[str, float], truth: bool = True) -> Path:
+        with ResultsWriter(tmp_path / "out", settings, ground_truth=truth) as writer:
+            for image_id, level in ids.items():
+                assessment = assess(level, ("<b>look", "now") if level > 0.5 else ())
+                known = label_map if truth else None
+                writer.write_maps(image_id, torch.rand(3, 2, 4), assessment, known)
+                writer.add_row(row_of(image_id, f"{image_id}.png", assessment, CLASSES, 1.5, known))
+            writer.add_row(Row("broken", "broken.png", "error", "not a <picture>"))
+        return tmp_path / "out"
+
+    return write

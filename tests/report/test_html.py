@@ -1,0 +1,171 @@
+import base64
+import io
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from synthcp.errors import DataError, InputError
+from synthcp.evaluation import DetectorResult, Results
+from synthcp.metrics.ranking import RankingScores
+from synthcp.report.html import write_report
+from synthcp.report.outputs import map_path, write_text
+from synthcp.report.tables import to_json
+
+Write = Callable[..., Path]
+Attributes = dict[str, str | None]
+VOID = {"meta", "img", "input"}
+
+
+class Page(HTMLParser):
+    """All elements of a page, the texts by tag, and whether every element is closed."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, Attributes]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and data.strip():
+            self.texts.setdefault(self.open[-1], []).append(data.strip())
+
+    def all(self, tag: str) -> list[Attributes]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+    def cards(self) -> list[Attributes]:
+        return self.all("article")
+
+    def views(self) -> list[str | None]:
+        return [attributes["data-view"] for attributes in self.all("img")]
+
+
+def decoded(uri: str | None) -> Image.Image:
+    assert uri is not None
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def test_the_page_is_whole_and_needs_no_other_file(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2, "b": 0.7})))
+    assert page.open == []
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        links = [attributes.get(name) for name in ("src", "href", "data-src", "xlink:href")]
+        assert all(link.startswith(("data:image/", "#")) for link in links if link)
+    assert "url(http" not in page.source and "@import" not in page.source
+
+
+def test_worst_first(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"mild": 0.2, "worst": 0.7, "middle": 0.4})))
+    assert [text for text in page.texts["h3"] if text in ("mild", "worst", "middle")] == ["worst", "middle", "mild"]
+
+
+def test_the_limit_says_what_it_leaves_out(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"mild": 0.2, "worst": 0.7, "middle": 0.4}), limit=1))
+    assert len(page.cards()) == 1
+    assert any("2 more are left out" in text for text in page.texts["p"])
+
+
+def test_verdict_and_failures(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2, "b": 0.7})))
+    assert "1 of 2 images raises an alarm; 1 could not be scored." in page.texts["p"]
+    assert "not a <picture>" in page.texts["td"]
+    assert "45.0 %" in page.texts["dd"]  # mean expected error
+    assert "true error 14.3 %" in page.texts["small"]
+
+
+def test_names_are_text_and_never_markup(write_folder: Write) -> None:
+    strange = "<b>x' onload=\"alert(1)"
+    page = Page(write_report(write_folder({strange: 0.7})))
+    assert strange in page.texts["h3"] and "<b>look" in page.texts["li"] and "<i>car" in page.texts["li"]
+    assert not {"b", "picture"} & {tag for tag, _ in page.elements}
+    assert not any("onload" in attributes for _, attributes in page.elements)
+    assert page.all("img")[0]["alt"] == f"Image of {strange}"
+
+
+def test_ground_truth_only_if_known(write_folder: Write) -> None:
+    views = ["image", "prediction", "synthesis", "error", "anomaly"]
+    page = Page(write_report(write_folder({"a": 0.2}, truth=False)))
+    assert page.views() == views
+    assert "True IoU" not in page.source and "<svg" not in page.source
+    page = Page(write_report(write_folder({"a": 0.2}, truth=True)))
+    assert page.views() == [*views, "truth", "true_errors"]
+    assert "True IoU" in page.texts["th"] and "<svg" in page.source
+
+
+def test_only_the_first_view_is_loaded_at_once(write_folder: Write) -> None:
+    pictures = Page(write_report(write_folder({"a": 0.2}))).all("img")
+    assert ["src" in picture for picture in pictures] == [True] + [False] * 6
+    assert all(picture["loading"] == "lazy" for picture in pictures)
+    assert all(decoded(picture.get("src") or picture.get("data-src")).format == "WEBP" for picture in pictures)
+
+
+def test_the_card_holds_the_numbers_of_the_slider(write_folder: Write) -> None:
+    out = write_folder({"a": 0.3})
+    card = Page(write_report(out)).cards()[0]
+    with Image.open(map_path(out, "a", "error_16bit")) as picture:
+        error_map = np.asarray(picture) / 65535
+    assert np.abs(np.asarray(decoded(card["data-levels"])) / 255 - error_map).max() <= 0.51 / 255
+    flagged = json.loads(card["data-flagged"] or "")
+    assert flagged == [pytest.approx((error_map > step / 100).mean()) for step in range(101)]
+
+
+def test_the_slider_starts_at_the_threshold_of_the_run(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.3})))
+    slider = next(attributes for attributes in page.all("input") if attributes["type"] == "range")
+    assert (slider["value"], slider["max"]) == ("30", "100")
+    assert any(label.get("for") == slider["id"] for label in page.all("label"))
+
+
+def test_toggles_say_what_is_pressed(write_folder: Write) -> None:
+    buttons = Page(write_report(write_folder({"a": 0.3}))).all("button")
+    assert len(buttons) == 7 + 7
+    assert [button["data-view"] for button in buttons if button["aria-pressed"] == "true"] == ["image", "image"]
+
+
+def test_the_evaluation_is_shown(write_folder: Write) -> None:
+    out = write_folder({"a": 0.2})
+    scores = RankingScores(0.91, 0.537, 0.98, 0.3, 0.081, 7, 1, 0)
+    write_text(out / "metrics.json", to_json(Results((DetectorResult("<u>ours", scores),), 0.618, {}, 1)))
+    page = Page(write_report(out))
+    assert {"61.8 %", "53.7 %"} <= set(page.texts["dd"])
+    assert "chance 8.1 %, <u>ours" in page.texts["small"]
+    assert "AP-Success" in page.texts["th"] and "98.0" in page.texts["td"]
+
+
+def test_without_images_there_is_still_a_report(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({})))
+    assert "No alarm in 0 images; 1 could not be scored." in page.texts["p"]
+    assert page.cards() == []
+
+
+def test_maps_may_be_missing(write_folder: Write) -> None:
+    out = write_folder({"a": 0.2})
+    for path in (out / "maps").iterdir():
+        path.unlink()
+    page = Page(write_report(out))
+    assert page.views() == [] and "road" in page.texts["th"]
+
+
+def test_broken_inputs_are_named(write_folder: Write) -> None:
+    out = write_folder({"a": 0.2})
+    map_path(out, "a", "error").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"a_error\.png"):
+        write_report(out)
+    (out / "metrics.json").write_text("{}")
+    with pytest.raises(InputError, match=r"metrics\.json"):
+        write_report(out)

@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import synthcp as package
+from synthcp.config import SCALES
+from synthcp.data.specs import open_dataset
+from synthcp.fitting import FitOptions
+from synthcp.monitor import Monitor, load_settings
+from synthcp.report.pictures import image_picture
+from synthcp.report.rows import read_rows
+from synthcp.thresholds import Thresholds
+
+VERBS = ["demo", "fit", "score", "eval", "report"]
+SCENES = "scenes:?count=3&size=48x64"
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """Calls of fit, in its place."""
+    calls = []
+    monkeypatch.setattr("synthcp.fitting.fit", lambda *arguments: calls.append(arguments))
+    return calls
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder of three images."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for sample in open_dataset(SCENES, "test"):
+        image_picture(sample.image).save(folder / f"{sample.id}.png")
+    return folder
+
+
+@pytest.fixture
+def score(synthcp, run_folder, images, tmp_path):
+    """Score the images."""
+
+    def score(*options, run=run_folder):
+        return synthcp("score", images, "--monitor", run, "--out", tmp_path / "out", "--device", "cpu", *options)
+
+    return score
+
+
+def with_thresholds(run: Path, folder: Path, thresholds: Thresholds) -> Path:
+    monitor = Monitor.load(run, "cpu")
+    monitor.settings = replace(monitor.settings, thresholds=thresholds)
+    monitor.save(folder)
+    return folder
+
+
+def test_help_lists_the_verbs_and_the_exit_codes(synthcp):
+    ended = synthcp("--help")
+    assert ended.code == 0 and "Exit codes: 0 fine" in ended.stdout
+    assert [line.split()[0] for line in ended.stdout.split("Commands:\n")[1].splitlines()] == VERBS
+
+
+def test_no_verb_shows_the_help(synthcp):
+    assert synthcp() == synthcp("--help")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_an_example_that_fits_on_its_line(synthcp, verb):
+    ended = synthcp(verb, "--help")
+    assert ended.code == 0
+    assert ended.stdout.splitlines()[-1].startswith(f"  Example: synthcp {verb} ")
+
+
+def test_version(synthcp):
+    assert synthcp("--version").stdout == f"synthcp {package.__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["--version"], ["fit"]])
+def test_torch_is_not_imported_to_talk_about_usage(arguments):
+    statement = "import sys; from synthcp.cli import run; run(sys.argv[1:]); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", statement, *arguments], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fot"], "No such command 'fot'"),
+        (["fit", "--out", "x"], "Missing option '--data'"),
+        (["score", "--monitor", "x", "--out", "y"], "Missing argument 'INPUT"),
+        (["demo", "--seed", "one"], "Invalid value for '--seed'"),
+        (["demo", "--seed", "-1"], "Invalid value for '--seed'"),
+        (["report", "x", "--dpi", "3"], "No such option: --dpi"),
+        (["report", "no/such/folder"], "run.json cannot be read"),
+        (["fit", "--data", SCENES, "--out", "x", "--perceptual", "vgg"], "use segmenter or vgg19:FILE"),
+        (["fit", "--data", SCENES, "--out", "x", "--config", "no.json"], "no.json is missing or not JSON"),
+        (["fit", "--data", SCENES, "--out", "x", "--scale", "big"], "scale 'big' is unknown"),
+        (["fit", "--data", SCENES, "--out", "x", "--device", "abacus"], "device 'abacus'"),
+        (["score", ".", "--monitor", "x", "--out", "y", "--shard", "3/2"], "write i/n"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(synthcp, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    ended = synthcp(*arguments)
+    assert ended.code == 2 and len(ended.stderr) == 1
+    assert ended.stderr[0].startswith("error: ") and message in ended.stderr[0]
+
+
+def break_report(monkeypatch, error):
+    def broken(out):
+        raise error
+
+    monkeypatch.setattr("synthcp.report.html.write_report", broken)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (
+            RuntimeError("one\ntwo"),
+            1,
+            "internal error: RuntimeError: one two; set SYNTHCP_DEBUG=1 to see the traceback",
+        ),
+        (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device"),
+        (package.SynthCPError("loss became nan"), 2, "error: loss became nan"),
+    ],
+)
+def test_a_failure_is_one_line(synthcp, monkeypatch, error, code, line):
+    monkeypatch.delenv("SYNTHCP_DEBUG", raising=False)
+    break_report(monkeypatch, error)
+    ended = synthcp("report", "x")
+    assert (ended.code, ended.stderr) == (code, [line])
+
+
+def test_an_interruption_names_the_way_on(synthcp, monkeypatch):
+    break_report(monkeypatch, KeyboardInterrupt())
+    ended = synthcp("report", "x")
+    assert ended.code == 130 and len(ended.stderr) == 1 and "--resume" in ended.stderr[0]
+
+
+def test_a_traceback_is_there_for_those_who_ask(synthcp, monkeypatch):
+    monkeypatch.setenv("SYNTHCP_DEBUG", "1")
+    break_report(monkeypatch, RuntimeError("deep inside"))
+    with pytest.raises(RuntimeError, match="deep inside"):
+        synthcp("report", "x")
+
+
+def test_fit_takes_every_option(synthcp, fitted, tmp_path):
+    config = tmp_path / "own.json"
+    config.write_text('{"scale": {"gan": {"steps": 7}}}')
+    options = "--variant paper --scale tiny --seed 3 --resume --no-controls --perceptual vgg19:a:b.safetensors"
+    more = ["--device", "cpu", "--precision", "bf16", "--quiet", "--config", config]
+    ended = synthcp("fit", "--data", SCENES, "--out", tmp_path / "x", *options.split(), *more)
+    assert ended.code == 0 and ended.stdout == f"next: synthcp score IMAGES --monitor {tmp_path / 'x'} --out out/x\n"
+    dataset, out, chosen, _, facts = fitted[0]
+    tiny = SCALES["tiny"]
+    scale = replace(tiny, gan=replace(tiny.gan, steps=7))
+    assert chosen == FitOptions("paper", scale, 3, False, True, "cpu", "bf16", Path("a:b.safetensors"))
+    assert list(dataset.ids) == ["train-0000", "train-0001", "train-0002"] and out == tmp_path / "x"
+    assert facts["data"] == SCENES and facts["command"].startswith("synthcp fit --data ")
+
+
+def test_a_run_is_not_fitted_over(synthcp, run_folder):
+    ended = synthcp("fit", "--data", SCENES, "--out", run_folder, "--device", "cpu", "--precision", "fp32")
+    assert ended.code == 2 and "--resume" in ended.stderr[0]
+
+
+def test_the_demo_ends_with_its_table_and_report(synthcp, monkeypatch, smallest_scale, tmp_path):
+    from synthcp import demo
+
+    monkeypatch.setattr(demo, "DEMO_SCALE", smallest_scale)
+    for name, count in (("TRAIN_SCENES", 8), ("TEST_SCENES", 3)):
+        monkeypatch.setattr(demo, name, replace(getattr(demo, name), count=count, height=48, width=64))
+    ended = synthcp("demo", "--out", tmp_path / "demo", "--seed", 5)
+    assert (ended.code, ended.stderr) == (0, [])
+    assert "synthcp" in ended.stdout and "prevalence" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == f"report: {tmp_path / 'demo' / 'report.html'}"
+    assert (tmp_path / "demo" / "report.html").is_file()
+    settings = load_settings(tmp_path / "demo")
+    assert settings.facts["seed"] == "5" and "seed=5" in settings.facts["data"]
+
+
+def test_eval_prints_and_writes_its_tables(synthcp, run_folder, tmp_path):
+    options = ["--out", tmp_path / "out", "--markdown", tmp_path / "docs" / "scenes.md", "--detectors", "msp,synthcp"]
+    ended = synthcp("eval", "--monitor", run_folder, "--data", SCENES, "--device", "cpu", *options)
+    assert (ended.code, ended.stderr) == (0, [])
+    page = (tmp_path / "docs" / "scenes.md").read_text()
+    assert page.startswith("# Results on scenes\n")
+    for fact in (f"| data | {SCENES} |", "| split | test |", "| seed | 0 |", "prevalence", "mIoU of M", "| hardware |"):
+        assert fact in page
+    assert "entropy" not in page and "| msp |" in page and "msp" in ended.stdout
+
+
+def test_eval_on_the_images_of_the_fit_is_warned_of(synthcp, run_folder, tmp_path):
+    data = f"{SCENES}&split=train"
+    ended = synthcp("eval", "--monitor", run_folder, "--data", data, "--out", tmp_path, "--device", "cpu")
+    assert ended.code == 0
+    assert ended.stderr == ["warning: the fit saw 3 of these 3 image ids; the scores may flatter"]
+    assert json.loads((tmp_path / "metrics.json").read_text())["settings"]["split"] == "train"
+
+
+def test_score_says_where_its_report_is(score, tmp_path):
+    ended = score("--quiet")
+    assert (ended.code, ended.stderr) == (0, [])
+    assert ended.stdout.startswith("3 images, ") and ended.stdout.endswith(f"report: {tmp_path / 'out/report.html'}\n")
+
+
+def test_score_as_json_is_one_row_per_line(score, tmp_path):
+    rows = [json.loads(line) for line in score("--json").stdout.splitlines()]
+    assert [row["id"] for row in rows] == [row.id for row in read_rows(tmp_path / "out")]
+    assert rows[0]["true_error_share"] is None and 0 < rows[0]["error_share"] < 1
+
+
+def test_a_shard_scores_its_part(score):
+    rows = [json.loads(line) for line in score("--json", "--shard", "2/2").stdout.splitlines()]
+    assert [row["id"] for row in rows] == ["test-0001"]
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "option", "code"),
+    [
+        (Thresholds(error_share=0.0), ["--fail-on-alarm"], 4),
+        (Thresholds(error_share=0.0), [], 0),
+        (Thresholds(), ["--fail-on-alarm"], 0),
+    ],
+)
+def test_an_alarm_fails_on_demand_only(score, run_folder, tmp_path, thresholds, option, code):
+    ended = score(*option, run=with_thresholds(run_folder, tmp_path / "run", thresholds))
+    assert (ended.code, ended.stderr) == (code, [])
+
+
+def test_a_failure_counts_more_than_an_alarm(score, run_folder, images, tmp_path):
+    (images / "bad.png").write_bytes(b"")
+    run = with_thresholds(run_folder, tmp_path / "run", Thresholds(error_share=0.0))
+    ended = score("--fail-on-alarm", run=run)
+    assert ended.code == 3
+    assert ended.stderr[0].startswith("1 of 4 images failed, see ") and "bad.png is empty" in ended.stderr[0]
+
+
+def test_a_report_can_be_written_again(synthcp, score, tmp_path):
+    score()
+    report = tmp_path / "out" / "report.html"
+    first = report.read_text()
+    report.unlink()
+    ended = synthcp("report", tmp_path / "out")
+    assert ended.stdout == f"report: {report}\n" and report.read_text() == first

@@ -1,0 +1,188 @@
+"""Every number of evaluate() by scikit-learn and SciPy, on predictions and scores that are planted in the images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.stats import pearsonr, spearmanr
+from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_score, roc_curve
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.detection.base import Detector
+from synthcp.evaluation import Results, evaluate
+from synthcp.metrics.ranking import RankingScores
+from synthcp.records import Classes, Detection, Prediction, Sample
+from synthcp.runtime import Runtime
+from synthcp.segmentation.base import Segmenter
+
+CLASSES, IGNORE, SIZE, COUNT = 4, 9, (6, 7), 5
+Numbers = NDArray[np.float64]
+
+
+class Planted(Dataset):
+    """Images whose channels are the logits of M, the error scores and the anomaly scores; class 3 never occurs."""
+
+    def __init__(self) -> None:
+        self.classes = Classes(tuple("abcd"), ((0, 0, 0),) * CLASSES, ignore_index=IGNORE)
+        self.ids = [f"image{index}" for index in range(COUNT)]
+
+    def __getitem__(self, index: int) -> Sample:
+        generator = torch.Generator().manual_seed(index)
+        label_map = torch.randint(3, SIZE, generator=generator)
+        logits = torch.randn(CLASSES, *SIZE, generator=generator)
+        logits.scatter_add_(0, label_map[None], torch.full((1, *SIZE), 2.0 if index != 2 else 99.0))
+        logits[3] = -99
+        wrong = logits.argmax(0) != label_map
+        mask = torch.rand(SIZE, generator=generator) < (0.2 if index != 1 else 0)
+        scores = torch.randn(2, *SIZE, generator=generator).mul(4).round() / 4 + torch.stack([wrong, 2 * mask])
+        label_map[0, :2] = IGNORE
+        label_map[mask & (torch.rand(SIZE, generator=generator) < 0.9)] = IGNORE  # some unknown pixels are labelled
+        return Sample(self.ids[index], torch.cat([logits, scores]), label_map, mask)
+
+
+class Reading(Segmenter):
+    """Reads the logits off the image."""
+
+    def __init__(self) -> None:
+        super().__init__(2, CLASSES, (0.0,), (1.0,))
+
+    def stages(self, image: Tensor) -> list[Tensor]:
+        return [image[:, :CLASSES]]
+
+    def classify(self, features: Tensor) -> Tensor:
+        return features
+
+
+@dataclass(frozen=True)
+class ReadingDetector:
+    """Reads its scores off the image; predicts the quality from the first logits."""
+
+    judges_quality: bool
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        if not self.judges_quality:
+            return Detection(error_map=image[:, CLASSES])
+        quality = image[:, :CLASSES, 3, 3].sigmoid()
+        return Detection(anomaly_map=image[:, CLASSES + 1], class_quality=quality)
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    detectors: dict[str, Detector] = {"first": ReadingDetector(False), "second": ReadingDetector(True)}
+    return evaluate(detectors, Reading().eval(), Planted(), Runtime(torch.device("cpu")), {"seed": "3"})
+
+
+def judged(part: str) -> list[tuple[Numbers, NDArray[np.bool_]]]:
+    """(scores, positives) of every image."""
+    images = []
+    for sample in Planted():
+        assert sample.label_map is not None and sample.anomaly_mask is not None
+        known = sample.label_map != IGNORE
+        if part == "error":
+            keep, positive = known, sample.image[:CLASSES].argmax(0) != sample.label_map
+        else:
+            keep, positive = known | sample.anomaly_mask, sample.anomaly_mask
+        scores = sample.image[CLASSES if part == "error" else CLASSES + 1]
+        images.append((scores[keep].double().numpy(), positive[keep].numpy()))
+    return images
+
+
+def oracle(scores: Numbers, positive: NDArray[np.bool_]) -> tuple[float, float, float, float, float]:
+    false_rate, true_rate, _ = roc_curve(positive, scores, drop_intermediate=False)
+    return (
+        float(roc_auc_score(positive, scores)),
+        float(average_precision_score(positive, scores)),
+        float(average_precision_score(~positive, -scores)),
+        float(false_rate[np.argmax(true_rate >= 0.95)]),
+        float(positive.mean()),
+    )
+
+
+def numbers(scores: RankingScores | None) -> tuple[float, float, float, float, float]:
+    assert scores is not None
+    return scores.auroc, scores.ap_error, scores.ap_success, scores.fpr95, scores.prevalence
+
+
+@pytest.mark.parametrize("part", ["error", "anomaly"])
+def test_pooled(results: Results, part: str) -> None:
+    images = judged(part)
+    scores, positive = (np.concatenate(parts) for parts in zip(*images, strict=True))
+    pooled = results.detectors[0].error_pooled if part == "error" else results.detectors[1].anomaly_pooled
+    assert numbers(pooled) == pytest.approx(oracle(scores, positive))
+    assert pooled is not None and (pooled.pixels, pooled.images) == (len(scores), COUNT)
+
+
+@pytest.mark.parametrize("part", ["error", "anomaly"])
+def test_per_image(results: Results, part: str) -> None:
+    rankable = [image for image in judged(part) if 0 < image[1].mean() < 1]
+    assert len(rankable) == COUNT - 1  # image 2 has no error, image 1 nothing unknown
+    mean = np.mean([oracle(*image) for image in rankable], axis=0)
+    scores = results.detectors[0].error_per_image if part == "error" else results.detectors[1].anomaly_per_image
+    assert numbers(scores) == pytest.approx(tuple(mean))
+    assert scores is not None and (scores.images, scores.skipped) == (COUNT - 1, 1)
+
+
+def quality_pairs() -> dict[str, list[tuple[float, float]]]:
+    """(true, predicted) IoU by class, over the images where the class is present."""
+    pairs: dict[str, list[tuple[float, float]]] = {name: [] for name in "abcd"}
+    for sample in Planted():
+        assert sample.label_map is not None
+        known = sample.label_map != IGNORE
+        true, predicted = sample.label_map[known].numpy(), sample.image[:CLASSES].argmax(0)[known].numpy()
+        for label, name in enumerate("abcd"):
+            if (true == label).any():
+                iou = jaccard_score(true == label, predicted == label)
+                pairs[name].append((float(iou), float(sample.image[label, 3, 3].sigmoid())))
+    return pairs
+
+
+def test_class_quality(results: Results) -> None:
+    pairs = quality_pairs()
+    assert pairs.pop("d") == results.class_quality["d"] == []
+    for name, expected in pairs.items():
+        np.testing.assert_allclose(results.class_quality[name], expected, rtol=1e-6)
+    quality = results.detectors[1].quality
+    assert quality is not None and results.detectors[0].quality is None
+    columns = [np.array(expected).T for expected in pairs.values()]
+    assert quality.mae == pytest.approx(np.mean([np.abs(p - t).mean() for t, p in columns]))
+    assert quality.std == pytest.approx(np.mean([np.abs(p - t).std() for t, p in columns]))
+    assert quality.pearson == pytest.approx(np.mean([pearsonr(t, p)[0] for t, p in columns]))
+    assert quality.spearman == pytest.approx(np.mean([spearmanr(t, p)[0] for t, p in columns]))
+
+
+def test_the_segmenters_iou_is_over_all_known_pixels(results: Results) -> None:
+    maps = [(sample.label_map, sample.image[:CLASSES].argmax(0)) for sample in Planted()]
+    known = [(true[true != IGNORE], guess[true != IGNORE]) for true, guess in maps if true is not None]
+    true, predicted = (torch.cat(parts).numpy() for parts in zip(*known, strict=True))
+    iou = jaccard_score(true, predicted, labels=[0, 1, 2], average=None)
+    assert [results.class_iou[name] for name in "abc"] == pytest.approx(list(iou))
+    assert math.isnan(results.class_iou["d"]) and results.miou == pytest.approx(iou.mean())
+
+
+def test_parts_that_do_not_apply_are_none(results: Results) -> None:
+    first, second = results.detectors
+    assert (first.name, second.name) == ("first", "second")
+    assert first.anomaly_pooled is first.anomaly_per_image is first.quality is None
+    assert second.error_pooled is second.error_per_image is None
+    assert results.images == COUNT and results.settings == {"seed": "3"}
+
+
+def test_without_masks_there_are_no_anomaly_scores() -> None:
+    class Unmasked(Planted):
+        def __getitem__(self, index: int) -> Sample:
+            sample = super().__getitem__(index)
+            return Sample(sample.id, sample.image, sample.label_map)
+
+    calls: list[tuple[int, int]] = []
+    runtime = Runtime(torch.device("cpu"))
+    results = evaluate(
+        {"x": ReadingDetector(True)}, Reading(), Unmasked(), runtime, progress=lambda *call: calls.append(call)
+    )
+    assert results.detectors[0].anomaly_pooled is None and results.detectors[0].quality is not None
+    assert calls == [(number, COUNT) for number in range(1, COUNT + 1)]

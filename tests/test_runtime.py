@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from synthcp import runtime
+from synthcp.errors import InputError
+from synthcp.runtime import Runtime, choose_runtime, generator_of, seed_of
+
+CPU = torch.device("cpu")
+
+
+def test_seeds_stay_what_they_are() -> None:
+    assert seed_of(0, "segmenter", 7) == 48690910076868455
+    assert seed_of("0/segmenter/7") == seed_of(0, "segmenter", 7)
+
+
+def test_seeds_differ_and_fit_a_generator() -> None:
+    seeds = {seed_of(seed, stage, step) for seed in range(3) for stage in ("a", "b") for step in range(50)}
+    assert len(seeds) == 300 and max(seeds) < 2**56
+    assert generator_of(0, "a", 1).initial_seed() == seed_of(0, "a", 1)
+    assert not torch.rand(4, generator=generator_of(0)).equal(torch.rand(4, generator=generator_of(1)))
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:x", "", "mps:3"])
+def test_devices_that_are_not_here(device: str) -> None:
+    with pytest.raises(InputError, match="is not usable here; use auto, cpu or cuda") as caught:
+        choose_runtime(device, "fp32")
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_precision() -> None:
+    with pytest.raises(InputError, match="precision 'fp16' is unknown; use auto, fp32 or bf16"):
+        choose_runtime("cpu", "fp16")
+
+
+@pytest.mark.parametrize(("gain", "precision"), [(0.3, "fp32"), (1.1, "fp32"), (4.0, "bf16")])
+def test_auto_takes_bf16_where_it_is_faster(gain: float, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "bf16_gain", lambda device: gain)
+    assert choose_runtime("cpu") == Runtime(CPU, "bf16" if precision == "bf16" else "fp32")
+
+
+def test_the_probe_measures_something() -> None:
+    assert runtime.bf16_gain(CPU) > 0
+
+
+def test_kernels_and_batches_of_images_lie_channels_last() -> None:
+    here = Runtime(CPU)
+    network = here.place(nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv3d(4, 6, 3)))
+    assert network[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert network[1].weight.is_contiguous()
+    image = torch.rand(2, 4, 5, 6)
+    assert here.send(image).is_contiguous(memory_format=torch.channels_last) and here.send(image).equal(image)
+    assert here.send(torch.rand(2, 4, 3, 5, 6)).is_contiguous()
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast_runs_convolutions_at_the_precision(precision: runtime.Precision, dtype: torch.dtype) -> None:
+    here = Runtime(CPU, precision)
+    with here.autocast():
+        assert nn.Conv2d(1, 1, 3)(torch.rand(1, 1, 5, 5)).dtype == dtype

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from synthcp.checkpoint import save_tensors
+from synthcp.data.base import Dataset
+from synthcp.detection.blend import fit_blend
+from synthcp.detection.logit_scores import msp_log_odds
+from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
+from synthcp.nn.labels import one_hot
+from synthcp.runtime import Runtime
+from synthcp.training.comparator import (
+    DIRECT,
+    ComparatorConfig,
+    ComparatorTraining,
+    ImperfectExamples,
+    failure_targets,
+    fit_score,
+)
+from synthcp.training.crossfit import ImperfectPredictions
+
+
+@pytest.fixture
+def examples(toy: Callable[..., Dataset], tmp_path: Path) -> ImperfectExamples:
+    """Predictions that are right (up to noise in the confidence), drawings equal to the images at half the light."""
+    dataset, imperfect = toy(4), ImperfectPredictions(tmp_path)
+    for index in range(4):
+        sample = dataset[index]
+        assert sample.label_map is not None
+        layout = one_hot(sample.label_map[None], 3)[0]
+        noise = torch.rand(layout.shape, generator=torch.Generator().manual_seed(index))
+        tensors = {
+            "logits": 5 * layout + noise,
+            "synthesis/dark": (sample.image * 127.5).round().byte(),
+            "distance/dark": sample.image[0].contiguous(),
+        }
+        save_tensors(imperfect.path("last", index), tensors)
+        save_tensors(imperfect.path("early", index), tensors | {"logits": 2 * layout + noise})
+    return ImperfectExamples(dataset, imperfect, ("early", "last"), (0, 1, 3), "dark")
+
+
+@pytest.mark.parametrize("present_only", [True, False])
+def test_targets_by_loop(present_only: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    label_maps = torch.randint(3, (3, 4, 5), generator=generator)  # class 3 is never true, 4 never predicted
+    label_maps[label_maps == 2] = 4
+    label_maps[:, 0] = 255
+    logits = torch.randn(3, 5, 4, 5, generator=generator)
+    logits[:, 4] = -9
+    logits[2, 3] = -9
+    error, iou = failure_targets(logits, label_maps, 5, 255, present_only=present_only)
+    predicted = logits.argmax(1)
+    for image in range(3):
+        known = label_maps[image] != 255
+        assert error[image].isnan().equal(~known)
+        assert error[image][known].equal((predicted[image] != label_maps[image])[known].float())
+        for label in range(5):
+            true, guess = (label_maps[image] == label) & known, (predicted[image] == label) & known
+            judged = bool(true.any()) or (not present_only and bool(guess.any()))
+            expected = float((true & guess).sum() / (true | guess).sum()) if judged else float("nan")
+            assert iou[image, label].item() == pytest.approx(expected, nan_ok=True)
+    assert iou[0, 3].isnan() == present_only and iou[2, 3].isnan() and iou[0, 4] == 0
+
+
+def test_a_drawing_is_read_by_its_name(examples: ImperfectExamples) -> None:
+    evidence, label_map = examples.read("last", 1)
+    sample = examples.dataset[1]
+    assert sample.label_map is not None and label_map.equal(sample.label_map)
+    torch.testing.assert_close(evidence.synthesis, sample.image / 2, atol=0.51 / 255, rtol=0)
+    assert evidence.distance.equal(sample.image[0]) and evidence.image.equal(sample.image)
+
+
+def test_direct_shows_the_image_in_the_drawings_place(examples: ImperfectExamples) -> None:
+    direct = ImperfectExamples(examples.dataset, examples.predictions, ("last",), (0,), DIRECT)
+    evidence, _ = direct.read("last", 0)
+    assert evidence.synthesis.equal(evidence.image) and evidence.distance.count_nonzero() == 0
+
+
+class Watched(SiameseNetwork):
+    """Keeps the evidence it was shown."""
+
+    def forward(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        self.evidence = evidence
+        return super().forward(evidence)
+
+
+def test_the_parts_of_a_batch_stay_aligned(examples: ImperfectExamples, cpu: Runtime) -> None:
+    torch.manual_seed(0)
+    config = ComparatorConfig(steps=5, batch=6, zoom=(1.0, 1.0), jitter=0.0)
+    network = Watched(2, SiameseConfig(3, width=4, hidden=4))
+    training = ComparatorTraining(network, examples, config, cpu, seed=0)
+    losses = [training.step(step) for step in range(2)]
+    evidence = network.evidence
+    torch.testing.assert_close(evidence.synthesis, evidence.image / 2, atol=0.51 / 255, rtol=0)
+    torch.testing.assert_close(evidence.distance, evidence.image[:, 0], atol=1e-5, rtol=1e-5)
+    colors = torch.tensor(examples.dataset.classes.colors) / 255
+    nearest = torch.cdist(evidence.image.movedim(1, -1), colors.expand(6, 32, -1, -1)).argmin(-1)
+    agree = (evidence.logits.argmax(1) == nearest)[:, 1:].float().mean()
+    assert agree > 0.99 and losses[0] != losses[1]
+
+
+def test_direct_sees_the_changed_light_on_both_sides(examples: ImperfectExamples, cpu: Runtime) -> None:
+    direct = ImperfectExamples(examples.dataset, examples.predictions, ("last",), (0, 1), DIRECT)
+    network = Watched(2, SiameseConfig(3, width=4, hidden=4))
+    ComparatorTraining(network, direct, ComparatorConfig(steps=5, batch=3, jitter=0.5), cpu, seed=0).step(0)
+    assert network.evidence.synthesis.equal(network.evidence.image)
+
+
+def test_training_lowers_both_terms(examples: ImperfectExamples, cpu: Runtime) -> None:
+    torch.manual_seed(0)
+    network = SiameseNetwork(2, SiameseConfig(3, width=4, hidden=4))
+    training = ComparatorTraining(network, examples, ComparatorConfig(steps=30, learning_rate=5e-3), cpu, seed=0)
+    losses = [training.step(step) for step in range(30)]
+    for name in ("pixel", "quality"):
+        assert sum(loss[name] for loss in losses[-5:]) < 0.7 * sum(loss[name] for loss in losses[:5])
+
+
+class Light(nn.Module):
+    """Says that bright pixels are wrong."""
+
+    def forward(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        return 4 * evidence.image[:, 0] - 2, torch.zeros(len(evidence.image), 3)
+
+
+def test_the_score_is_fitted_on_known_pixels_of_the_images_kept_aside(
+    examples: ImperfectExamples, cpu: Runtime
+) -> None:
+    dataset = examples.dataset
+    aside = ImperfectExamples(dataset, examples.predictions, ("early",), (2,), "dark")
+    sample = dataset[2]
+    assert sample.label_map is not None
+    logits = aside.predictions.read("early", 2)["logits"].roll(5, dims=2)  # some predictions are wrong now
+    save_tensors(aside.predictions.path("early", 2), aside.predictions.read("early", 2) | {"logits": logits})
+    blend = fit_score(Light(), aside, cpu, seed=0, pixels=10_000)  # type: ignore[arg-type]
+    known = sample.label_map != 255
+    error = (logits.argmax(0) != sample.label_map).float()
+    expected = fit_blend((4 * sample.image[0] - 2)[known], msp_log_odds(logits[None])[0][known], error[known])
+    assert 0 < error[known].mean() < 1
+    assert (blend.failure, blend.doubt, blend.bias) == pytest.approx((expected.failure, expected.doubt, expected.bias))
+    few = fit_score(Light(), aside, cpu, seed=0, pixels=50)  # type: ignore[arg-type]
+    assert few != blend and few == fit_score(Light(), aside, cpu, seed=0, pixels=50)  # type: ignore[arg-type]

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.detection.feature_distance import feature_distance
+from synthcp.errors import InputError
+from synthcp.nn.spatial import resize
+from synthcp.runtime import Runtime
+from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.synthesis.base import Generator
+from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.training.crossfit import FoldRule, ImperfectPredictions, Subset, assign_folds
+
+
+@pytest.mark.parametrize("count", [4, 5, 7, 367, 2975])
+@pytest.mark.parametrize("folds", [2, 4])
+def test_contiguous_folds_are_the_authors(count: int, folds: int) -> None:
+    expected = [
+        fold for fold in range(folds) for _ in range(int(fold * count / folds), int((fold + 1) * count / folds))
+    ]
+    assert assign_folds(["one"] * count, folds, "contiguous") == expected
+
+
+def test_dealt_folds_see_every_part_in_whole_blocks() -> None:
+    fold_of = assign_folds([""] * 100, 4, "dealt", runs=5)
+    changes = [index for index in range(1, 100) if fold_of[index] != fold_of[index - 1]]
+    assert changes == list(range(5, 100, 5))
+    for part in range(5):
+        assert set(fold_of[20 * part : 20 * part + 20]) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("rule", ["contiguous", "dealt"])
+@pytest.mark.parametrize("count", [4, 6, 17, 101])
+def test_every_fold_holds_its_share(rule: FoldRule, count: int) -> None:
+    fold_of = assign_folds([""] * count, 4, rule)
+    sizes = [fold_of.count(fold) for fold in range(4)]
+    assert sum(sizes) == count and min(sizes) >= 1
+    assert max(sizes) - min(sizes) <= (1 if rule == "contiguous" else 4)
+
+
+def test_groups_are_never_split_and_the_largest_go_first() -> None:
+    groups = ["b"] * 2 + ["a"] * 5 + ["c"] * 2 + ["b"] * 1 + ["d"] * 4
+    assert assign_folds(groups, 2, "group") == [1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]  # a 5 + c 2, d 4 + b 3
+
+
+@pytest.mark.parametrize(
+    ("groups", "rule", "text"),
+    [(["a"] * 3, "contiguous", "3 images"), (["a"] * 3, "dealt", "3 images"), (["a", "b"] * 4, "group", "2 groups")],
+)
+def test_too_few_samples_or_groups(groups: list[str], rule: FoldRule, text: str) -> None:
+    with pytest.raises(InputError, match=f"{text} cannot make 4 folds"):
+        assign_folds(groups, 4, rule)
+
+
+def test_a_subset_keeps_samples_and_their_ids(toy: Callable[..., Dataset]) -> None:
+    whole = toy(5)
+    part = Subset(whole, [3, 1])
+    assert list(part.ids) == ["toy03", "toy01"] and len(part) == 2 and part.classes == whole.classes
+    assert [sample.id for sample in part] == list(part.ids)
+    assert part[0].image.equal(whole[3].image)
+
+
+class Seen(SpadeGenerator):
+    """Remembers the label maps it draws from."""
+
+    def forward(self, label_map: Tensor) -> Tensor:
+        self.label_map = label_map
+        return super().forward(label_map)
+
+
+@pytest.fixture
+def segmenter() -> DeepLab:
+    torch.manual_seed(0)
+    return DeepLab(2, DeepLabConfig(classes=3, width=4, dropout=0.0)).eval()
+
+
+@pytest.fixture
+def generators() -> dict[str, Generator]:
+    torch.manual_seed(1)
+    config = SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1))
+    return {"first": Seen(2, config).eval(), "second": Seen(2, config).eval()}
+
+
+def test_predictions_come_back_with_every_drawing_of_them(
+    folder: Path, cpu: Runtime, segmenter: DeepLab, generators: dict[str, Generator]
+) -> None:
+    image = torch.rand(3, 32, 40)
+    imperfect = ImperfectPredictions(folder)
+    imperfect.write("last", 7, image, segmenter, generators, cpu)
+    tensors = imperfect.read("last", 7)
+    prediction = segmenter(image[None])
+    torch.testing.assert_close(tensors["logits"], prediction.logits[0].detach(), atol=1e-3, rtol=1e-3)
+    for name, generator in generators.items():
+        assert isinstance(generator, Seen) and generator.label_map.equal(prediction.label_map)
+        synthesis = generator(prediction.label_map).detach()
+        torch.testing.assert_close(tensors[f"synthesis/{name}"], synthesis[0], atol=0.5001 / 255, rtol=0)
+        distance = feature_distance(prediction.features.detach(), segmenter.features(synthesis)[-1].detach())  # type: ignore[union-attr]
+        expected = resize(distance[:, None], (32, 40))[0, 0]
+        torch.testing.assert_close(tensors[f"distance/{name}"], expected, atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_written_stays(
+    folder: Path, cpu: Runtime, segmenter: DeepLab, generators: dict[str, Generator]
+) -> None:
+    imperfect = ImperfectPredictions(folder)
+    image = torch.rand(3, 32, 40)
+    imperfect.write("last", 0, image, segmenter, generators, cpu)
+    first = imperfect.path("last", 0).read_bytes()
+    imperfect.write("last", 0, 1 - image, segmenter, generators, cpu)
+    imperfect.write("early", 0, 1 - image, segmenter, generators, cpu)
+    assert imperfect.path("last", 0).read_bytes() == first != imperfect.path("early", 0).read_bytes()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from synthcp.data.base import Dataset
+from synthcp.runtime import Runtime
+from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.training.gan import GanConfig, GanTraining, save_grid
+
+
+class Pyramid(nn.Module):
+    """A perceptual network of one layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, 4, 3).requires_grad_(False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        return [self.layer(image)]
+
+
+@pytest.fixture
+def training(toy: Callable[..., Dataset], cpu: Runtime) -> GanTraining:
+    torch.manual_seed(0)
+    generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1)))
+    discriminator = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
+    return GanTraining(generator, discriminator, Pyramid(), toy(3), GanConfig(steps=10, batch=2), cpu, seed=0)
+
+
+def weights(module: nn.Module) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in module.parameters()]
+
+
+def test_a_step_trains_both_and_moves_the_average(training: GanTraining) -> None:
+    before = {name: weights(module) for name, module in training.modules.items()}
+    losses = training.step(0)
+    assert set(losses) == {"G", "D", "matching", "perceptual"} and losses["D"] > 0
+    for name, module in training.modules.items():
+        moved = [not old.equal(new) for old, new in zip(before[name], module.parameters(), strict=True)]
+        assert sum(moved) > 0.8 * len(moved), name
+    generator, average = training.generator.to_image.weight, training.average.to_image.weight  # type: ignore[union-attr]
+    first = before["average"][-2]
+    torch.testing.assert_close(average, first + 0.9 * (generator - first).detach())  # 0.1 is kept at step 0
+
+
+def test_the_generators_turn_leaves_no_gradient_in_the_judge(training: GanTraining) -> None:
+    images, label_maps = torch.rand(2, 3, 32, 40), torch.randint(3, (2, 32, 40))
+    before = weights(training.discriminator)
+    training._generator_turn(images, label_maps)
+    assert all(parameter.grad is None for parameter in training.discriminator.parameters())
+    assert all(old.equal(new) for old, new in zip(before, training.discriminator.parameters(), strict=True))
+
+
+def test_both_rates_decay_from_their_own(training: GanTraining) -> None:
+    for step, factor in ((0, 1.0), (5, 1.0), (9, 0.2)):
+        training.step(step)
+        rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in training.optimizers.items()}
+        assert rates == pytest.approx({"generator": 1e-4 * factor, "discriminator": 4e-4 * factor})
+
+
+def test_the_perceptual_loss_falls(training: GanTraining) -> None:
+    for optimizer in training.optimizers.values():
+        optimizer.param_groups[0]["betas"] = (0.5, 0.9)
+    training.config = GanConfig(steps=200, batch=2, generator_rate=5e-3, discriminator_rate=0.0)
+    losses = [training.step(step)["perceptual"] for step in range(25)]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
+def test_the_picture_shows_labels_drawings_and_images(
+    training: GanTraining, toy: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    training.average = copy.deepcopy(training.average)
+    training.picture(tmp_path / "pictures" / "one.png", count=2)
+    pixels = torch.from_numpy(np.array(Image.open(tmp_path / "pictures" / "one.png")))
+    dataset = toy(3)
+    assert pixels.shape == (3 * 32, 2 * 40, 3)
+    for column, index in enumerate((0, 2)):
+        label_map, image = dataset[index].label_map, dataset[index].image
+        assert label_map is not None
+        shown = pixels[:32, 40 * column : 40 * column + 40]
+        assert shown[1:].equal(torch.tensor(dataset.classes.colors, dtype=torch.uint8)[label_map[1:]])
+        assert shown[0].count_nonzero() == 0  # ignored
+        assert pixels[64:, 40 * column : 40 * column + 40].equal((image * 255).round().byte().movedim(0, -1))
+
+
+def test_volumes_are_shown_by_their_middle_slice(tmp_path: Path) -> None:
+    volume = torch.zeros(1, 1, 3, 4, 5)
+    volume[:, :, 1] = 0.6
+    save_grid(tmp_path / "volume.png", [volume])
+    assert np.unique(np.array(Image.open(tmp_path / "volume.png"))).tolist() == [153]

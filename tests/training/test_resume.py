@@ -1,0 +1,104 @@
+"""An interrupted training ends with the very bits of one that was not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from synthcp.data.base import Dataset
+from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
+from synthcp.nn.spatial import SpatialDims
+from synthcp.runtime import Runtime
+from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.training import loop
+from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples
+from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.gan import GanConfig, GanTraining
+from synthcp.training.loop import Training, train
+from synthcp.training.segmentation import SegmentationConfig, SegmentationTraining
+
+STEPS = 4
+SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (32, 40), 3: (16, 16, 24)}
+
+
+def segmenter_of(dims: SpatialDims) -> DeepLab:
+    return DeepLab(dims, DeepLabConfig(classes=3, width=4, rates=(1, 2)))
+
+
+def generator_of(dims: SpatialDims) -> SpadeGenerator:
+    return SpadeGenerator(dims, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 2, 1)))
+
+
+def segmentation(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    return SegmentationTraining(segmenter_of(dims), dataset, SegmentationConfig(STEPS, batch=2), cpu, seed=0)
+
+
+def segmentation_by_sgd(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    config = SegmentationConfig(STEPS, batch=2, optimizer="sgd", learning_rate=0.01)
+    return SegmentationTraining(segmenter_of(dims), dataset, config, cpu, seed=0)
+
+
+def gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    discriminator = MultiScaleDiscriminator(dims, DiscriminatorConfig(3, width=4))
+    torch.manual_seed(5)  # the perceptual network is no part of the training's state
+    features = segmenter_of(dims).eval().requires_grad_(False).features
+    generator = generator_of(dims)
+    return GanTraining(generator, discriminator, features, dataset, GanConfig(STEPS, batch=2), cpu, seed=0)
+
+
+def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    network = SiameseNetwork(dims, SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True))
+    imperfect = ImperfectPredictions(folder.parent / "imperfect")
+    for index in range(len(dataset)):
+        parts = segmenter_of(dims).eval(), {"synthcp": generator_of(dims).eval()}
+        imperfect.write("last", index, dataset[index].image, *parts, cpu)
+    examples = ImperfectExamples(dataset, imperfect, ("last",), range(len(dataset)), "synthcp")
+    return ComparatorTraining(network, examples, ComparatorConfig(STEPS, batch=2), cpu, seed=0)
+
+
+class Killed(BaseException):
+    """The end of a process."""
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("make", [segmentation, segmentation_by_sgd, gan, comparator], ids=lambda make: make.__name__)
+def test_a_kill_at_any_step_changes_nothing(
+    make: Callable[..., Training],
+    dims: SpatialDims,
+    toy: Callable[..., Dataset],
+    cpu: Runtime,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    dataset = toy(3, SIZES[dims])
+
+    def begin(name: str, seed: int) -> tuple[Training, Path]:
+        folder = tmp_path / name
+        folder.mkdir(exist_ok=True)
+        torch.manual_seed(seed)
+        return make(dims, dataset, cpu, folder), folder
+
+    def kill(stage: str, step: int, steps: int, losses: object) -> None:
+        if step == kills[0]:
+            kills.pop(0)
+            raise Killed
+
+    reference, folder = begin("reference", 0)
+    train(reference, STEPS, folder, "stage", 0)
+    kills = [2, 4, 99]
+    for attempt in range(3):
+        training, folder = begin("killed", attempt)  # other first weights, all to be replaced by the checkpoint's
+        try:
+            train(training, STEPS, folder, "stage", 0, kill)
+        except Killed:
+            continue
+    assert kills == [99]
+    for name, module in reference.modules.items():
+        weights = training.modules[name].state_dict()
+        assert [key for key, value in module.state_dict().items() if not value.equal(weights[key])] == []
