@@ -168,8 +168,8 @@ def test_the_segmenters_iou_is_over_all_known_pixels(results: Results) -> None:
 def test_parts_that_do_not_apply_are_none(results: Results) -> None:
     first, second = results.detectors
     assert (first.name, second.name) == ("first", "second")
-    assert first.anomaly_pooled is first.anomaly_per_image is first.quality is None
-    assert second.error_pooled is second.error_per_image is None
+    assert (first.anomaly_pooled, first.anomaly_per_image, first.quality) == (None, None, None)
+    assert (second.error_pooled, second.error_per_image) == (None, None)
     assert results.images == COUNT and results.settings == {"seed": "3"}
 
 

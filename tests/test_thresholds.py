@@ -49,7 +49,7 @@ def examples(tmp_path: Path) -> ImperfectExamples:
         logits = torch.zeros(3, *SIZE)
         logits[0, :10] = 1
         logits[index % 2, 10:] = 1
-        nothing = {"synthesis/x": torch.zeros(1, *SIZE, dtype=torch.uint8), "distance/x": torch.zeros(SIZE)}
+        nothing = {"synthesis/x": torch.zeros(1, *SIZE, dtype=torch.uint8), "disagreement/x": torch.zeros(2, *SIZE)}
         save_tensors(imperfect.path("last", index), {"logits": logits} | nothing)
     return ImperfectExamples(Gray(), imperfect, ("last",), range(COUNT), "x")
 

@@ -138,10 +138,10 @@ SCALES: dict[str, Scale] = {
         spade_hidden=32,
         multipliers=(16, 8, 4, 2, 1),
         discriminator_width=32,
-        gan=GanConfig(steps=900, generator_rate=3e-4, discriminator_rate=6e-4),
+        gan=GanConfig(steps=700, generator_rate=3e-4, discriminator_rate=6e-4),
         fusion=32,
-        comparator=ComparatorConfig(steps=600),
-        fold_steps=0.6,
+        comparator=ComparatorConfig(steps=450),
+        fold_steps=0.4,
     ),
     "full": Scale(
         side=256,

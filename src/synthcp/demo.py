@@ -5,17 +5,36 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from synthcp.config import SCALES
+from synthcp.config import Scale
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.evaluation import Results
 from synthcp.fitting import FitOptions, fit
 from synthcp.provenance import command_line, commit
 from synthcp.scoring import evaluate_run
+from synthcp.training.comparator import ComparatorConfig
+from synthcp.training.gan import GanConfig
 from synthcp.training.loop import Progress, silent
+from synthcp.training.segmentation import SegmentationConfig
 
-DEMO_SCALE = replace(SCALES["tiny"], side=96)
-TRAIN_SCENES = ScenesConfig(count=150, split="train")
-TEST_SCENES = ScenesConfig(count=40, split="test")
+DEMO_SCALE = Scale(
+    side=96,
+    depth=18,
+    segmenter_width=16,
+    output_stride=8,
+    rates=(1, 2, 3),
+    segmentation=SegmentationConfig(steps=300, zoom=(1.0, 1.3), jitter=0.1),
+    spade_width=16,
+    spade_hidden=16,
+    multipliers=(8, 8, 4, 2, 1),
+    discriminator_width=16,
+    gan=GanConfig(steps=200, generator_rate=4e-4, discriminator_rate=8e-4, average=0.98),
+    fusion=16,
+    comparator=ComparatorConfig(steps=200, learning_rate=1e-3),
+    folds=2,
+    fold_steps=0.7,
+)
+TRAIN_SCENES = ScenesConfig(count=160, split="train")
+TEST_SCENES = ScenesConfig(count=60, split="test")
 
 
 def demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[Results, Path]:

@@ -93,7 +93,7 @@ def fit(
     options = options or FitOptions()
     settings, runtime = _settings(dataset, out, options, facts or {})
     if (out / SETTINGS).exists():  # resumed although finished, or killed while clearing up
-        _clear_up(out, settings.scale.folds)
+        _clear_up(out)
         return Monitor.load(out, options.device, runtime.precision)
     prepared = Prepared(dataset, settings.scale.side, lambda step, steps: progress("read", step, steps, {}))
     return _Run(settings, prepared, out, runtime, options, progress).run()
@@ -144,11 +144,12 @@ def _facts(options: FitOptions) -> dict[str, str]:
     }
 
 
-def _clear_up(out: Path, folds: int) -> None:
-    """Remove what only an unfinished run needs."""
-    for fold in range(folds):
-        forget_checkpoint(out, f"fold{fold}")
+def _clear_up(out: Path) -> None:
+    """Remove what only an unfinished run needs, and what a killed one left half written."""
     shutil.rmtree(out / "imperfect", ignore_errors=True)
+    for pattern in ("*.checkpoint.safetensors", ".*.safetensors.*.tmp"):
+        for path in out.rglob(pattern):
+            path.unlink()
 
 
 class _Run:
@@ -186,7 +187,7 @@ class _Run:
                 self.comparator(control_path(self.out, name), segmenter, name)
         monitor = Monitor(settings, segmenter, generators[SYNTHCP], network, self.runtime)
         monitor.save(self.out)
-        _clear_up(self.out, settings.scale.folds)
+        _clear_up(self.out)
         return monitor
 
     def segmenter(self) -> Segmenter:

@@ -57,6 +57,7 @@ def comparator(dims: SpatialDims, variant: str) -> FailureComparator:
         shared=chosen.shared,
         label_input=chosen.label_input,
         uses_doubt=chosen.uses_doubt,
+        layers=1,  # of Colors
     )
     network = SiameseNetwork(dims, config).eval().requires_grad_(False)
     score = Blend(0.7, 0.5, 0.1) if chosen.score == "blend" else chosen.score

@@ -90,7 +90,7 @@ def ours(dims: SpatialDims) -> nn.Module:
 
 def judge(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Tensor]:
     logits = 3 * random(4, seed=3)
-    evidence = Evidence(*(shape(part) for part in (random(3, seed=1), random(3, seed=2), logits, random(seed=4))))
+    evidence = Evidence(*(shape(part) for part in (random(3, seed=1), random(3, seed=2), logits, random(5, seed=4))))
     error_log_odds, class_quality = network(evidence)
     return [error_log_odds, class_quality]
 

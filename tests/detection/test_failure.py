@@ -34,10 +34,10 @@ def image() -> torch.Tensor:
 def test_the_three_scores(segmenter: DeepLab, network: SiameseNetwork, image: torch.Tensor) -> None:
     prediction, synthesis = segmenter(image), 1 - image
     distance = FeatureDistance(segmenter)
-    evidence = Evidence(image, synthesis, prediction.logits, distance.distance(image, synthesis, prediction))
+    evidence = Evidence(image, synthesis, prediction.logits, distance.disagreement(image, synthesis, prediction))
     log_odds, _ = network(evidence)
     blend = Blend(0.5, 2.0, -1.0)
-    expected = {
+    expected: dict[Blend | str, torch.Tensor] = {
         "raw": log_odds.sigmoid(),
         "sum": log_odds.sigmoid() + 1 - prediction.confidence,
         blend: blend(log_odds, prediction.logits),
@@ -58,6 +58,16 @@ def test_the_anomaly_map_is_eq_9_with_its_threshold(
         expected = distance(image, 1 - image, prediction).anomaly_map
         assert judged is not None and expected is not None
         torch.testing.assert_close(judged, expected)
+
+
+@pytest.mark.parametrize("layer", [0, 1, 3, -2, -1])
+def test_the_anomaly_map_is_eq_9_at_its_layer(
+    segmenter: DeepLab, network: SiameseNetwork, image: torch.Tensor, layer: int
+) -> None:
+    prediction, distance = segmenter(image), FeatureDistance(segmenter, threshold=1.0, layer=layer)
+    judged = FailureComparator(network, distance)(image, 1 - image, prediction).anomaly_map
+    assert judged is not None
+    torch.testing.assert_close(judged, distance.distance(image, 1 - image, prediction))
 
 
 def test_class_quality_is_kept_between_zero_and_one(

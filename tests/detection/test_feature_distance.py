@@ -63,3 +63,49 @@ def test_another_layer(segmenter: DeepLab) -> None:
     expected = feature_distance(segmenter.features(image)[1], segmenter.features(synthesis)[1])
     distance = FeatureDistance(segmenter, layer=1).distance(image, synthesis, segmenter(image))
     torch.testing.assert_close(distance, resize(expected[:, None], (32, 40))[:, 0])
+
+
+def two_images(seed: int) -> torch.Tensor:
+    return torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(seed))
+
+
+def test_disagreement_by_loop(segmenter: DeepLab) -> None:
+    for parameter in segmenter.pyramid.parameters():
+        parameter.mul_(10)  # so sure of itself that softmax and resize cannot be exchanged
+    image, synthesis = two_images(1), two_images(2)
+    prediction, drawn = segmenter(image), segmenter(synthesis)
+    result = FeatureDistance(segmenter).disagreement(image, synthesis, prediction)
+    expected = torch.zeros(2, 1, 32, 40)
+    for batch, row, column in torch.cartesian_prod(torch.arange(2), torch.arange(32), torch.arange(40)).tolist():
+        predicted = int(prediction.logits[batch, :, row, column].argmax())
+        expected[batch, 0, row, column] = 1 - drawn.logits[batch, :, row, column].softmax(0)[predicted]
+    torch.testing.assert_close(result[:, :1], expected)
+    assert (prediction.label_map != drawn.label_map).any()  # else another label map would do as well
+
+    pairs = list(zip(segmenter.features(image), segmenter.features(synthesis), strict=True))
+    assert result.shape == (2, 1 + len(pairs), 32, 40)
+    for layer, (first, second) in enumerate(pairs):
+        distance = torch.zeros(2, 1, *first.shape[2:])
+        for batch, row, column in torch.cartesian_prod(*(torch.arange(n) for n in distance[:, 0].shape)).tolist():
+            a, b = first[batch, :, row, column], second[batch, :, row, column]
+            distance[batch, 0, row, column] = 1 - a @ b / (a.norm() * b.norm())
+        torch.testing.assert_close(result[:, 1 + layer], resize(distance, (32, 40))[:, 0], atol=1e-5, rtol=1e-5)
+
+
+def test_the_image_disagrees_with_itself_only_by_the_doubt_of_the_segmenter(segmenter: DeepLab) -> None:
+    image = two_images(1)
+    prediction = segmenter(image)
+    recognition, *distances = FeatureDistance(segmenter).disagreement(image, image, prediction).unbind(1)
+    torch.testing.assert_close(recognition, 1 - prediction.confidence)
+    assert all(distance.abs().max() < 1e-6 for distance in distances) and len(distances) == 4
+    assert recognition.min() > 0.01
+
+
+def test_each_channel_of_the_disagreement_is_the_distance_at_its_layer(segmenter: DeepLab) -> None:
+    image, synthesis = two_images(1), two_images(2)
+    prediction = segmenter(image)
+    disagreement = FeatureDistance(segmenter).disagreement(image, synthesis, prediction)
+    torch.testing.assert_close(disagreement[:, -1], FeatureDistance(segmenter).distance(image, synthesis, prediction))
+    for layer in range(4):
+        distance = FeatureDistance(segmenter, layer=layer).distance(image, synthesis, prediction)
+        torch.testing.assert_close(disagreement[:, 1 + layer], distance)

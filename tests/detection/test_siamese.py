@@ -23,14 +23,15 @@ from synthcp.nn.spatial import resize
 
 PAPER = SiameseConfig(19)
 OFFICIAL = SiameseConfig(19, shared=False, label_input="squeezed")
-OURS = SiameseConfig(19, label_input="softmax", uses_doubt=True)
+LAYERS = 3
+OURS = SiameseConfig(19, label_input="softmax", uses_doubt=True, layers=LAYERS)
 
 
 def evidence(classes: int = 3, size: tuple[int, ...] = (32, 40)) -> Evidence:
     generator = torch.Generator().manual_seed(7)
     image, synthesis = (torch.rand(2, 3, *size, generator=generator) for _ in range(2))
     logits = 3 * torch.randn(2, classes, *size, generator=generator)
-    return Evidence(image, synthesis, logits, torch.rand(2, *size, generator=generator))
+    return Evidence(image, synthesis, logits, torch.rand(2, 1 + LAYERS, *size, generator=generator))
 
 
 def toy(config: SiameseConfig) -> SiameseNetwork:
@@ -65,8 +66,8 @@ def test_fusing_each_stage_then_resizing_verdicts_equals_the_release() -> None:
     fused = [
         resize(fusion(torch.cat(pair, 1)), (32, 40)) for fusion, *pair in zip(network.fusions, *sides, strict=True)
     ]
-    kernel = torch.cat([verdict.weight for verdict in network.verdicts], 1)
-    bias = torch.stack([verdict.bias for verdict in network.verdicts]).sum(0)
+    kernel = torch.cat([network.get_parameter(f"verdicts.{stage}.weight") for stage in range(4)], 1)
+    bias = torch.stack([network.get_parameter(f"verdicts.{stage}.bias") for stage in range(4)]).sum(0)
     error_log_odds, class_quality = network(seen)
     torch.testing.assert_close(error_log_odds, F.conv2d(torch.cat(fused, 1), kernel, bias)[:, 0])
     pooled = torch.cat([side[-1].mean((2, 3)) for side in sides], 1)
@@ -83,18 +84,33 @@ def test_the_label_input_is_seen(config: SiameseConfig) -> None:
 
 
 @pytest.mark.parametrize("config", [PAPER, OFFICIAL])
-def test_without_doubt_the_distance_is_not_seen(config: SiameseConfig) -> None:
+def test_without_doubt_the_disagreement_is_not_seen(config: SiameseConfig) -> None:
     network, seen = toy(config), evidence()
-    blind = network(replace(seen, distance=1 - seen.distance))
+    blind = network(replace(seen, disagreement=1 - seen.disagreement))
     assert all(torch.equal(*pair) for pair in zip(network(seen), blind, strict=True))
+
+
+@pytest.mark.parametrize("channel", range(1 + LAYERS))
+def test_ours_sees_every_channel_of_the_disagreement_in_both_heads(channel: int) -> None:
+    network, seen = toy(OURS), evidence()
+    log_odds, _ = network(seen)
+    for parameter in network.verdicts.parameters():
+        parameter.zero_()  # the linear verdict is left
+    network.get_parameter("doubt_verdict.weight")[0, 3 + channel] = 2.0
+    alone, quality = network(seen)
+    doubt = msp_log_odds(seen.logits).clamp(-10, 10)
+    torch.testing.assert_close(alone, doubt + 2 * seen.disagreement[:, channel], atol=1e-5, rtol=1e-5)
+    changed = seen.disagreement.clone()
+    changed[:, channel] = 1 - changed[:, channel]
+    turned = replace(seen, disagreement=changed)
+    assert not torch.allclose(toy(OURS)(turned)[0], log_odds) and not torch.allclose(network(turned)[1], quality)
 
 
 def test_ours_adds_the_log_odds_of_msp_to_the_verdicts_of_the_stages() -> None:
     network, seen = toy(OURS), evidence()
     started, _ = network(seen)
-    for verdict in network.verdicts:
-        verdict.weight.zero_()
-        verdict.bias.zero_()
+    for parameter in network.verdicts.parameters():
+        parameter.zero_()
     alone, _ = network(seen)
     torch.testing.assert_close(alone, msp_log_odds(seen.logits).clamp(-10, 10), atol=1e-5, rtol=1e-5)
     assert not torch.allclose(started, alone)

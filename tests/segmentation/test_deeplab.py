@@ -10,7 +10,7 @@ def test_the_classifiers_are_summed_each_at_its_rate() -> None:
     torch.manual_seed(0)
     segmenter = DeepLab(2, DeepLabConfig(classes=3, width=4, rates=(1, 3))).eval()
     features = torch.randn(2, 32, 6, 7)
-    first, second = (conv.weight for conv in segmenter.pyramid)
+    first, second = (segmenter.get_parameter(f"pyramid.{index}.weight") for index in (0, 1))
     expected = F.conv2d(features, first, padding=1) + F.conv2d(features, second, padding=3, dilation=3)
     torch.testing.assert_close(segmenter.classify(features), expected)
 

@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from synthcp.checkpoint import save_tensors
 from synthcp.data.base import Dataset
 from synthcp.detection.blend import fit_blend
+from synthcp.detection.direct import DirectPrediction
+from synthcp.detection.failure import FailureComparator
+from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.detection.logit_scores import msp_log_odds
 from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
 from synthcp.nn.labels import one_hot
 from synthcp.runtime import Runtime
+from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.training.comparator import (
     DIRECT,
     ComparatorConfig,
@@ -37,7 +42,7 @@ def examples(toy: Callable[..., Dataset], tmp_path: Path) -> ImperfectExamples:
         tensors = {
             "logits": 5 * layout + noise,
             "synthesis/dark": (sample.image * 127.5).round().byte(),
-            "distance/dark": sample.image[0].contiguous(),
+            "disagreement/dark": sample.image.flip(0).contiguous(),  # as of two layers
         }
         save_tensors(imperfect.path("last", index), tensors)
         save_tensors(imperfect.path("early", index), tensors | {"logits": 2 * layout + noise})
@@ -72,13 +77,13 @@ def test_a_drawing_is_read_by_its_name(examples: ImperfectExamples) -> None:
     sample = examples.dataset[1]
     assert sample.label_map is not None and label_map.equal(sample.label_map)
     torch.testing.assert_close(evidence.synthesis, sample.image / 2, atol=0.51 / 255, rtol=0)
-    assert evidence.distance.equal(sample.image[0]) and evidence.image.equal(sample.image)
+    assert evidence.disagreement.equal(sample.image.flip(0)) and evidence.image.equal(sample.image)
 
 
 def test_direct_shows_the_image_in_the_drawings_place(examples: ImperfectExamples) -> None:
     direct = ImperfectExamples(examples.dataset, examples.predictions, ("last",), (0,), DIRECT)
     evidence, _ = direct.read("last", 0)
-    assert evidence.synthesis.equal(evidence.image) and evidence.distance.count_nonzero() == 0
+    assert evidence.synthesis.equal(evidence.image) and evidence.disagreement.equal(torch.zeros(3, 32, 40))
 
 
 class Watched(SiameseNetwork):
@@ -97,7 +102,7 @@ def test_the_parts_of_a_batch_stay_aligned(examples: ImperfectExamples, cpu: Run
     losses = [training.step(step) for step in range(2)]
     evidence = network.evidence
     torch.testing.assert_close(evidence.synthesis, evidence.image / 2, atol=0.51 / 255, rtol=0)
-    torch.testing.assert_close(evidence.distance, evidence.image[:, 0], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(evidence.disagreement, evidence.image.flip(1), atol=1e-5, rtol=1e-5)
     colors = torch.tensor(examples.dataset.classes.colors) / 255
     nearest = torch.cdist(evidence.image.movedim(1, -1), colors.expand(6, 32, -1, -1)).argmin(-1)
     agree = (evidence.logits.argmax(1) == nearest)[:, 1:].float().mean()
@@ -109,6 +114,29 @@ def test_direct_sees_the_changed_light_on_both_sides(examples: ImperfectExamples
     network = Watched(2, SiameseConfig(3, width=4, hidden=4))
     ComparatorTraining(network, direct, ComparatorConfig(steps=5, batch=3, jitter=0.5), cpu, seed=0).step(0)
     assert network.evidence.synthesis.equal(network.evidence.image)
+    assert network.evidence.disagreement.count_nonzero() == 0
+
+
+def test_direct_prediction_sees_at_test_what_it_saw_in_training(
+    toy: Callable[..., Dataset], tmp_path: Path, cpu: Runtime
+) -> None:
+    torch.manual_seed(0)
+    dataset, imperfect = toy(2), ImperfectPredictions(tmp_path)
+    segmenter = DeepLab(2, DeepLabConfig(classes=3, width=4)).eval().requires_grad_(False)
+    generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1))).eval()
+    image = dataset[1].image
+    imperfect.write("last", 1, image, segmenter, {"synthcp": generator}, cpu)
+    trained, _ = ImperfectExamples(dataset, imperfect, ("last",), (1,), DIRECT).read("last", 1)
+
+    config = SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True)
+    network = Watched(2, config).eval().requires_grad_(False)
+    prediction = segmenter(image[None])
+    DirectPrediction(FailureComparator(network, FeatureDistance(segmenter)))(image[None], prediction)
+    tested = network.evidence
+    assert tested.image[0].equal(trained.image) and tested.synthesis[0].equal(trained.synthesis)
+    torch.testing.assert_close(tested.logits[0], trained.logits, atol=1e-3, rtol=1e-3)
+    assert tested.disagreement[0].equal(trained.disagreement)
+    assert prediction.confidence.max() < 0.99  # 1 - MSP in a channel of one of them alone would show
 
 
 def test_training_lowers_both_terms(examples: ImperfectExamples, cpu: Runtime) -> None:

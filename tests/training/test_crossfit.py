@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.detection.feature_distance import feature_distance
+from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.errors import InputError
-from synthcp.nn.spatial import resize
 from synthcp.runtime import Runtime
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.base import Generator
@@ -100,9 +99,8 @@ def test_predictions_come_back_with_every_drawing_of_them(
         assert isinstance(generator, Seen) and generator.label_map.equal(prediction.label_map)
         synthesis = generator(prediction.label_map).detach()
         torch.testing.assert_close(tensors[f"synthesis/{name}"], synthesis[0], atol=0.5001 / 255, rtol=0)
-        distance = feature_distance(prediction.features.detach(), segmenter.features(synthesis)[-1].detach())  # type: ignore[union-attr]
-        expected = resize(distance[:, None], (32, 40))[0, 0]
-        torch.testing.assert_close(tensors[f"distance/{name}"], expected, atol=1e-3, rtol=1e-3)
+        expected = FeatureDistance(segmenter).disagreement(image[None], synthesis, prediction)[0].detach()
+        torch.testing.assert_close(tensors[f"disagreement/{name}"], expected, atol=1e-3, rtol=1e-3)
 
 
 def test_what_is_written_stays(

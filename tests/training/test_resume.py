@@ -54,9 +54,9 @@ def gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Trai
 def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
     network = SiameseNetwork(dims, SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True))
     imperfect = ImperfectPredictions(folder.parent / "imperfect")
-    for index in range(len(dataset)):
-        parts = segmenter_of(dims).eval(), {"synthcp": generator_of(dims).eval()}
-        imperfect.write("last", index, dataset[index].image, *parts, cpu)
+    for index, sample in enumerate(dataset):
+        segmenter, generator = segmenter_of(dims).eval(), generator_of(dims).eval()
+        imperfect.write("last", index, sample.image, segmenter, {"synthcp": generator}, cpu)
     examples = ImperfectExamples(dataset, imperfect, ("last",), range(len(dataset)), "synthcp")
     return ComparatorTraining(network, examples, ComparatorConfig(STEPS, batch=2), cpu, seed=0)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from synthcp.detection.failure import FailureComparator
+from synthcp.detection.siamese import Evidence
 from synthcp.records import Detection, Prediction
 
 
@@ -22,4 +23,7 @@ class DirectPrediction:
 
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Detector); without a drawing there is no anomaly map."""
-        return replace(self.comparator(image, image, prediction), anomaly_map=None)
+        layers = self.comparator.network.config.layers
+        agreement = image.new_zeros(image.shape[0], 1 + layers, *image.shape[2:])
+        detection = self.comparator.judge(Evidence(image, image, prediction.logits, agreement))
+        return replace(detection, anomaly_map=None)

@@ -19,7 +19,7 @@ class FailureComparator:
 
     Attributes:
         network: F.
-        feature_distance: Eq. 9; also evidence for F.
+        feature_distance: Eq. 9; at every layer it is evidence for F, at its own layer the anomaly map.
         score: The error map: a Blend gives its probability, "raw" the sigmoid of F's verdict, "sum" that plus 1 - MSP
             (the authors' release).
     """
@@ -30,16 +30,17 @@ class FailureComparator:
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""
-        distance = self.feature_distance.distance(image, synthesis, prediction)
-        return self.judge(Evidence(image, synthesis, prediction.logits, distance))
+        disagreement = self.feature_distance.disagreement(image, synthesis, prediction)
+        return self.judge(Evidence(image, synthesis, prediction.logits, disagreement))
 
     def judge(self, evidence: Evidence) -> Detection:
         """Judge evidence that was gathered before (shapes: see Evidence)."""
         error_log_odds, class_quality = self.network(evidence)
         confidence = 1 - one_minus_msp(evidence.logits)
+        distance = evidence.disagreement[:, 1:][:, self.feature_distance.layer]  # channel 0 belongs to no layer
         return Detection(
             error_map=self._score(error_log_odds, evidence.logits),
-            anomaly_map=refine_by_msp(evidence.distance, confidence, self.feature_distance.threshold),
+            anomaly_map=refine_by_msp(distance, confidence, self.feature_distance.threshold),
             class_quality=class_quality.clamp(0, 1),
         )
 

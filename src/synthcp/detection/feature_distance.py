@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -66,6 +67,21 @@ class FeatureDistance:
             reference = self.segmenter.features(image)[self.layer]
         distance = feature_distance(reference, self.segmenter.features(synthesis)[self.layer])
         return resize(distance[:, None], image.shape[2:])[:, 0]
+
+    def disagreement(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
+        """Return all that M finds different between image and drawing, at the size of the image.
+
+        Returns:
+            Shape (B, 1 + layers, *S), in [0, 2]: how little M recognises its own prediction in the drawing, 1 minus the
+            softmax of y_hat in M(x_hat), then eq. 9 at every feature layer, shallow to deep.
+        """
+        size = image.shape[2:]
+        drawn = self.segmenter.features(synthesis)
+        recognition = resize(self.segmenter.classify(drawn[-1]).float(), size).softmax(dim=1)
+        parts = [1 - recognition.gather(1, prediction.label_map[:, None])]
+        for reference, feature in zip(self.segmenter.features(image), drawn, strict=True):
+            parts.append(resize(feature_distance(reference, feature)[:, None], size))
+        return torch.cat(parts, dim=1)
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""

@@ -20,7 +20,7 @@ from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
 
 LabelInput = Literal["one_hot", "squeezed", "softmax"]
-_DOUBT_CHANNELS = 4  # MSP log-odds, entropy, margin, eq. 9
+_DOUBTS = 3  # MSP log-odds, entropy, margin
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class SiameseConfig:
         mean: Subtracted from image and drawing.
         std: Image and drawing are divided by it.
         uses_doubt: Whether M's own doubt, eq. 9 and the difference of the features reach the heads. The error head
-            then starts as MSP, the quality head as the IoU to be expected under the predicted errors.
+            then starts near MSP, the quality head as the IoU to be expected under the predicted errors.
+        layers: Number of M's feature layers at which image and drawing are compared.
     """
 
     classes: int
@@ -52,6 +53,7 @@ class SiameseConfig:
     mean: float = 0.45
     std: float = 0.225
     uses_doubt: bool = False
+    layers: int = 4
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,14 @@ class Evidence:
         image: x, shape (B, C, *S), in [0, 1].
         synthesis: x_hat, same shape.
         logits: Of M for the image, shape (B, L, *S).
-        distance: Eq. 9 between image and drawing, shape (B, *S).
+        disagreement: What M finds different between image and drawing, shape (B, 1 + layers, *S); see
+            FeatureDistance.disagreement.
     """
 
     image: Tensor
     synthesis: Tensor
     logits: Tensor
-    distance: Tensor
+    disagreement: Tensor
 
 
 class SiameseNetwork(nn.Module):
@@ -84,14 +87,14 @@ class SiameseNetwork(nn.Module):
         if config.label_input == "squeezed":
             projection = conv(spatial_dims, config.classes, 1, kernel=1)
             self.squeeze = nn.Sequential(projection, batch_norm(spatial_dims, 1), nn.ReLU())
-        copies, additional = (3, _DOUBT_CHANNELS) if config.uses_doubt else (2, 0)
+        copies, additional = (3, _DOUBTS + 1 + config.layers) if config.uses_doubt else (2, 0)
         self.fusions = nn.ModuleList(
             _fusion(spatial_dims, copies * channels + additional, config.hidden) for channels in stages
         )
         self.verdicts = nn.ModuleList(conv(spatial_dims, config.hidden, 1, kernel=1) for _ in self.fusions)
         self.quality = nn.Linear(copies * stages[-1], config.classes)
         if config.uses_doubt:
-            self.doubt_verdict = _doubt_verdict(spatial_dims)
+            self.doubt_verdict = _doubt_verdict(spatial_dims, additional)
             nn.init.zeros_(self.quality.weight)
             nn.init.zeros_(self.quality.bias)
 
@@ -109,7 +112,7 @@ class SiameseNetwork(nn.Module):
         pooled = self.quality(pairs[-1].float().flatten(2).mean(dim=2))
         if not self.config.uses_doubt:
             return self._error_log_odds(pairs, None, evidence), pooled
-        doubts = torch.cat([doubt(evidence.logits), evidence.distance[:, None]], dim=1)
+        doubts = torch.cat([doubt(evidence.logits), evidence.disagreement], dim=1)
         error_log_odds = self._error_log_odds(pairs, doubts, evidence)
         expected = expected_iou(evidence.logits, error_log_odds.sigmoid())
         return error_log_odds, (torch.logit(expected, eps=1e-3) + pooled).sigmoid()
@@ -147,9 +150,9 @@ def _fusion(spatial_dims: SpatialDims, in_channels: int, hidden: int) -> nn.Modu
     return nn.Sequential(projection, batch_norm(spatial_dims, hidden), nn.ReLU())
 
 
-def _doubt_verdict(spatial_dims: SpatialDims) -> nn.Module:
+def _doubt_verdict(spatial_dims: SpatialDims, doubts: int) -> nn.Module:
     """Return a linear verdict on the doubts that starts as MSP's log-odds (which doubt() divides by ten)."""
-    verdict = conv(spatial_dims, _DOUBT_CHANNELS, 1, kernel=1)
+    verdict = conv(spatial_dims, doubts, 1, kernel=1)
     assert verdict.bias is not None
     nn.init.zeros_(verdict.weight)
     nn.init.zeros_(verdict.bias)

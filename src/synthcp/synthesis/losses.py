@@ -33,7 +33,7 @@ def feature_matching(real: Judgements, fake: Judgements) -> Tensor:
 
 
 def perceptual(network: FeatureNetwork, real: Tensor, fake: Tensor) -> Tensor:
-    """L1 distance of a fixed network's features, weights halving from deep to shallow (VGG-19: 1/32 ... 1/4, 1).
+    """L1 distance of a fixed network's features, weighted 1 at the deepest, then 1/4, 1/8, ... (SPADE's, for VGG-19).
 
     Args:
         network: Returns feature maps from shallow to deep; it gives gradients to its input only.
@@ -43,6 +43,6 @@ def perceptual(network: FeatureNetwork, real: Tensor, fake: Tensor) -> Tensor:
     with torch.no_grad():
         targets = network(real)
     layers = list(zip(targets, network(fake), strict=True))
-    weights = [0.5 ** (len(layers) - 1 - index) for index in range(len(layers))]
+    weights = [*(0.5**depth for depth in range(len(layers), 1, -1)), 1.0]
     terms = [weight * F.l1_loss(b.float(), a.float()) for weight, (a, b) in zip(weights, layers, strict=True)]
     return torch.stack(terms).sum()

@@ -70,12 +70,12 @@ class ImperfectExamples:
         """Return the evidence of one image, unbatched, and its ground truth."""
         sample = self.dataset[index]
         tensors = self.predictions.read(view_name, index)
-        if self.drawing == DIRECT:
-            synthesis, distance = sample.image, torch.zeros(sample.image.shape[1:])
-        else:
-            synthesis, distance = tensors[f"synthesis/{self.drawing}"], tensors[f"distance/{self.drawing}"]
         assert sample.label_map is not None  # check_labels ran before training
-        return Evidence(sample.image, synthesis, tensors["logits"], distance), sample.label_map
+        if self.drawing == DIRECT:
+            layers = next(tensor for name, tensor in tensors.items() if name.startswith("disagreement/"))
+            return Evidence(sample.image, sample.image, tensors["logits"], torch.zeros_like(layers)), sample.label_map
+        synthesis, disagreement = tensors[f"synthesis/{self.drawing}"], tensors[f"disagreement/{self.drawing}"]
+        return Evidence(sample.image, synthesis, tensors["logits"], disagreement), sample.label_map
 
 
 class ComparatorTraining(Training):
@@ -131,9 +131,9 @@ class ComparatorTraining(Training):
             evidence, label_map = examples.read(examples.views[view_name], examples.indices[index])
             window = random_window(tuple(evidence.image.shape[1:]), size, self.config.zoom, generator)
             parts.append(self._augmented(evidence, label_map, window, size, generator))
-        images, syntheses, logits, distances, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
+        images, syntheses, logits, disagreements, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
         send = self.runtime.send
-        evidence = Evidence(send(images), send(syntheses), send(logits), distances.to(self.runtime.device))
+        evidence = Evidence(send(images), send(syntheses), send(logits), send(disagreements))
         return evidence, label_maps.to(self.runtime.device)
 
     def _augmented(
@@ -142,9 +142,9 @@ class ComparatorTraining(Training):
         image = view(evidence.image, window, size, "linear")
         jittered = jitter(image, self.config.jitter, generator)
         synthesis = jittered if self.examples.drawing == DIRECT else view(evidence.synthesis, window, size, "linear")
-        distance = view(evidence.distance[None], window, size, "linear")[0]
+        disagreement = view(evidence.disagreement, window, size, "linear")
         logits = view(evidence.logits, window, size, "linear")
-        return jittered, synthesis, logits, distance, view(label_map, window, size, "nearest")
+        return jittered, synthesis, logits, disagreement, view(label_map, window, size, "nearest")
 
 
 def failure_targets(
@@ -176,7 +176,7 @@ def failure_targets(
 
 def batched(evidence: Evidence, runtime: Runtime) -> Evidence:
     """Return the evidence of one image as a batch of one, on the device."""
-    parts = (evidence.image, evidence.synthesis, evidence.logits, evidence.distance)
+    parts = (evidence.image, evidence.synthesis, evidence.logits, evidence.disagreement)
     return Evidence(*(runtime.send(part[None]) for part in parts))
 
 

@@ -106,11 +106,12 @@ class ImperfectPredictions:
             for name, generator in generators.items():
                 synthesis = generator(prediction.label_map)
                 tensors[f"synthesis/{name}"] = (synthesis[0] * 255).round().to(torch.uint8)
-                tensors[f"distance/{name}"] = feature_distance.distance(batch, synthesis, prediction)[0].half()
+                disagreement = feature_distance.disagreement(batch, synthesis, prediction)
+                tensors[f"disagreement/{name}"] = disagreement[0].half()
         save_tensors(path, tensors)
 
     def read(self, view: str, index: int) -> dict[str, Tensor]:
-        """Return the logits and, for each generator, synthesis in [0, 1] and distance, as float32."""
+        """Return the logits and, for each generator, synthesis in [0, 1] and disagreement, as float32."""
         tensors, _ = load_tensors(self.path(view, index))
         return {
             name: tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()

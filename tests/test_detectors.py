@@ -1,0 +1,103 @@
+"""The detectors and controls of a run, on networks with fresh weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthcp.checkpoint import save_json, save_module
+from synthcp.config import SCALES, VARIANTS, to_dict
+from synthcp.controls import UNTRAINED_GENERATOR, control_path
+from synthcp.detection.base import Detector
+from synthcp.detection.blend import Blend
+from synthcp.detectors import available, load_detectors
+from synthcp.errors import InputError, WeightsError
+from synthcp.monitor import Monitor, MonitorSettings, build_generator, build_network, build_segmenter
+from synthcp.records import Classes, Prediction
+from synthcp.runtime import Runtime
+
+LOGIT_NAMES = ["msp", "entropy", "max-logit"]
+ALL = [*LOGIT_NAMES, "direct-raw", "direct", "untrained-raw", "untrained", "synthcp-raw", "synthcp"]
+CLASSES = Classes(("a", "b", "c"), ((0, 0, 0),) * 3)
+SETTINGS = MonitorSettings(CLASSES, 3, 2, VARIANTS["ours"], SCALES["tiny"], Blend(0.5, 1.0, 0.0))
+
+
+@pytest.fixture
+def fresh() -> Monitor:
+    torch.manual_seed(0)
+    parts = build_segmenter(SETTINGS), build_generator(SETTINGS), build_network(SETTINGS)
+    return Monitor(SETTINGS, *parts, Runtime(torch.device("cpu")))
+
+
+@pytest.fixture
+def fitted(fresh: Monitor, tmp_path: Path) -> Path:
+    """A run with its controls, each with a blend and weights of its own."""
+    fresh.save(tmp_path)
+    for number, name in enumerate(("direct", "untrained"), start=2):
+        path = control_path(tmp_path, name)
+        save_module(path, build_network(SETTINGS))
+        save_json(path.with_suffix(".json"), to_dict(replace(SETTINGS, blend=Blend(0.5, 0.0, -number))))
+    save_module(control_path(tmp_path, UNTRAINED_GENERATOR), build_generator(SETTINGS))
+    return tmp_path
+
+
+@pytest.fixture
+def image() -> Tensor:
+    return torch.rand(1, 3, 48, 56, generator=torch.Generator().manual_seed(1))
+
+
+def maps(detectors: dict[str, Detector], image: Tensor, prediction: Prediction) -> dict[str, Tensor]:
+    error_maps = {name: detector(image, prediction).error_map for name, detector in detectors.items()}
+    return {name: error_map for name, error_map in error_maps.items() if error_map is not None}
+
+
+def test_a_run_without_controls_has_scores_and_itself(fresh: Monitor, tmp_path: Path) -> None:
+    fresh.save(tmp_path)
+    assert available(tmp_path) == [*LOGIT_NAMES, "synthcp-raw", "synthcp"]
+
+
+@torch.no_grad()
+def test_every_detector_is_another_one(fresh: Monitor, fitted: Path, image: Tensor) -> None:
+    prediction = fresh.segmenter(image)
+    judged = maps(load_detectors(fitted, fresh), image, prediction)
+    assert list(judged) == available(fitted) == ALL
+    for index, first in enumerate(ALL):
+        for second in ALL[index + 1 :]:
+            assert not torch.allclose(judged[first], judged[second]), (first, second)
+    assert judged["synthcp"].equal(fresh.detector()(image, prediction).error_map)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_raw_is_the_verdict_and_the_other_its_own_blend(fresh: Monitor, fitted: Path, image: Tensor) -> None:
+    judged = maps(load_detectors(fitted, fresh), image, fresh.segmenter(image))
+    for name, bias in (("direct", -2), ("untrained", -3)):
+        expected = 0.5 * torch.logit(judged[f"{name}-raw"]) + bias
+        torch.testing.assert_close(judged[name], expected.sigmoid(), atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_direct_has_no_drawing_and_untrained_draws_by_a_generator_of_its_own(
+    fresh: Monitor, fitted: Path, image: Tensor
+) -> None:
+    detectors, prediction = load_detectors(fitted, fresh, ["direct", "untrained", "synthcp"]), fresh.segmenter(image)
+    direct, untrained, shipped = (detector(image, prediction) for detector in detectors.values())
+    assert direct.synthesis is None and direct.anomaly_map is None
+    assert untrained.synthesis is not None and shipped.synthesis is not None
+    assert not untrained.synthesis.equal(shipped.synthesis)
+
+
+def test_names_are_chosen_in_the_order_of_the_table(fresh: Monitor, fitted: Path) -> None:
+    assert list(load_detectors(fitted, fresh, ["synthcp", "msp"])) == ["msp", "synthcp"]
+    with pytest.raises(InputError, match="detector 'mps' is not in .*; it has msp, entropy, max-logit, direct-raw"):
+        load_detectors(fitted, fresh, ["msp", "mps"])
+
+
+def test_a_control_that_lost_a_part_is_an_error(fresh: Monitor, fitted: Path) -> None:
+    control_path(fitted, UNTRAINED_GENERATOR).unlink()
+    assert load_detectors(fitted, fresh, ["direct"])
+    with pytest.raises(WeightsError, match="untrained-generator.safetensors does not exist"):
+        load_detectors(fitted, fresh, ["untrained"])

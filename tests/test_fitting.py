@@ -1,0 +1,75 @@
+"""What a fit refuses before it starts; the fit itself is tested where its monitor is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from synthcp import fitting
+from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.errors import InputError
+from synthcp.fitting import FitOptions, fit
+
+
+@pytest.fixture
+def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Begin a fit of four scenes and break it off before its first stage."""
+
+    def run(options: FitOptions, count: int = 4) -> None:
+        scenes = Scenes(ScenesConfig(count=count, height=48, width=64))
+        fit(scenes, tmp_path / "run", replace(options, device="cpu", precision="fp32"))
+
+    monkeypatch.setattr(fitting._Run, "run", lambda self: None)
+    return run
+
+
+TINY = FitOptions(scale="tiny")
+
+
+def test_a_folder_that_holds_a_run_is_not_touched(begin: Callable[..., None]) -> None:
+    begin(TINY)
+    with pytest.raises(InputError, match="holds a run already; continue it with --resume or choose another folder"):
+        begin(TINY)
+    begin(replace(TINY, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("options", "count", "text"),
+    [
+        (replace(TINY, scale="small"), 4, "begun with other scale"),
+        (replace(TINY, variant="paper"), 4, "begun with other variant"),
+        (replace(TINY, seed=1), 4, "begun with seed 0; resume with the same seed"),
+        (TINY, 5, "begun with other training_ids"),
+    ],
+)
+def test_a_run_is_resumed_with_what_it_was_begun_with(
+    begin: Callable[..., None], options: FitOptions, count: int, text: str
+) -> None:
+    begin(TINY)
+    with pytest.raises(InputError, match=text) as caught:
+        begin(replace(options, resume=True), count)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_finished_run_keeps_nothing_that_only_a_fit_needs(tmp_path: Path) -> None:
+    kept = ("segmenter.safetensors", "controls/direct.safetensors", "monitor.json", "notes.tmp")
+    left = (
+        "generator.checkpoint.safetensors",
+        "controls/.direct.safetensors.77.tmp",
+        "imperfect/last-000000.safetensors",
+    )
+    for name in (*kept, *left):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    fitting._clear_up(tmp_path)
+    assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == set(kept)
+
+
+def test_unknown_names(begin: Callable[..., None]) -> None:
+    with pytest.raises(InputError, match="variant 'mine' is unknown; choose one of paper, official, ours"):
+        begin(replace(TINY, variant="mine"))
+    with pytest.raises(InputError, match="scale 'huge' is unknown; choose one of tiny, small, full"):
+        begin(replace(TINY, scale="huge"))
