@@ -77,6 +77,16 @@ def test_version(synthcp):
     assert synthcp("--version").stdout == f"synthcp {package.__version__}\n"
 
 
+def test_python_m_is_the_program():
+    commands = [["--version"], ["report", "no/such/folder"]]
+    version, broken = (
+        subprocess.run([sys.executable, "-m", "synthcp", *command], capture_output=True, text=True)
+        for command in commands
+    )
+    assert (version.returncode, version.stdout) == (0, f"synthcp {package.__version__}\n")
+    assert broken.returncode == 2 and "run.json cannot be read" in broken.stderr
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["--version"], ["fit"]])
 def test_torch_is_not_imported_to_talk_about_usage(arguments):
     statement = "import sys; from synthcp.cli import run; run(sys.argv[1:]); sys.exit('torch' in sys.modules)"

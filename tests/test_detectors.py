@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from synthcp.config import SCALES, VARIANTS, to_dict
 from synthcp.controls import UNTRAINED_GENERATOR, control_path
 from synthcp.detection.base import Detector
 from synthcp.detection.blend import Blend
+from synthcp.detection.siamese import SiameseNetwork
 from synthcp.detectors import available, load_detectors
 from synthcp.errors import InputError, WeightsError
 from synthcp.monitor import Monitor, MonitorSettings, build_generator, build_network, build_segmenter
@@ -21,15 +23,23 @@ from synthcp.records import Classes, Prediction
 from synthcp.runtime import Runtime
 
 LOGIT_NAMES = ["msp", "entropy", "max-logit"]
-ALL = [*LOGIT_NAMES, "direct-raw", "direct", "untrained-raw", "untrained", "synthcp-raw", "synthcp"]
+ALL = [*LOGIT_NAMES, "direct", "untrained", "synthcp"]
 CLASSES = Classes(("a", "b", "c"), ((0, 0, 0),) * 3)
 SETTINGS = MonitorSettings(CLASSES, 3, 2, VARIANTS["ours"], SCALES["tiny"], Blend(0.5, 1.0, 0.0))
+
+
+def judging_network() -> SiameseNetwork:
+    """F with verdicts of its own; fresh ones are zero, and all F alike."""
+    network = build_network(SETTINGS)
+    for parameter in network.verdicts.parameters():
+        torch.nn.init.normal_(parameter)
+    return network
 
 
 @pytest.fixture
 def fresh() -> Monitor:
     torch.manual_seed(0)
-    parts = build_segmenter(SETTINGS), build_generator(SETTINGS), build_network(SETTINGS)
+    parts = build_segmenter(SETTINGS), build_generator(SETTINGS), judging_network()
     return Monitor(SETTINGS, *parts, Runtime(torch.device("cpu")))
 
 
@@ -39,7 +49,7 @@ def fitted(fresh: Monitor, tmp_path: Path) -> Path:
     fresh.save(tmp_path)
     for number, name in enumerate(("direct", "untrained"), start=2):
         path = control_path(tmp_path, name)
-        save_module(path, build_network(SETTINGS))
+        save_module(path, judging_network())
         save_json(path.with_suffix(".json"), to_dict(replace(SETTINGS, blend=Blend(0.5, 0.0, -number))))
     save_module(control_path(tmp_path, UNTRAINED_GENERATOR), build_generator(SETTINGS))
     return tmp_path
@@ -51,28 +61,32 @@ def image() -> Tensor:
 
 
 def maps(detectors: dict[str, Detector], image: Tensor, prediction: Prediction) -> dict[str, Tensor]:
-    error_maps = {name: detector(image, prediction).error_map for name, detector in detectors.items()}
+    """Error maps by detector, and verdicts by detector with "-raw" behind it."""
+    detections = {name: detector(image, prediction) for name, detector in detectors.items()}
+    verdicts = {f"{name}-raw": detection.verdict for name, detection in detections.items()}
+    error_maps = {name: detection.error_map for name, detection in detections.items()} | verdicts
     return {name: error_map for name, error_map in error_maps.items() if error_map is not None}
 
 
 def test_a_run_without_controls_has_scores_and_itself(fresh: Monitor, tmp_path: Path) -> None:
     fresh.save(tmp_path)
-    assert available(tmp_path) == [*LOGIT_NAMES, "synthcp-raw", "synthcp"]
+    assert available(tmp_path) == [*LOGIT_NAMES, "synthcp"]
 
 
 @torch.no_grad()
 def test_every_detector_is_another_one(fresh: Monitor, fitted: Path, image: Tensor) -> None:
     prediction = fresh.segmenter(image)
-    judged = maps(load_detectors(fitted, fresh), image, prediction)
-    assert list(judged) == available(fitted) == ALL
-    for index, first in enumerate(ALL):
-        for second in ALL[index + 1 :]:
-            assert not torch.allclose(judged[first], judged[second]), (first, second)
+    detectors = load_detectors(fitted, fresh)
+    assert list(detectors) == available(fitted) == ALL
+    judged = maps(detectors, image, prediction)
+    assert list(judged) == [*ALL, "direct-raw", "untrained-raw", "synthcp-raw"]
+    for first, second in combinations(judged, 2):
+        assert not torch.allclose(judged[first], judged[second]), (first, second)
     assert judged["synthcp"].equal(fresh.detector()(image, prediction).error_map)  # type: ignore[arg-type]
 
 
 @torch.no_grad()
-def test_raw_is_the_verdict_and_the_other_its_own_blend(fresh: Monitor, fitted: Path, image: Tensor) -> None:
+def test_a_control_blends_its_own_verdict(fresh: Monitor, fitted: Path, image: Tensor) -> None:
     judged = maps(load_detectors(fitted, fresh), image, fresh.segmenter(image))
     for name, bias in (("direct", -2), ("untrained", -3)):
         expected = 0.5 * torch.logit(judged[f"{name}-raw"]) + bias
@@ -92,7 +106,7 @@ def test_direct_has_no_drawing_and_untrained_draws_by_a_generator_of_its_own(
 
 def test_names_are_chosen_in_the_order_of_the_table(fresh: Monitor, fitted: Path) -> None:
     assert list(load_detectors(fitted, fresh, ["synthcp", "msp"])) == ["msp", "synthcp"]
-    with pytest.raises(InputError, match="detector 'mps' is not in .*; it has msp, entropy, max-logit, direct-raw"):
+    with pytest.raises(InputError, match="detector 'mps' is not in .*; it has msp, entropy, max-logit, direct, "):
         load_detectors(fitted, fresh, ["msp", "mps"])
 
 

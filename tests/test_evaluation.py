@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.detection.base import Detector
-from synthcp.evaluation import Results, evaluate
+from synthcp.evaluation import RAW, Results, evaluate
 from synthcp.metrics.ranking import RankingScores
 from synthcp.records import Classes, Detection, Prediction, Sample
 from synthcp.runtime import Runtime
@@ -171,6 +171,29 @@ def test_parts_that_do_not_apply_are_none(results: Results) -> None:
     assert (first.anomaly_pooled, first.anomaly_per_image, first.quality) == (None, None, None)
     assert (second.error_pooled, second.error_per_image) == (None, None)
     assert results.images == COUNT and results.settings == {"seed": "3"}
+
+
+def blending(image: Tensor, prediction: Prediction) -> Detection:
+    """Judge everything; verdict and error map differ."""
+    whole = ReadingDetector(True)(image, prediction)
+    return replace(whole, verdict=image[:, CLASSES], error_map=-image[:, CLASSES + 1])
+
+
+def test_a_verdict_has_a_row_of_its_own_with_error_scores_only(results: Results) -> None:
+    detectors: dict[str, Detector] = {
+        "plain": ReadingDetector(False),
+        "learned": blending,
+        "late": ReadingDetector(True),
+    }
+    judged = evaluate(detectors, Reading(), Planted(), Runtime(torch.device("cpu")))
+    plain, verdict, learned, late = judged.detectors
+    assert [row.name for row in judged.detectors] == ["plain", "learned" + RAW, "learned", "late"]
+    first, second = results.detectors
+    assert replace(verdict, name="first") == replace(plain, name="first") == first  # quality and anomaly are None
+    assert replace(learned, error_pooled=None, error_per_image=None) == replace(second, name="learned")
+    assert late == replace(second, name="late")
+    assert numbers(learned.error_pooled) != numbers(verdict.error_pooled)
+    assert judged.class_quality == results.class_quality
 
 
 def test_without_masks_there_are_no_anomaly_scores() -> None:

@@ -135,7 +135,8 @@ def test_an_evaluation_can_be_read_back(evaluated):
 
 def test_an_evaluation_names_its_detectors_and_controls(evaluated):
     names = [detector.name for detector in evaluated[1].detectors]
-    assert names[-1] == "synthcp" and {"msp", "direct", "untrained"} < set(names)
+    learned = ["direct-raw", "direct", "untrained-raw", "untrained", "synthcp-raw", "synthcp"]
+    assert names == ["msp", "entropy", "max-logit", *learned]
 
 
 def test_an_evaluation_says_where_its_numbers_come_from(evaluated):
@@ -164,7 +165,7 @@ def test_rows_and_table_agree_on_the_share_of_errors(evaluated, monitor, scenes)
 
 def test_detectors_can_be_chosen(run_folder, scenes, tmp_path):
     results = evaluate_run(run_folder, scenes, tmp_path, ["synthcp", "msp"], device="cpu")
-    assert [detector.name for detector in results.detectors] == ["msp", "synthcp"]
+    assert [detector.name for detector in results.detectors] == ["msp", "synthcp-raw", "synthcp"]
 
 
 def test_an_unknown_detector_is_refused(run_folder, scenes, tmp_path):

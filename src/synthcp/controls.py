@@ -22,14 +22,13 @@ def control_path(folder: Path, name: str) -> Path:
     return folder / "controls" / f"{name}.safetensors"
 
 
-def load_control(folder: Path, name: str, monitor: Monitor, *, raw: bool) -> Detector:
+def load_control(folder: Path, name: str, monitor: Monitor) -> Detector:
     """Return a control of a run as a detector.
 
     Args:
         folder: Of the run.
         name: One of CONTROLS.
         monitor: Of the run; the control shares its segmenter.
-        raw: Whether to show the verdict of F alone, or the score that is made of it as in the monitor.
 
     Raises:
         InputError: The run was fitted without controls.
@@ -38,7 +37,7 @@ def load_control(folder: Path, name: str, monitor: Monitor, *, raw: bool) -> Det
     settings = from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
     network = monitor.runtime.place(build_network(settings)).eval()
     load_module(path, network)
-    comparator = failure_comparator(settings, monitor.segmenter, network, raw=raw)
+    comparator = failure_comparator(settings, monitor.segmenter, network)
     if name == DIRECT:
         return DirectPrediction(comparator)
     generator = monitor.runtime.place(build_generator(settings)).eval()

@@ -12,8 +12,6 @@ from synthcp.monitor import Monitor
 from synthcp.training.comparator import DIRECT
 
 SHIPPED = "synthcp"
-RAW = "-raw"
-"""Suffix of a detector whose error map is the verdict of F alone, without M's logits blended in."""
 
 
 def load_detectors(folder: Path, monitor: Monitor, names: list[str] | None = None) -> dict[str, Detector]:
@@ -37,14 +35,10 @@ def load_detectors(folder: Path, monitor: Monitor, names: list[str] | None = Non
 def available(folder: Path) -> list[str]:
     """Return the names of a run's detectors."""
     learned = [name for name in (DIRECT, UNTRAINED) if control_path(folder, name).exists()]
-    pairs = [name + suffix for name in (*learned, SHIPPED) for suffix in (RAW, "")]
-    return [*LOGIT_SCORES, *pairs]
+    return [*LOGIT_SCORES, *learned, SHIPPED]
 
 
 def _load(folder: Path, monitor: Monitor, name: str) -> Detector:
     if name in LOGIT_SCORES:
         return LogitDetector(LOGIT_SCORES[name])
-    base, raw = name.removesuffix(RAW), name.endswith(RAW)
-    if base in CONTROLS:
-        return load_control(folder, base, monitor, raw=raw)
-    return monitor.detector(raw=raw)
+    return load_control(folder, name, monitor) if name in CONTROLS else monitor.detector()

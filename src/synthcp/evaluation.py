@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +17,9 @@ from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.records import Classes, Detection, Sample
 from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Segmenter
+
+RAW = "-raw"
+"""Suffix of the row that shows a learned detector's verdict by itself, without M's logits blended in."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def evaluate(
         progress: Called with (images done, images).
     """
     classes = dataset.classes
-    accumulators = {name: _Accumulator() for name in detectors}
+    accumulators: defaultdict[str, _Accumulator] = defaultdict(_Accumulator)
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
     for number, sample in enumerate(dataset):
         assert sample.label_map is not None  # check_labels ran before
@@ -142,7 +146,8 @@ def evaluate(
         for name, detector in detectors.items():
             with runtime.autocast():
                 detection = detector(image, prediction)
-            accumulators[name].add(detection, error, sample, true_iou, classes.ignore_index)
+            for row, judged in _rows(name, detection):
+                accumulators[row].add(judged, error, sample, true_iou, classes.ignore_index)
         if progress is not None:
             progress(number + 1, len(dataset))
     return Results(
@@ -153,6 +158,13 @@ def evaluate(
         _scatter(accumulators, classes),
         dict(settings or {}),
     )
+
+
+def _rows(name: str, detection: Detection) -> Iterator[tuple[str, Detection]]:
+    """The rows of the table that one detection counts for: the verdict by itself, if there is one, and the whole."""
+    if detection.verdict is not None:
+        yield name + RAW, Detection(error_map=detection.verdict)
+    yield name, detection
 
 
 def _scatter(accumulators: Mapping[str, _Accumulator], classes: Classes) -> dict[str, list[tuple[float, float]]]:

@@ -129,13 +129,9 @@ class Monitor:
         """The label set."""
         return self.settings.classes
 
-    def comparator(self, *, raw: bool = False) -> FailureComparator:
-        """Return F with the shipped score, or with its own verdict alone."""
-        return failure_comparator(self.settings, self.segmenter, self.network, raw=raw)
-
-    def detector(self, *, raw: bool = False) -> SynthesizeThenCompare:
+    def detector(self) -> SynthesizeThenCompare:
         """Return the detector of the paper, made of the parts of this monitor."""
-        return SynthesizeThenCompare(self.generator, self.comparator(raw=raw))
+        return SynthesizeThenCompare(self.generator, failure_comparator(self.settings, self.segmenter, self.network))
 
     @torch.no_grad()
     def detect(self, image: Tensor) -> tuple[Prediction, Detection]:
@@ -238,15 +234,13 @@ class Monitor:
         return {"segmenter": self.segmenter, "generator": self.generator, "comparator": self.network}
 
 
-def failure_comparator(
-    settings: MonitorSettings, segmenter: Segmenter, network: SiameseNetwork, *, raw: bool = False
-) -> FailureComparator:
-    """Return a comparator with the score that the settings ship, or with the network's own verdict alone."""
+def failure_comparator(settings: MonitorSettings, segmenter: Segmenter, network: SiameseNetwork) -> FailureComparator:
+    """Return a comparator with the score that the settings ship."""
     score: Blend | str = settings.variant.score
     if score == "blend":
         assert settings.blend is not None
         score = settings.blend
-    return FailureComparator(network, FeatureDistance(segmenter, settings.t), "raw" if raw else score)
+    return FailureComparator(network, FeatureDistance(segmenter, settings.t), score)
 
 
 def load_settings(folder: Path) -> MonitorSettings:

@@ -82,12 +82,14 @@ class Detection:
 
     Attributes:
         error_map: c_m of eq. 5, shape (B, *S); larger = more likely wrong.
+        verdict: A learned detector's error map before M's own logits were blended into it, shape (B, *S).
         anomaly_map: c_n of eq. 9, shape (B, *S); larger = more likely unknown.
         class_quality: c_iu of eq. 5, predicted IoU (or Dice) per class, shape (B, L), in [0, 1].
         synthesis: x_hat = G(y_hat), shape (B, C, *S), in [0, 1].
     """
 
     error_map: Tensor | None = None
+    verdict: Tensor | None = None
     anomaly_map: Tensor | None = None
     class_quality: Tensor | None = None
     synthesis: Tensor | None = None

@@ -60,6 +60,8 @@ def comparator(dims: SpatialDims, variant: str) -> FailureComparator:
         layers=1,  # of Colors
     )
     network = SiameseNetwork(dims, config).eval().requires_grad_(False)
+    for parameter in network.verdicts.parameters():
+        torch.nn.init.normal_(parameter)  # those of ours start at zero, blind to the drawing
     score = Blend(0.7, 0.5, 0.1) if chosen.score == "blend" else chosen.score
     return FailureComparator(network, FeatureDistance(Colors(dims)), score)
 
@@ -118,6 +120,7 @@ def test_shapes_and_ranges(detector: Detector, dims: SpatialDims) -> None:
     judged = parts(detector(image, prediction))
     shapes = {
         "error_map": (2, *SIZES[dims]),
+        "verdict": (2, *SIZES[dims]),
         "anomaly_map": (2, *SIZES[dims]),
         "class_quality": (2, CLASSES),
         "synthesis": image.shape,
@@ -125,7 +128,7 @@ def test_shapes_and_ranges(detector: Detector, dims: SpatialDims) -> None:
     assert judged.keys() & {"error_map", "anomaly_map"}
     for name, part in judged.items():
         assert tuple(part.shape) == tuple(shapes[name]) and part.isfinite().all(), name
-    for name in judged.keys() & {"class_quality", "synthesis"}:
+    for name in judged.keys() & {"verdict", "class_quality", "synthesis"}:
         assert judged[name].min() >= 0 and judged[name].max() <= 1, name
 
 
@@ -180,17 +183,6 @@ def test_the_anomaly_map_rises_where_the_prediction_is_made_wrong(t: float, dims
     detector = SynthesizeThenCompare(Paint(), FeatureDistance(Colors(dims), t))
     judged = detector(image, Prediction(wrong, prediction.features)).anomaly_map
     assert judged is not None and judged[..., :half].min() > judged[..., half:].max() + 0.1
-
-
-@torch.no_grad()
-def test_ours_ranks_torn_pixels_first_from_the_start(dims: SpatialDims) -> None:
-    torch.manual_seed(0)
-    image, prediction = scene(dims)
-    half = SIZES[dims][-1] // 2
-    torn = prediction.logits.clone()
-    torn[..., :half] /= 20
-    judged = DETECTORS["failure-ours"](dims)(image, Prediction(torn, prediction.features)).error_map
-    assert judged is not None and judged[..., :half].mean() > judged[..., half:].mean() + 0.1
 
 
 COMPARATORS: dict[str, Callable[[SpatialDims, float], Comparator]] = {

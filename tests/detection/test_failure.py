@@ -46,6 +46,9 @@ def test_the_three_scores(segmenter: DeepLab, network: SiameseNetwork, image: to
         detection = FailureComparator(network, distance, score)(image, synthesis, prediction)
         assert detection.error_map is not None
         torch.testing.assert_close(detection.error_map, error_map)
+        assert (detection.verdict is None) == (score == "raw")
+        if detection.verdict is not None:
+            torch.testing.assert_close(detection.verdict, expected["raw"])
 
 
 def test_the_anomaly_map_is_eq_9_with_its_threshold(

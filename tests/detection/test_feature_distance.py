@@ -32,6 +32,23 @@ def test_distance_ignores_length_and_ends_at_two() -> None:
     assert feature_distance(features, -features).item() == pytest.approx(2)
 
 
+def test_nothing_on_both_sides_is_no_difference_but_nothing_on_one_side_is() -> None:
+    torch.manual_seed(0)
+    first, second = torch.randn(2, 5, 2, 3), torch.randn(2, 5, 2, 3)
+    expected = feature_distance(first, second)
+    first[0, :, 0, 1], second[1, :, 1, 0] = 0, 0
+    first[1, :, 0, 2], second[1, :, 0, 2] = 0, 0
+    expected[0, 0, 1], expected[1, 1, 0], expected[1, 0, 2] = 1, 1, 0
+    torch.testing.assert_close(feature_distance(first, second), expected, atol=1e-6, rtol=1e-6)
+
+
+def test_the_distance_of_nothing_gives_no_gradient() -> None:
+    synthesis = torch.tensor([[0.0, 1.0], [0.0, 2.0]])[None].requires_grad_()  # two channels, two pixels
+    distance = feature_distance(torch.tensor([[[0.0, 2.0], [0.0, 1.0]]]), synthesis)
+    (slope,) = torch.autograd.grad(distance.sum(), synthesis)
+    assert slope.isfinite().all() and (slope != 0).tolist() == [[[False, True], [False, True]]]
+
+
 @pytest.mark.parametrize("threshold", [0.0, 0.6, 0.999, 1.0])
 def test_refinement_is_its_formula(threshold: float) -> None:
     distance = torch.tensor([0.1, 0.9, 1.5, 0.3, 0.7])

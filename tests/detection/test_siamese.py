@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -19,7 +20,7 @@ from synthcp.detection.siamese import (
 from synthcp.metrics.overlap import image_iou
 from synthcp.nn.labels import one_hot
 from synthcp.nn.resnet import ResNet, ResNetConfig
-from synthcp.nn.spatial import resize
+from synthcp.nn.spatial import SpatialDims, resize
 
 PAPER = SiameseConfig(19)
 OFFICIAL = SiameseConfig(19, shared=False, label_input="squeezed")
@@ -38,6 +39,14 @@ def toy(config: SiameseConfig) -> SiameseNetwork:
     torch.manual_seed(0)
     network = SiameseNetwork(2, replace(config, classes=3, width=4, hidden=5)).eval()
     return network.requires_grad_(False)
+
+
+def judging(config: SiameseConfig) -> SiameseNetwork:
+    """The toy with verdicts of its own; those of ours start at zero."""
+    network = toy(config)
+    for parameter in network.verdicts.parameters():
+        torch.nn.init.normal_(parameter)
+    return network
 
 
 def parameters(config: SiameseConfig) -> int:
@@ -76,7 +85,7 @@ def test_fusing_each_stage_then_resizing_verdicts_equals_the_release() -> None:
 
 @pytest.mark.parametrize("config", [PAPER, OFFICIAL, OURS])
 def test_the_label_input_is_seen(config: SiameseConfig) -> None:
-    network, seen = toy(config), evidence()
+    network, seen = judging(config), evidence()
     turned = replace(seen, logits=seen.logits.roll(1, dims=1))
     assert not torch.allclose(network(seen)[0], network(turned)[0])
     sharper = replace(seen, logits=2 * seen.logits)
@@ -92,10 +101,7 @@ def test_without_doubt_the_disagreement_is_not_seen(config: SiameseConfig) -> No
 
 @pytest.mark.parametrize("channel", range(1 + LAYERS))
 def test_ours_sees_every_channel_of_the_disagreement_in_both_heads(channel: int) -> None:
-    network, seen = toy(OURS), evidence()
-    log_odds, _ = network(seen)
-    for parameter in network.verdicts.parameters():
-        parameter.zero_()  # the linear verdict is left
+    network, seen = toy(OURS), evidence()  # whose only verdict is the linear one
     network.get_parameter("doubt_verdict.weight")[0, 3 + channel] = 2.0
     alone, quality = network(seen)
     doubt = msp_log_odds(seen.logits).clamp(-10, 10)
@@ -103,21 +109,34 @@ def test_ours_sees_every_channel_of_the_disagreement_in_both_heads(channel: int)
     changed = seen.disagreement.clone()
     changed[:, channel] = 1 - changed[:, channel]
     turned = replace(seen, disagreement=changed)
-    assert not torch.allclose(toy(OURS)(turned)[0], log_odds) and not torch.allclose(network(turned)[1], quality)
+    assert not torch.allclose(network(turned)[1], quality)
+    stages = judging(OURS)
+    stages.get_parameter("doubt_verdict.weight").zero_()
+    assert not torch.allclose(stages(turned)[0], stages(seen)[0])
+
+
+@pytest.mark.parametrize(("spatial_dims", "size"), [(2, (32, 40)), (3, (8, 12, 16))])
+def test_ours_starts_as_msp(spatial_dims: SpatialDims, size: tuple[int, ...]) -> None:
+    network = SiameseNetwork(spatial_dims, replace(OURS, classes=3, width=4, hidden=5)).eval()
+    seen = evidence(size=size)
+    seen = replace(seen, logits=3 * seen.logits)
+    log_odds = msp_log_odds(seen.logits)
+    assert log_odds.min() < -10 and log_odds.max() > -1  # some are clipped
+    assert network(seen)[0].equal(10 * (log_odds.clamp(-10, 10) / 10))
 
 
 def test_ours_adds_the_log_odds_of_msp_to_the_verdicts_of_the_stages() -> None:
-    network, seen = toy(OURS), evidence()
-    started, _ = network(seen)
-    for parameter in network.verdicts.parameters():
-        parameter.zero_()
-    alone, _ = network(seen)
-    torch.testing.assert_close(alone, msp_log_odds(seen.logits).clamp(-10, 10), atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(started, alone)
+    network, seen = judging(OURS), evidence()
+    both, _ = network(seen)
+    network.get_parameter("doubt_verdict.weight").zero_()
+    stages, _ = network(seen)
+    torch.testing.assert_close(both - stages, msp_log_odds(seen.logits).clamp(-10, 10), atol=1e-5, rtol=1e-5)
+    assert stages.std() > 0.1
 
 
-def test_ours_starts_with_the_iou_to_be_expected() -> None:
-    network, seen = toy(OURS), evidence()
+@pytest.mark.parametrize("start", [toy, judging])
+def test_ours_starts_with_the_iou_to_be_expected(start: Callable[[SiameseConfig], SiameseNetwork]) -> None:
+    network, seen = start(OURS), evidence()
     error_log_odds, class_quality = network(seen)
     expected = expected_iou(seen.logits, error_log_odds.sigmoid())
     torch.testing.assert_close(class_quality, expected.clamp(1e-3, 1 - 1e-3))
@@ -209,19 +228,19 @@ def test_failure_loss_by_loop(variant: str) -> None:
     distances = [abs(float(quality[b, k] - iou[b, k])) for b in range(2) for k in range(5) if not iou[b, k].isnan()]
     if config.smooth:
         distances = [0.5 * d**2 if d < 1 else d - 0.5 for d in distances]
-    count = 10 if config.present_only else 8
+    pixels, count = 24 if config.weighted else known, 10 if config.present_only else 8
 
     terms = failure_loss(log_odds, quality, error, iou, logits, config)
-    assert [term.item() for term in terms] == pytest.approx([pixel / known, sum(distances) / count], rel=1e-5)
+    assert [term.item() for term in terms] == pytest.approx([pixel / pixels, sum(distances) / count], rel=1e-5)
     assert known == 19 and len(distances) == 8
 
 
-def test_failure_loss_of_nothing_is_zero_with_zero_gradient() -> None:
+@pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)
+def test_failure_loss_of_nothing_is_zero_with_zero_gradient(config: FailureLossConfig) -> None:
     log_odds = torch.zeros(1, 2, 2, requires_grad=True)
     quality = torch.zeros(1, 3, requires_grad=True)
     nothing = torch.full((1, 2, 2), torch.nan), torch.full((1, 3), torch.nan)
-    pixel, distance = failure_loss(log_odds, quality, *nothing, torch.zeros(1, 3, 2, 2), FailureLossConfig())
-    (pixel + distance).backward()
+    pixel, distance = failure_loss(log_odds, quality, *nothing, torch.zeros(1, 3, 2, 2), config)
     assert pixel.item() == distance.item() == 0
-    assert log_odds.grad is not None and quality.grad is not None
-    assert log_odds.grad.count_nonzero() == quality.grad.count_nonzero() == 0
+    for slope in torch.autograd.grad(pixel + distance, (log_odds, quality)):
+        assert slope.isfinite().all() and slope.count_nonzero() == 0

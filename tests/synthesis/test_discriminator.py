@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from synthcp.errors import ShapeError
 from synthcp.nn.labels import one_hot
 from synthcp.nn.spatial import SpatialDims
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
@@ -25,6 +26,32 @@ def test_patches_halve_three_times_rounded_up(spatial_dims: SpatialDims, size: t
         halvings = [scale + times for times in (1, 2, 3, 3, 3)]
         expected = [tuple(-(-side // 2**times) for side in size) for times in halvings]
         assert [tuple(features.shape[2:]) for features in judgement] == expected
+
+
+def test_the_default_judges_images_from_17_pixels() -> None:
+    assert MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4)).smallest_side == 17
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+@pytest.mark.parametrize(("layers", "scales"), [(4, 2), (3, 3), (4, 1), (2, 2)])
+def test_an_image_is_refused_only_where_the_last_scale_would_see_one_pixel(
+    spatial_dims: SpatialDims, layers: int, scales: int
+) -> None:
+    config = DiscriminatorConfig(3, width=4, layers=layers, scales=scales)
+    discriminator = MultiScaleDiscriminator(spatial_dims, config)
+    side = discriminator.smallest_side
+    enough, small = (side,) * spatial_dims, (side - 1,) * spatial_dims
+    deepest = discriminator(torch.zeros(1, *enough, dtype=torch.int64), torch.rand(1, 3, *enough))[-1][-2]
+    assert tuple(deepest.shape[2:]) == (2,) * spatial_dims
+    with pytest.raises(ShapeError, match=rf"{scales} scales; use images of at least {side} pixels or fewer scales"):
+        discriminator(torch.zeros(1, *small, dtype=torch.int64), torch.rand(1, 3, *small))
+
+
+@pytest.mark.parametrize("size", [(1, 17), (17, 16)])
+def test_one_side_of_17_pixels_is_enough(size: tuple[int, int]) -> None:
+    discriminator = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
+    deepest = discriminator(torch.zeros(1, *size, dtype=torch.int64), torch.rand(1, 3, *size))[-1][-2]
+    assert tuple(deepest.shape[2:]) == tuple(1 + (side == 17) for side in size)
 
 
 def test_the_pair_is_layout_and_image_in_minus_one_to_one() -> None:

@@ -92,6 +92,15 @@ def test_the_picture_shows_labels_drawings_and_images(
         assert pixels[64:, 40 * column : 40 * column + 40].equal((image * 255).round().byte().movedim(0, -1))
 
 
+def test_images_that_are_not_rgb_are_shown_by_their_first_channel(tmp_path: Path) -> None:
+    channels = torch.tensor([0.2, 0.4, 0.6, 0.8]).view(1, 4, 1, 1).expand(1, 4, 2, 3)
+    save_grid(tmp_path / "grid.png", [channels[:, :3], channels[:, 1:], channels[:, 2:], channels, channels[:, 3:]])
+    pixels = np.array(Image.open(tmp_path / "grid.png"))
+    assert pixels.shape == (10, 3, 3)
+    expected = [[51, 102, 153], [102, 153, 204], [153] * 3, [51] * 3, [204] * 3]
+    assert pixels[::2, 1].tolist() == pixels[1::2, 2].tolist() == expected
+
+
 def test_volumes_are_shown_by_their_middle_slice(tmp_path: Path) -> None:
     volume = torch.zeros(1, 1, 3, 4, 5)
     volume[:, :, 1] = 0.6

@@ -40,6 +40,7 @@ class FailureComparator:
         distance = evidence.disagreement[:, 1:][:, self.feature_distance.layer]  # channel 0 belongs to no layer
         return Detection(
             error_map=self._score(error_log_odds, evidence.logits),
+            verdict=None if self.score == "raw" else error_log_odds.sigmoid(),
             anomaly_map=refine_by_msp(distance, confidence, self.feature_distance.threshold),
             class_quality=class_quality.clamp(0, 1),
         )

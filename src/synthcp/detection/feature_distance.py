@@ -22,9 +22,10 @@ def feature_distance(reference: Tensor, synthesis: Tensor) -> Tensor:
         synthesis: f_M(x_hat), same shape.
 
     Returns:
-        Distance in [0, 2], shape (B, *S); 0 where the features are parallel.
+        Distance in [0, 2], shape (B, *S); 0 where the features are parallel or all zero on both sides.
     """
-    return (1 - F.cosine_similarity(reference.float(), synthesis.float(), dim=1)).clamp(0, 2)
+    distance = (1 - F.cosine_similarity(reference.float(), synthesis.float(), dim=1)).clamp(0, 2)
+    return distance.masked_fill((reference == 0).all(dim=1) & (synthesis == 0).all(dim=1), 0.0)
 
 
 def refine_by_msp(distance: Tensor, confidence: Tensor, threshold: float) -> Tensor:

@@ -39,7 +39,7 @@ class SiameseConfig:
         mean: Subtracted from image and drawing.
         std: Image and drawing are divided by it.
         uses_doubt: Whether M's own doubt, eq. 9 and the difference of the features reach the heads. The error head
-            then starts near MSP, the quality head as the IoU to be expected under the predicted errors.
+            then starts as MSP, the quality head as the IoU to be expected under the predicted errors.
         layers: Number of M's feature layers at which image and drawing are compared.
     """
 
@@ -93,10 +93,12 @@ class SiameseNetwork(nn.Module):
         )
         self.verdicts = nn.ModuleList(conv(spatial_dims, config.hidden, 1, kernel=1) for _ in self.fusions)
         self.quality = nn.Linear(copies * stages[-1], config.classes)
-        if config.uses_doubt:
+        if config.uses_doubt:  # every addition to MSP and to the expected IoU starts at zero
+            for parameter in self.verdicts.parameters():
+                nn.init.zeros_(parameter)
             self.doubt_verdict = _doubt_verdict(spatial_dims, additional)
-            nn.init.zeros_(self.quality.weight)
-            nn.init.zeros_(self.quality.bias)
+            for parameter in self.quality.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
         """Judge.
@@ -185,7 +187,7 @@ class FailureLossConfig:
 
     Attributes:
         smooth: SmoothL1 in place of L1 on the IoU (official).
-        weighted: Weigh every pixel's cross-entropy by MSP squared (official).
+        weighted: Weigh every pixel's cross-entropy by MSP squared, ignored pixels counting as right (official).
         present_only: Judge the IoU only of classes that the ground truth holds, the rest counting as right (official);
             otherwise of all classes that ground truth or prediction holds.
     """
@@ -219,5 +221,6 @@ def failure_loss(
     judged = ~iou.isnan()
     distance = F.smooth_l1_loss if config.smooth else F.l1_loss
     quality = distance(class_quality[judged], iou[judged], reduction="sum")
-    count = iou.numel() if config.present_only else int(judged.sum())
-    return entropy / known.sum().clamp_min(1), quality / max(1, count)
+    pixels = error.numel() if config.weighted else int(known.sum())
+    classes = iou.numel() if config.present_only else int(judged.sum())
+    return entropy / max(1, pixels), quality / max(1, classes)

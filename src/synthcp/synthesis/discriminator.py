@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from synthcp.errors import ShapeError
 from synthcp.nn.labels import one_hot
 from synthcp.nn.spatial import SpatialDims, average_pool, conv, instance_norm
 
@@ -70,6 +71,8 @@ class MultiScaleDiscriminator(nn.Module):
         super().__init__()
         self.config = config
         self.scales = nn.ModuleList(PatchDiscriminator(spatial_dims, config) for _ in range(config.scales))
+        # below it the features of the last scale are a single pixel, which has no norm
+        self.smallest_side = 2 ** (config.layers + config.scales - 2) + 1
         self.halve = average_pool(spatial_dims, kernel=3, stride=2, padding=1)
 
     def forward(self, label_map: Tensor, image: Tensor) -> list[list[Tensor]]:
@@ -77,7 +80,16 @@ class MultiScaleDiscriminator(nn.Module):
 
         Returns:
             For each scale, the features of every layer and, last, the verdict; larger = more likely real.
+
+        Raises:
+            ShapeError: The image is too small for the scales.
         """
+        size = tuple(image.shape[2:])
+        if max(size) < self.smallest_side:
+            raise ShapeError(
+                f"an image of size {size} leaves D nothing to judge at {len(self.scales)} scales; "
+                f"use images of at least {self.smallest_side} pixels or fewer scales"
+            )
         pair = torch.cat([one_hot(label_map, self.config.classes), image * 2 - 1], dim=1)
         judgements = []
         for scale in self.scales:

@@ -72,8 +72,8 @@ class ImperfectExamples:
         tensors = self.predictions.read(view_name, index)
         assert sample.label_map is not None  # check_labels ran before training
         if self.drawing == DIRECT:
-            layers = next(tensor for name, tensor in tensors.items() if name.startswith("disagreement/"))
-            return Evidence(sample.image, sample.image, tensors["logits"], torch.zeros_like(layers)), sample.label_map
+            some = next(tensor for name, tensor in tensors.items() if name.startswith("disagreement/"))
+            return Evidence(sample.image, sample.image, tensors["logits"], torch.zeros_like(some)), sample.label_map
         synthesis, disagreement = tensors[f"synthesis/{self.drawing}"], tensors[f"disagreement/{self.drawing}"]
         return Evidence(sample.image, synthesis, tensors["logits"], disagreement), sample.label_map
 

@@ -137,7 +137,7 @@ class GanTraining(Training):
 
     def _colored(self, label_maps: Tensor) -> Tensor:
         classes = self.dataset.classes
-        palette = torch.zeros(max(256, classes.ignore_index + 1), 3)
+        palette = torch.zeros(max(len(classes), classes.ignore_index) + 1, 3)
         palette[: len(classes)] = torch.tensor(classes.colors) / 255
         return palette[label_maps].movedim(-1, 1)
 
@@ -145,6 +145,7 @@ class GanTraining(Training):
 def save_grid(path: Path, rows: list[Tensor]) -> None:
     """Write rows of images (N, C, H, W) or of the middle slices of volumes (N, C, D, H, W) as one PNG."""
     flat = [row if row.ndim == 4 else row[:, :, row.shape[2] // 2] for row in rows]
-    pixels = torch.cat([torch.cat(list(row.expand(-1, 3, -1, -1)), dim=2) for row in flat], dim=1)
+    colors = [row if row.shape[1] == 3 else row[:, :1].expand(-1, 3, -1, -1) for row in flat]  # else the first channel
+    pixels = torch.cat([torch.cat(list(row), dim=2) for row in colors], dim=1)
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray((pixels.movedim(0, -1) * 255).round().byte().numpy()).save(path)

@@ -40,7 +40,7 @@ class SegmentationConfig:
 
 
 class SegmentationTraining(Training):
-    """One step = one batch of SGD."""
+    """One step = one batch."""
 
     def __init__(
         self, segmenter: Segmenter, dataset: Dataset, config: SegmentationConfig, runtime: Runtime, seed: int
