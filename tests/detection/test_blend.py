@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from synthcp.detection.blend import Blend, fit_blend
+from synthcp.detection.blend import Blend, fit_blend, logistic_regression
 from synthcp.detection.logit_scores import msp_log_odds
 
 
@@ -33,3 +33,14 @@ def test_probability_of_error() -> None:
     expected = torch.sigmoid(0.5 * error_log_odds - 2 * msp_log_odds(logits) + 0.25)
     torch.testing.assert_close(Blend(0.5, -2.0, 0.25)(error_log_odds, logits), expected)
     assert Blend()(error_log_odds, logits).equal(error_log_odds.sigmoid())
+
+
+def test_a_score_that_would_count_against_errors_is_left_out() -> None:
+    torch.manual_seed(1)
+    failure, doubt = 2 * torch.randn(500), 2 * torch.randn(500)
+    error = (torch.rand(500) < (failure - 0.5 * doubt).sigmoid()).float()
+    blend = fit_blend(failure, doubt, error)
+    weight, bias = logistic_regression([failure], error, 1e-3)
+    assert (blend.failure, blend.doubt, blend.bias) == (weight, 0.0, bias) and weight > 0
+    swapped = fit_blend(doubt, failure, error)
+    assert (swapped.failure, swapped.doubt) == (0.0, weight)

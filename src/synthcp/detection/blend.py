@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -30,7 +31,7 @@ class Blend:
 
 
 def fit_blend(error_log_odds: Tensor, msp: Tensor, error: Tensor, ridge: float = 1e-3) -> Blend:
-    """Fit the regression by Newton's method, in double precision.
+    """Fit the regression; more doubt never means fewer errors, so what would get a negative weight is left out.
 
     Args:
         error_log_odds: Of F, shape (N,), for pixels that F was not trained on.
@@ -38,13 +39,30 @@ def fit_blend(error_log_odds: Tensor, msp: Tensor, error: Tensor, ridge: float =
         error: 1 wrong, 0 right, shape (N,).
         ridge: Weight of the squared coefficients, which keeps separable data finite.
     """
-    inputs = torch.stack([error_log_odds, msp, torch.ones_like(msp)], dim=1).double()
-    coefficients = torch.zeros(3, dtype=torch.float64)
-    for _ in range(30):
-        probability = (inputs @ coefficients).sigmoid()
-        gradient = inputs.T @ (probability - error.double()) / len(inputs) + ridge * coefficients
-        curvature = (probability * (1 - probability)).unsqueeze(1) * inputs
-        hessian = inputs.T @ curvature / len(inputs) + ridge * torch.eye(3, dtype=torch.float64)
-        coefficients = coefficients - torch.linalg.solve(hessian, gradient)
-    failure, doubt, bias = coefficients.tolist()
+    failure, doubt, bias = logistic_regression([error_log_odds, msp], error, ridge)
+    if doubt < 0:
+        failure, bias = logistic_regression([error_log_odds], error, ridge)
+        doubt = 0.0
+    if failure < 0:
+        doubt, bias = logistic_regression([msp], error, ridge)
+        return Blend(0.0, max(0.0, doubt), bias)
     return Blend(failure, doubt, bias)
+
+
+def logistic_regression(inputs: Sequence[Tensor], target: Tensor, ridge: float) -> list[float]:
+    """Return the weights of the inputs and, last, the bias, by Newton's method in double precision.
+
+    Args:
+        inputs: Each of shape (N,).
+        target: 1 or 0, shape (N,).
+        ridge: Weight of the squared coefficients.
+    """
+    design = torch.stack([*inputs, torch.ones_like(inputs[0])], dim=1).double()
+    coefficients = torch.zeros(design.shape[1], dtype=torch.float64)
+    penalty = ridge * torch.eye(design.shape[1], dtype=torch.float64)
+    for _ in range(30):
+        probability = (design @ coefficients).sigmoid()
+        gradient = design.T @ (probability - target.double()) / len(design) + penalty @ coefficients
+        curvature = (probability * (1 - probability)).unsqueeze(1) * design
+        coefficients = coefficients - torch.linalg.solve(design.T @ curvature / len(design) + penalty, gradient)
+    return coefficients.tolist()
