@@ -64,7 +64,7 @@ VARIANTS: dict[str, Variant] = {
         loss=FailureLossConfig(present_only=True),
         score="blend",
         fold_rule="dealt",
-        early_views=(0.4,),
+        early_views=(0.7,),
         averaged=True,
         augmented=True,
     ),
@@ -140,7 +140,7 @@ SCALES: dict[str, Scale] = {
         discriminator_width=32,
         gan=GanConfig(steps=700, generator_rate=3e-4, discriminator_rate=6e-4),
         fusion=32,
-        comparator=ComparatorConfig(steps=450),
+        comparator=ComparatorConfig(steps=600),
         fold_steps=0.4,
     ),
     "full": Scale(

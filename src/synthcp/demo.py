@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from synthcp.config import Scale
+from synthcp.config import VARIANTS, Scale
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.evaluation import Results
 from synthcp.fitting import FitOptions, fit
@@ -17,24 +17,25 @@ from synthcp.training.loop import Progress, silent
 from synthcp.training.segmentation import SegmentationConfig
 
 DEMO_SCALE = Scale(
-    side=96,
+    side=72,
     depth=18,
     segmenter_width=16,
     output_stride=8,
     rates=(1, 2, 3),
-    segmentation=SegmentationConfig(steps=300, zoom=(1.0, 1.3), jitter=0.1),
+    segmentation=SegmentationConfig(steps=350, zoom=(1.0, 1.3), jitter=0.1),
     spade_width=16,
     spade_hidden=16,
     multipliers=(8, 8, 4, 2, 1),
     discriminator_width=16,
-    gan=GanConfig(steps=200, generator_rate=4e-4, discriminator_rate=8e-4, average=0.98),
+    gan=GanConfig(steps=220, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.98),
     fusion=16,
-    comparator=ComparatorConfig(steps=200, learning_rate=1e-3),
+    comparator=ComparatorConfig(steps=450, average=0.98),
     folds=2,
     fold_steps=0.7,
 )
-TRAIN_SCENES = ScenesConfig(count=160, split="train")
-TEST_SCENES = ScenesConfig(count=60, split="test")
+DEMO_VARIANT = replace(VARIANTS["ours"], early_views=())  # one view of each scene saves time
+TRAIN_SCENES = ScenesConfig(count=160, height=72, width=96, split="train")
+TEST_SCENES = ScenesConfig(count=60, height=72, width=96, split="test")
 
 
 def demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[Results, Path]:
@@ -53,7 +54,7 @@ def demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[Results
     """
     train, test = (Scenes(replace(config, seed=seed)) for config in (TRAIN_SCENES, TEST_SCENES))
     facts = {"data": _describe(train), "command": command_line(), "commit": commit()}
-    fit(train, out, FitOptions(scale=DEMO_SCALE, seed=seed, resume=True), progress, facts)
+    fit(train, out, FitOptions(DEMO_VARIANT, DEMO_SCALE, seed=seed, resume=True), progress, facts)
     results = evaluate_run(out, test, out, facts={"data": _describe(test)}, progress=progress)
     return results, out / "report.html"
 

@@ -107,9 +107,11 @@ class SiameseNetwork(nn.Module):
             Log-odds of error of every pixel, (B, *S), whose sigmoid is c_m; and c_iu, (B, L).
         """
         labels = self._labels(evidence.logits)
-        image, synthesis = ((x - self.config.mean) / self.config.std for x in (evidence.image, evidence.synthesis))
-        first = self.encoders[0](torch.cat([image, labels], dim=1))
-        second = self.encoders[-1](torch.cat([synthesis, labels], dim=1))
+        first = self._encode(0, evidence.image, labels)
+        if self.config.shared and evidence.synthesis is evidence.image:  # direct prediction: nothing new to encode
+            second = first
+        else:
+            second = self._encode(-1, evidence.synthesis, labels)
         pairs = [self._pair(a, b) for a, b in zip(first, second, strict=True)]
         pooled = self.quality(pairs[-1].float().flatten(2).mean(dim=2))
         if not self.config.uses_doubt:
@@ -124,6 +126,11 @@ class SiameseNetwork(nn.Module):
         for encoder in self.encoders:
             assert isinstance(encoder, ResNet)
             encoder.load_weights(weights)
+
+    def _encode(self, encoder: int, image: Tensor, labels: Tensor) -> list[Tensor]:
+        normalized = (image - self.config.mean) / self.config.std
+        stages: list[Tensor] = self.encoders[encoder](torch.cat([normalized, labels], dim=1))
+        return stages
 
     def _labels(self, logits: Tensor) -> Tensor:
         if self.config.label_input == "one_hot":

@@ -40,7 +40,7 @@ class ComparatorConfig:
 
     steps: int
     batch: int = 8
-    learning_rate: float = 5e-4
+    learning_rate: float = 1e-3
     decay_from: float = 0.3
     average: float = 0.99
     zoom: tuple[float, float] = (1.0, 1.5)
@@ -133,7 +133,9 @@ class ComparatorTraining(Training):
             parts.append(self._augmented(evidence, label_map, window, size, generator))
         images, syntheses, logits, disagreements, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
         send = self.runtime.send
-        evidence = Evidence(send(images), send(syntheses), send(logits), send(disagreements))
+        images = send(images)
+        syntheses = images if self.examples.drawing == DIRECT else send(syntheses)
+        evidence = Evidence(images, syntheses, send(logits), send(disagreements))
         return evidence, label_maps.to(self.runtime.device)
 
     def _augmented(
