@@ -84,7 +84,7 @@ def program(
 @app.command("demo", epilog="Example: synthcp demo --out runs/demo")
 def demo_verb(out: Out = Path("runs/demo"), seed: Seed = 0, threads: Threads = None, quiet: Quiet = False) -> None:
     """Fit and evaluate on drawn streets; there is nothing to download."""
-    _use_threads(threads)
+    _use_threads(threads or 1)  # its networks are so small that a second thread costs more than it brings
     from synthcp.demo import demo
     from synthcp.report.tables import summary
 
