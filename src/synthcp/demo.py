@@ -27,15 +27,15 @@ DEMO_SCALE = Scale(
     spade_hidden=16,
     multipliers=(8, 8, 4, 2, 1),
     discriminator_width=16,
-    gan=GanConfig(steps=180, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.98),
+    gan=GanConfig(steps=150, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.98),
     fusion=16,
-    comparator=ComparatorConfig(steps=350, average=0.98),
+    comparator=ComparatorConfig(steps=300, average=0.98),
     folds=2,
     fold_steps=0.7,
 )
 DEMO_VARIANT = replace(VARIANTS["ours"], early_views=())  # one view of each scene saves time
 TRAIN_SCENES = ScenesConfig(count=160, height=72, width=96, split="train")
-TEST_SCENES = ScenesConfig(count=60, height=72, width=96, split="test")
+TEST_SCENES = ScenesConfig(count=50, height=72, width=96, split="test")
 
 
 def demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[Results, Path]:
