@@ -48,7 +48,7 @@ class Results:
     """Everything a table, a figure or a report needs to know about one evaluation.
 
     Attributes:
-        detectors: One result per detector, in the order given.
+        detectors: In the order given; a learned detector has a row for its verdict alone, then its own.
         miou: Mean IoU of the segmenter over the classes that occur, in [0, 1].
         class_iou: IoU of the segmenter per class name, over all pixels, NaN for a class that does not occur.
         images: Number of images.

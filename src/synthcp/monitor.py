@@ -200,8 +200,9 @@ class Monitor:
         if unknown > usual.anomaly_share:
             alarms.append(f"{unknown:.1%} of the pixels look unknown (usually below {usual.anomaly_share:.1%})")
         for name, floor in zip(self.classes.names, usual.class_quality, strict=False):
-            if name in assessment.present and assessment.class_quality[name] < floor:
-                alarms.append(f"{name}: predicted IoU {assessment.class_quality[name]:.2f} (usually above {floor:.2f})")
+            predicted = round(assessment.class_quality[name], 2)  # as it is told
+            if name in assessment.present and predicted < round(floor, 2):
+                alarms.append(f"{name}: predicted IoU {predicted:.2f} (usually above {floor:.2f})")
         return tuple(alarms)
 
     def save(self, folder: Path) -> None:
