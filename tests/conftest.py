@@ -13,7 +13,8 @@ import torch
 from synthcp.cli import main
 from synthcp.config import SCALES, Scale
 from synthcp.data.scenes import Scenes, ScenesConfig
-from synthcp.fitting import FitOptions, fit
+from synthcp.fitting.options import FitOptions
+from synthcp.fitting.run import fit
 from synthcp.monitor import Monitor
 
 

@@ -11,7 +11,7 @@ import pytest
 import synthcp as package
 from synthcp.config import SCALES
 from synthcp.data.specs import open_dataset
-from synthcp.fitting import FitOptions
+from synthcp.fitting.options import FitOptions
 from synthcp.monitor import Monitor, load_settings
 from synthcp.report.pictures import image_picture
 from synthcp.report.rows import read_rows
@@ -25,7 +25,7 @@ SCENES = "scenes:?count=3&size=48x64"
 def fitted(monkeypatch):
     """Calls of fit, in its place."""
     calls = []
-    monkeypatch.setattr("synthcp.fitting.fit", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr("synthcp.fitting.run.fit", lambda *arguments: calls.append(arguments))
     return calls
 
 

@@ -50,13 +50,10 @@ class Reading(Segmenter):
     """Reads the logits off the image."""
 
     def __init__(self) -> None:
-        super().__init__(2, CLASSES, (0.0,), (1.0,))
+        super().__init__(2, (0.0,), (1.0,))
 
-    def stages(self, image: Tensor) -> list[Tensor]:
-        return [image[:, :CLASSES]]
-
-    def classify(self, features: Tensor) -> Tensor:
-        return features
+    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return image[:, :CLASSES], [image[:, :CLASSES]]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from synthcp.data.specs import open_dataset
     from synthcp.errors import SynthCPError
     from synthcp.evaluation import evaluate
-    from synthcp.fitting import fit
+    from synthcp.fitting.run import fit
     from synthcp.monitor import Monitor
     from synthcp.records import Assessment, Classes, Detection, Prediction, Sample
 
@@ -39,7 +39,7 @@ _HOMES = {
     "Sample": "records",
     "SynthCPError": "errors",
     "evaluate": "evaluation",
-    "fit": "fitting",
+    "fit": "fitting.run",
     "open_dataset": "data.specs",
 }
 

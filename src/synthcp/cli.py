@@ -123,7 +123,8 @@ def fit_verb(
     _use_threads(threads)
     from synthcp.data.check import check_labels
     from synthcp.data.specs import open_dataset
-    from synthcp.fitting import FitOptions, fit
+    from synthcp.fitting.options import FitOptions
+    from synthcp.fitting.run import fit
     from synthcp.overrides import read_overrides
     from synthcp.provenance import command_line, commit
 

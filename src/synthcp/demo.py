@@ -8,7 +8,8 @@ from pathlib import Path
 from synthcp.config import VARIANTS, Scale
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.evaluation import Results
-from synthcp.fitting import FitOptions, fit
+from synthcp.fitting.options import FitOptions
+from synthcp.fitting.run import fit
 from synthcp.provenance import command_line, commit
 from synthcp.scoring import evaluate_run
 from synthcp.training.comparator import ComparatorConfig

@@ -1,4 +1,4 @@
-"""evaluate(detectors, segmenter, dataset) -> Results: one loop, the same for every detector."""
+"""evaluate(detectors, predictor, dataset) -> Results: one loop, the same for every detector."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.data.prepared import resized
 from synthcp.detection.base import Detector
 from synthcp.metrics.overlap import confusion_matrix, image_iou, intersection_over_union, mean_iou
 from synthcp.metrics.ranking import PerImageRanking, RankingScores, StreamingRanking
 from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.records import Classes, Detection, Sample
 from synthcp.runtime import Runtime
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Predictor, at_size
 
 RAW = "-raw"
 """Suffix of the row that shows a learned detector's verdict by itself, without M's logits blended in."""
@@ -112,33 +113,37 @@ class _Accumulator:
 @torch.no_grad()
 def evaluate(
     detectors: Mapping[str, Detector],
-    segmenter: Segmenter,
+    predictor: Predictor,
     dataset: Dataset,
     runtime: Runtime,
     settings: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    side: int = 0,
 ) -> Results:
-    """Judge every image of a labelled data set by every detector, at the size the data set gives.
+    """Judge every image of a labelled data set by every detector.
 
     Protocol: ignored pixels leave the failure scores. In the anomaly scores the pixels of unknown objects are the
     positives and the labelled ones the negatives.
 
     Args:
         detectors: By the name they shall have in the table.
-        segmenter: M.
-        dataset: Labelled images at the working size.
+        predictor: M, which sees the images as they are.
+        dataset: Labelled images.
         runtime: Where the networks run.
         settings: Facts for printing.
         progress: Called with (images done, images).
+        side: Shorter side of the working size, at which predictions are judged; 0 keeps the size of the images.
     """
     classes = dataset.classes
     accumulators: defaultdict[str, _Accumulator] = defaultdict(_Accumulator)
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-    for number, sample in enumerate(dataset):
+    for number, original in enumerate(dataset):
+        sample = resized(original, side)
         assert sample.label_map is not None  # check_labels ran before
         image = runtime.send(sample.image[None])
         with runtime.autocast():
-            prediction = segmenter(image)
+            prediction = predictor.predict(sample.id, runtime.send(original.image[None]))
+        prediction = at_size(prediction, image.shape[2:])
         predicted = prediction.label_map[0].cpu()
         confusion += confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index)
         true_iou = image_iou(sample.label_map, predicted, len(classes), classes.ignore_index)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,8 +22,11 @@ from synthcp.errors import DataError, InputError
 from synthcp.nn.spatial import SpatialDims, resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
 from synthcp.runtime import Runtime, choose_runtime
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Predictor, Segmenter, at_size
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.segmentation.input_size import InputSize
+from synthcp.segmentation.settings import ModelSettings
+from synthcp.segmentation.specs import reopen_model
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.thresholds import Thresholds
@@ -44,6 +48,7 @@ class MonitorSettings:
         blend: The fitted score; None where the variant has none.
         thresholds: Of the alarms.
         t: Threshold of eq. 9's refinement.
+        model: Which M.
         facts: Data, seed, versions and the like, for the report.
         training_ids: Ids of the images it was fitted on.
     """
@@ -56,12 +61,13 @@ class MonitorSettings:
     blend: Blend | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     t: float = 0.999
+    model: ModelSettings = field(default_factory=ModelSettings)
     facts: dict[str, str] = field(default_factory=dict)
     training_ids: tuple[str, ...] = ()
 
 
-def build_segmenter(settings: MonitorSettings) -> Segmenter:
-    """Return M with fresh weights."""
+def build_segmenter(settings: MonitorSettings) -> DeepLab:
+    """Return the built-in M with fresh weights; it sees images at the working size."""
     scale = settings.scale
     config = DeepLabConfig(
         classes=len(settings.classes),
@@ -71,7 +77,8 @@ def build_segmenter(settings: MonitorSettings) -> Segmenter:
         output_stride=scale.output_stride,
         rates=scale.rates,
     )
-    return DeepLab(settings.spatial_dims, config)
+    input_size = InputSize("short", (scale.side,)) if scale.side else InputSize()
+    return DeepLab(settings.spatial_dims, config, input_size)
 
 
 def build_generator(settings: MonitorSettings) -> SpadeGenerator:
@@ -91,6 +98,7 @@ def build_network(settings: MonitorSettings) -> SiameseNetwork:
         in_channels=settings.channels,
         depth=18,
         width=scale.segmenter_width if variant.starts_from_segmenter else min(64, scale.segmenter_width),
+        disagreements=settings.model.disagreements,
         hidden=scale.fusion,
         shared=variant.shared,
         label_input=variant.label_input,
@@ -104,7 +112,7 @@ class Monitor:
 
     Args:
         settings: Everything but the weights.
-        segmenter: M.
+        predictor: M, a live segmenter or its predictions on disk.
         generator: G.
         network: F.
         runtime: Where they run.
@@ -113,14 +121,14 @@ class Monitor:
     def __init__(
         self,
         settings: MonitorSettings,
-        segmenter: Segmenter,
+        predictor: Predictor,
         generator: Generator,
         network: SiameseNetwork,
         runtime: Runtime,
     ) -> None:
         self.settings = settings
         self.runtime = runtime
-        self.segmenter = runtime.place(segmenter).eval()
+        self.predictor = runtime.place(predictor).eval() if isinstance(predictor, Segmenter) else predictor
         self.generator = runtime.place(generator).eval()
         self.network = runtime.place(network).eval()
 
@@ -129,54 +137,80 @@ class Monitor:
         """The label set."""
         return self.settings.classes
 
+    @property
+    def segmenter(self) -> Segmenter | None:
+        """M as a live network; None when its predictions are read from disk."""
+        return self.predictor if isinstance(self.predictor, Segmenter) else None
+
     def detector(self) -> SynthesizeThenCompare:
         """Return the detector of the paper, made of the parts of this monitor."""
         return SynthesizeThenCompare(self.generator, failure_comparator(self.settings, self.segmenter, self.network))
 
     @torch.no_grad()
-    def detect(self, image: Tensor) -> tuple[Prediction, Detection]:
-        """Segment and judge a batch (B, C, *S) at the working size.
+    def detect(
+        self, image: Tensor, sample_id: str = "", prediction: Prediction | None = None
+    ) -> tuple[Prediction, Detection]:
+        """Segment an image (1, C, *S) and judge it at the working size.
+
+        Args:
+            image: x, in [0, 1].
+            sample_id: By which predictions on disk are found.
+            prediction: Of M for x, if it is there already.
+
+        Returns:
+            The prediction at M's own size, and what the detector says of it, at the working size.
 
         Raises:
-            DataError: The number of channels is not what the monitor was fitted on, or the image is too small.
+            DataError: The number of channels is not what the monitor was fitted on, the image is too small, or there is
+                no prediction for it.
         """
         self._check(image)
+        image = self.runtime.send(image)
         size = short_side(tuple(image.shape[2:]), self.settings.scale.side or min(image.shape[2:]))
-        small = self.runtime.send(resize(image, size))
         with self.runtime.autocast():
-            prediction = self.segmenter(small)
-            detection = self.detector()(small, prediction)
+            prediction = prediction or self.predictor.predict(sample_id, image)
+            detection = self.detector()(resize(image, size, antialias=True), at_size(prediction, size))
         return prediction, detection
 
-    def assess(self, image: Tensor | str | Path) -> Assessment:
+    def assess(
+        self,
+        image: Tensor | str | Path,
+        sample_id: str = "",
+        prediction: Prediction | None = None,
+        size: Sequence[int] | None = None,
+    ) -> Assessment:
         """Judge one image.
 
         Args:
-            image: x, shape (C, *S), in [0, 1], of any size, or the file of it; it is resized to the working size and
-                the maps back.
+            image: x, shape (C, *S), in [0, 1], of any size, or the file of it.
+            sample_id: By which predictions on disk are found.
+            prediction: Of M for x, if it is there already.
+            size: Of the maps that come back; by default that of the image.
 
         Raises:
-            DataError: The number of channels is not what the monitor was fitted on, the image is too small, or the
-                file cannot be read.
+            DataError: The number of channels is not what the monitor was fitted on, the image is too small, the
+                file cannot be read, or there is no prediction for it.
         """
         if not isinstance(image, Tensor):
             image = read_image(Path(image), self.settings.channels)
-        prediction, detection = self.detect(image[None])
-        assert detection.error_map is not None and detection.anomaly_map is not None
-        assert detection.class_quality is not None and detection.synthesis is not None
-        size = image.shape[1:]
-        names = self.classes.names
-        quality = dict(zip(names, detection.class_quality[0].tolist(), strict=True))
-        assessment = Assessment(
+        prediction, detection = self.detect(image[None], sample_id, prediction)
+        assessment = self._assessment(prediction, detection, size or image.shape[1:])
+        return replace(assessment, alarms=self._alarms(assessment))
+
+    def _assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
+        assert detection.error_map is not None and detection.synthesis is not None
+        assert detection.class_quality is not None
+        names, anomaly_map = self.classes.names, detection.anomaly_map
+        judged = at_size(prediction, detection.error_map.shape[1:]).label_map
+        return Assessment(
             label_map=resize(prediction.logits, size).argmax(dim=1)[0].cpu(),
             error_map=resize(detection.error_map[:, None].float(), size)[0, 0].cpu(),
-            anomaly_map=resize(detection.anomaly_map[:, None].float(), size)[0, 0].cpu(),
+            anomaly_map=None if anomaly_map is None else resize(anomaly_map[:, None].float(), size)[0, 0].cpu(),
             synthesis=resize(detection.synthesis.float(), size)[0].cpu(),
-            class_quality=quality,
-            present=tuple(names[label] for label in torch.unique(prediction.label_map).tolist()),
+            class_quality=dict(zip(names, detection.class_quality[0].tolist(), strict=True)),
+            present=tuple(names[label] for label in torch.unique(judged).tolist()),
             alarms=(),
         )
-        return replace(assessment, alarms=self._alarms(assessment))
 
     def _check(self, image: Tensor) -> None:
         if image.shape[1] != self.settings.channels:
@@ -196,7 +230,7 @@ class Monitor:
                 f"{assessment.error_share:.0%} of the pixels are expected to be wrong (usually below "
                 f"{usual.error_share:.0%})"
             )
-        unknown = float((assessment.anomaly_map > usual.anomaly).float().mean())
+        unknown = assessment.anomaly_share(usual.anomaly)
         if unknown > usual.anomaly_share:
             alarms.append(f"{unknown:.1%} of the pixels look unknown (usually below {usual.anomaly_share:.1%})")
         for name, floor in zip(self.classes.names, usual.class_quality, strict=False):
@@ -216,32 +250,61 @@ class Monitor:
         save_json(folder / SETTINGS, to_dict(self.settings))
 
     @classmethod
-    def load(cls, folder: str | Path, device: str = "auto", precision: str = "fp32") -> Monitor:
+    def load(
+        cls,
+        folder: str | Path,
+        device: str = "auto",
+        precision: str = "fp32",
+        model: str | Predictor | None = None,
+    ) -> Monitor:
         """Read a monitor from its folder.
 
+        Args:
+            folder: That a fit wrote.
+            device: "auto", "cpu", "cuda", ...
+            precision: "auto", "fp32" or "bf16".
+            model: Another M in place of the stored one: its SPEC (moved, exported, or an M that the monitor has never
+                seen), or the model itself.
+
         Raises:
-            InputError: The folder holds no finished monitor.
+            InputError: The folder holds no finished monitor, or its model cannot be opened or has changed.
             WeightsError: A weights file is missing, damaged or does not fit.
         """
         folder = Path(folder)
         settings = load_settings(folder)
         runtime = choose_runtime(device, precision)
-        monitor = cls(settings, build_segmenter(settings), build_generator(settings), build_network(settings), runtime)
+        predictor = _predictor(settings, model)
+        monitor = cls(settings, predictor, build_generator(settings), build_network(settings), runtime)
         for name, module in monitor._modules().items():
             load_module(folder / f"{name}.safetensors", module)
         return monitor
 
     def _modules(self) -> dict[str, nn.Module]:
-        return {"segmenter": self.segmenter, "generator": self.generator, "comparator": self.network}
+        modules: dict[str, nn.Module] = {"generator": self.generator, "comparator": self.network}
+        if self.settings.model.is_built_in and self.segmenter is not None:
+            modules["segmenter"] = self.segmenter
+        return modules
 
 
-def failure_comparator(settings: MonitorSettings, segmenter: Segmenter, network: SiameseNetwork) -> FailureComparator:
-    """Return a comparator with the score that the settings ship."""
+def _predictor(settings: MonitorSettings, model: str | Predictor | None) -> Predictor:
+    """The M of a monitor, or another one in its place."""
+    if model is None and settings.model.is_built_in:
+        return build_segmenter(settings)
+    if model is not None and not isinstance(model, str):
+        return model
+    return reopen_model(settings.model, settings.classes, settings.channels, model)
+
+
+def failure_comparator(
+    settings: MonitorSettings, segmenter: Segmenter | None, network: SiameseNetwork
+) -> FailureComparator:
+    """Return a comparator with the score that the settings ship; without a live M it finds no anomalies."""
     score: Blend | str = settings.variant.score
     if score == "blend":
         assert settings.blend is not None
         score = settings.blend
-    return FailureComparator(network, FeatureDistance(segmenter, settings.t), score)
+    distance = None if segmenter is None else FeatureDistance(segmenter, settings.t)
+    return FailureComparator(network, distance, score)
 
 
 def load_settings(folder: Path) -> MonitorSettings:

@@ -10,6 +10,7 @@ in [0, 1], larger is better.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,13 +53,26 @@ class Prediction:
     """What a segmenter M says of a batch of images.
 
     Attributes:
-        logits: shape (B, L, *S), at the size of the image.
-        features: f_M, the input of the last layer, shape (B, K, *s) with *s possibly smaller than *S; None when
-            the model gives no features (predictions read from disk).
+        logits: shape (B, L, *S).
+        layers: M's feature maps, shallow to deep, each of shape (B, K, *s) with *s possibly smaller than *S; empty when
+            the model gives none (predictions read from disk).
+        seen: The size at which M saw the images, when the logits were resized since; a drawing is shown to M at this
+            size too.
     """
 
     logits: Tensor
-    features: Tensor | None = None
+    layers: tuple[Tensor, ...] = ()
+    seen: tuple[int, ...] | None = None
+
+    @property
+    def features(self) -> Tensor | None:
+        """f_M, the input of M's last layer, shape (B, K, *s); None without layers."""
+        return self.layers[-1] if self.layers else None
+
+    @property
+    def seen_size(self) -> tuple[int, ...]:
+        """The size at which M saw the images."""
+        return self.seen or tuple(self.logits.shape[2:])
 
     @cached_property
     def probabilities(self) -> Tensor:
@@ -102,7 +116,8 @@ class Assessment:
     Attributes:
         label_map: y_hat, shape (*S), int64.
         error_map: probability that each pixel of the prediction is wrong, shape (*S), in [0, 1].
-        anomaly_map: eq. 9 refined by MSP, shape (*S), in [0, 2]; larger = more likely unknown.
+        anomaly_map: eq. 9 refined by MSP, shape (*S), in [0, 2]; larger = more likely unknown. None when M is no live
+            model, which alone can look at the drawing.
         synthesis: x_hat, shape (C, *S), in [0, 1].
         class_quality: predicted IoU (or Dice) of every class, by name, in [0, 1].
         present: names of the classes that the prediction holds.
@@ -111,7 +126,7 @@ class Assessment:
 
     label_map: Tensor
     error_map: Tensor
-    anomaly_map: Tensor
+    anomaly_map: Tensor | None
     synthesis: Tensor
     class_quality: dict[str, float]
     present: tuple[str, ...]
@@ -121,3 +136,7 @@ class Assessment:
     def error_share(self) -> float:
         """Expected share of wrong pixels, the mean of the error map, in [0, 1]; images are ranked by it."""
         return float(self.error_map.mean())
+
+    def anomaly_share(self, threshold: float) -> float:
+        """Share of the pixels whose anomaly score is above a threshold, in [0, 1]; NaN without an anomaly map."""
+        return math.nan if self.anomaly_map is None else float((self.anomaly_map > threshold).float().mean())

@@ -11,7 +11,7 @@ from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.folder import ImageFile, find_images
 from synthcp.data.images import read_image
-from synthcp.data.prepared import Prepared
+from synthcp.data.prepared import resized
 from synthcp.detectors import load_detectors
 from synthcp.errors import DataError, InputError
 from synthcp.evaluation import Results, evaluate
@@ -136,17 +136,16 @@ def evaluate_run(
     facts = dict(facts or {})
     with ResultsWriter(out, _settings(monitor, run, "Evaluation", facts.get("data", "")), ground_truth=True) as writer:
         _check(dataset, monitor)
-        side = monitor.settings.scale.side
-        prepared = Prepared(dataset, side, lambda step, steps: progress("read", step, steps, {}))
         results = evaluate(
             judges,
-            monitor.segmenter,
-            prepared,
+            monitor.predictor,
+            dataset,
             monitor.runtime,
             facts | _provenance(monitor),
             lambda step, steps: progress("evaluate", step, steps, {}),
+            monitor.settings.scale.side,
         )
-        _write_samples(prepared, monitor, writer, progress)
+        _write_samples(dataset, monitor, writer, progress)
     write_text(out / METRICS, to_json(results))
     write_report(out)
     return results
@@ -162,7 +161,7 @@ def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter) -> Row:
     settings = monitor.settings
     try:
         image = read_image(file.path, settings.channels)
-        assessment = monitor.assess(image)
+        assessment = monitor.assess(image, file.id)
     except DataError as error:
         row = Row(file.id, str(file.path), status="error", message=str(error))
     else:
@@ -173,10 +172,11 @@ def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter) -> Row:
 
 
 def _write_samples(dataset: Dataset, monitor: Monitor, writer: ResultsWriter, progress: Progress) -> None:
-    """Rows and maps with ground truth, as the monitor judges the samples."""
+    """Rows and maps with ground truth, at the working size, as the monitor judges the samples."""
     threshold = monitor.settings.thresholds.anomaly
-    for number, sample in enumerate(dataset):
-        assessment = monitor.assess(sample.image)
+    for number, original in enumerate(dataset):
+        sample = resized(original, monitor.settings.scale.side)
+        assessment = monitor.assess(original.image, sample.id, size=sample.image.shape[1:])
         writer.write_maps(sample.id, sample.image, assessment, sample.label_map, sample.anomaly_mask)
         writer.add_row(row_of(sample.id, sample.id, assessment, monitor.classes, threshold, sample.label_map))
         progress("maps", number + 1, len(dataset), {})

@@ -11,6 +11,9 @@ from synthcp.detection.failure import FailureComparator
 from synthcp.runtime import Runtime
 from synthcp.training.comparator import ImperfectExamples, batched
 
+NEVER = 2.0
+"""The largest anomaly score there is."""
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -26,7 +29,7 @@ class Thresholds:
 
     error: float = 0.5
     error_share: float = 1.0
-    anomaly: float = 2.0
+    anomaly: float = NEVER
     anomaly_share: float = 1.0
     class_quality: tuple[float, ...] = ()
 
@@ -50,22 +53,27 @@ def fit_thresholds(
             batch = batched(evidence, runtime)
             with runtime.autocast():
                 detection = comparator.judge(batch)
-            assert detection.error_map is not None and detection.anomaly_map is not None
-            assert detection.class_quality is not None
+            assert detection.error_map is not None and detection.class_quality is not None
             present = torch.bincount(batch.logits.argmax(dim=1).flatten(), minlength=batch.logits.shape[1]) > 0
             errors.append(detection.error_map.float().mean().cpu())
-            anomalies.append(detection.anomaly_map.float().cpu())
+            if detection.anomaly_map is not None:
+                anomalies.append(detection.anomaly_map.float().cpu())
             qualities.append(detection.class_quality[0].float().where(present, torch.nan).cpu())
-    pixels = torch.cat([anomaly.flatten()[::7] for anomaly in anomalies])
-    anomaly = _quantile(pixels, 0.99)
-    shares = torch.stack([(scores > anomaly).float().mean() for scores in anomalies])
+    anomaly, anomaly_share = _usual_anomaly(anomalies, usual) if anomalies else (NEVER, 1.0)
     floors = torch.stack(qualities).nanquantile(1 - usual, dim=0).nan_to_num(0.0)
     return Thresholds(
         error_share=_quantile(torch.stack(errors), usual),
         anomaly=anomaly,
-        anomaly_share=_quantile(shares, usual),
+        anomaly_share=anomaly_share,
         class_quality=tuple(floors.tolist()),
     )
+
+
+def _usual_anomaly(anomalies: list[Tensor], usual: float) -> tuple[float, float]:
+    """The score that 1% of all pixels exceed, and the share of such pixels that `usual` of the images stay below."""
+    anomaly = _quantile(torch.cat([scores.flatten()[::7] for scores in anomalies]), 0.99)
+    shares = torch.stack([(scores > anomaly).float().mean() for scores in anomalies])
+    return anomaly, _quantile(shares, usual)
 
 
 def _quantile(values: Tensor, share: float) -> float:

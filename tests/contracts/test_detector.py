@@ -32,13 +32,10 @@ class Colors(Segmenter):
     """Labels every pixel by its nearest colour; the features are the pixel itself."""
 
     def __init__(self, dims: SpatialDims) -> None:
-        super().__init__(dims, CLASSES, (0.0,), (1.0,))
+        super().__init__(dims, (0.0,), (1.0,))
 
-    def stages(self, image: Tensor) -> list[Tensor]:
-        return [image]
-
-    def classify(self, features: Tensor) -> Tensor:
-        return 10 * torch.einsum("lc,bc...->bl...", PALETTE, features)
+    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return 10 * torch.einsum("lc,bc...->bl...", PALETTE, image), [image]
 
 
 class Paint(Generator):
@@ -57,7 +54,7 @@ def comparator(dims: SpatialDims, variant: str) -> FailureComparator:
         shared=chosen.shared,
         label_input=chosen.label_input,
         uses_doubt=chosen.uses_doubt,
-        layers=1,  # of Colors
+        disagreements=2,  # Colors shows one layer
     )
     network = SiameseNetwork(dims, config).eval().requires_grad_(False)
     for parameter in network.verdicts.parameters():
@@ -138,8 +135,8 @@ def test_each_image_is_judged_alone(detector: Detector, dims: SpatialDims) -> No
     together = parts(detector(image, prediction))
     for index in (0, 1):
         one = slice(index, index + 1)
-        assert prediction.features is not None
-        alone = parts(detector(image[one], Prediction(prediction.logits[one], prediction.features[one])))
+        layers = tuple(layer[one] for layer in prediction.layers)
+        alone = parts(detector(image[one], Prediction(prediction.logits[one], layers)))
         for name, part in together.items():
             torch.testing.assert_close(part[one], alone[name], atol=1e-5, rtol=1e-4)
 
@@ -181,7 +178,7 @@ def test_the_anomaly_map_rises_where_the_prediction_is_made_wrong(t: float, dims
     wrong = prediction.logits.clone() / 5
     wrong[..., :half] = wrong[..., :half].roll(1, dims=1)
     detector = SynthesizeThenCompare(Paint(), FeatureDistance(Colors(dims), t))
-    judged = detector(image, Prediction(wrong, prediction.features)).anomaly_map
+    judged = detector(image, Prediction(wrong, prediction.layers)).anomaly_map
     assert judged is not None and judged[..., :half].min() > judged[..., half:].max() + 0.1
 
 

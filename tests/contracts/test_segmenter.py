@@ -38,7 +38,7 @@ def image(dims: SpatialDims) -> Tensor:
 
 def test_the_prediction_has_the_size_of_the_image(segmenter: Segmenter, image: Tensor) -> None:
     prediction = segmenter(image)
-    assert prediction.logits.shape == (2, CLASSES, *image.shape[2:]) and segmenter.classes == CLASSES
+    assert prediction.logits.shape == (2, CLASSES, *image.shape[2:])
     assert prediction.label_map.dtype == torch.int64
     assert prediction.label_map.min() >= 0 and prediction.label_map.max() < CLASSES
     assert prediction.confidence.min() >= 1 / CLASSES - 1e-6 and prediction.confidence.max() <= 1
@@ -46,10 +46,11 @@ def test_the_prediction_has_the_size_of_the_image(segmenter: Segmenter, image: T
 
 def test_the_features_are_what_the_last_layer_judges(segmenter: Segmenter, image: Tensor) -> None:
     prediction = segmenter(image)
-    assert prediction.features is not None
+    assert prediction.features is not None and prediction.features is prediction.layers[-1]
     logits = resize(segmenter.classify(prediction.features), image.shape[2:])
     torch.testing.assert_close(prediction.logits, logits)
-    torch.testing.assert_close(segmenter.features(image)[-1], prediction.features)
+    for layer, feature in zip(prediction.layers, segmenter.features(image), strict=True):
+        torch.testing.assert_close(layer, feature)
 
 
 def test_eval_is_deterministic_and_judges_each_image_alone(segmenter: Segmenter, image: Tensor) -> None:

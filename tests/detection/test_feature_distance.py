@@ -68,7 +68,7 @@ def test_features_of_the_prediction_are_not_computed_again(segmenter: DeepLab) -
     image, synthesis = torch.rand(1, 3, 32, 40), torch.rand(1, 3, 32, 40)
     features = torch.randn(1, 32, 4, 5)
     comparator = FeatureDistance(segmenter)
-    given = comparator.distance(image, synthesis, Prediction(torch.zeros(1, 3, 32, 40), features))
+    given = comparator.distance(image, synthesis, Prediction(torch.zeros(1, 3, 32, 40), (features,)))
     expected = feature_distance(features, segmenter.features(synthesis)[-1])
     torch.testing.assert_close(given, resize(expected[:, None], (32, 40))[:, 0])
     without = comparator.distance(image, synthesis, Prediction(torch.zeros(1, 3, 32, 40)))

@@ -24,15 +24,15 @@ from synthcp.nn.spatial import SpatialDims, resize
 
 PAPER = SiameseConfig(19)
 OFFICIAL = SiameseConfig(19, shared=False, label_input="squeezed")
-LAYERS = 3
-OURS = SiameseConfig(19, label_input="softmax", uses_doubt=True, layers=LAYERS)
+DISAGREEMENTS = 4
+OURS = SiameseConfig(19, label_input="softmax", uses_doubt=True, disagreements=DISAGREEMENTS)
 
 
 def evidence(classes: int = 3, size: tuple[int, ...] = (32, 40)) -> Evidence:
     generator = torch.Generator().manual_seed(7)
     image, synthesis = (torch.rand(2, 3, *size, generator=generator) for _ in range(2))
     logits = 3 * torch.randn(2, classes, *size, generator=generator)
-    return Evidence(image, synthesis, logits, torch.rand(2, 1 + LAYERS, *size, generator=generator))
+    return Evidence(image, synthesis, logits, torch.rand(2, DISAGREEMENTS, *size, generator=generator))
 
 
 def toy(config: SiameseConfig) -> SiameseNetwork:
@@ -99,7 +99,7 @@ def test_without_doubt_the_disagreement_is_not_seen(config: SiameseConfig) -> No
     assert all(torch.equal(*pair) for pair in zip(network(seen), blind, strict=True))
 
 
-@pytest.mark.parametrize("channel", range(1 + LAYERS))
+@pytest.mark.parametrize("channel", range(DISAGREEMENTS))
 def test_ours_sees_every_channel_of_the_disagreement_in_both_heads(channel: int) -> None:
     network, seen = toy(OURS), evidence()  # whose only verdict is the linear one
     network.get_parameter("doubt_verdict.weight")[0, 3 + channel] = 2.0

@@ -125,12 +125,12 @@ def test_direct_prediction_sees_at_test_what_it_saw_in_training(
     segmenter = DeepLab(2, DeepLabConfig(classes=3, width=4)).eval().requires_grad_(False)
     generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1))).eval()
     image = dataset[1].image
-    imperfect.write("last", 1, image, segmenter, {"synthcp": generator}, cpu)
+    prediction = segmenter(image[None])
+    imperfect.write("last", 1, image, prediction, segmenter, {"synthcp": generator}, cpu)
     trained, _ = ImperfectExamples(dataset, imperfect, ("last",), (1,), DIRECT).read("last", 1)
 
     config = SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True)
     network = Watched(2, config).eval().requires_grad_(False)
-    prediction = segmenter(image[None])
     DirectPrediction(FailureComparator(network, FeatureDistance(segmenter)))(image[None], prediction)
     tested = network.evidence
     assert tested.image[0].equal(trained.image) and tested.synthesis[0].equal(trained.synthesis)

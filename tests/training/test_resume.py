@@ -55,8 +55,11 @@ def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) 
     network = SiameseNetwork(dims, SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True))
     imperfect = ImperfectPredictions(folder.parent / "imperfect")
     for index, sample in enumerate(dataset):
+        if imperfect.path("last", index).exists():  # as of the attempt before
+            continue
         segmenter, generator = segmenter_of(dims).eval(), generator_of(dims).eval()
-        imperfect.write("last", index, sample.image, segmenter, {"synthcp": generator}, cpu)
+        prediction = segmenter(sample.image[None])
+        imperfect.write("last", index, sample.image, prediction, segmenter, {"synthcp": generator}, cpu)
     examples = ImperfectExamples(dataset, imperfect, ("last",), range(len(dataset)), "synthcp")
     return ComparatorTraining(network, examples, ComparatorConfig(STEPS, batch=2), cpu, seed=0)
 

@@ -24,6 +24,8 @@ class Window:
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """Resize (C, *S) to (C, *size): bilinear with antialias in 2D, trilinear in 3D."""
+    if image.shape[0] == 0:  # an image without channels, which F.interpolate refuses
+        return image.new_zeros(0, *size)
     if image.ndim == 3:
         return F.interpolate(image[None], tuple(size), mode="bilinear", antialias=True)[0]
     return F.interpolate(image[None], tuple(size), mode="trilinear")[0]

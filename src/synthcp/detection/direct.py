@@ -23,7 +23,7 @@ class DirectPrediction:
 
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Detector); without a drawing there is no anomaly map."""
-        layers = self.comparator.network.config.layers
-        agreement = image.new_zeros(image.shape[0], 1 + layers, *image.shape[2:])
+        channels = self.comparator.network.config.disagreements
+        agreement = image.new_zeros(image.shape[0], channels, *image.shape[2:])
         detection = self.comparator.judge(Evidence(image, image, prediction.logits, agreement))
         return replace(detection, anomaly_map=None)

@@ -62,11 +62,8 @@ class FeatureDistance:
 
     def distance(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
         """Return eq. 9 at the size of the image, shape (B, *S), before the refinement."""
-        if self.layer == -1 and prediction.features is not None:
-            reference = prediction.features
-        else:
-            reference = self.segmenter.features(image)[self.layer]
-        distance = feature_distance(reference, self.segmenter.features(synthesis)[self.layer])
+        reference = self._layers(image, prediction)[self.layer]
+        distance = feature_distance(reference, self._seen(synthesis, prediction).layers[self.layer])
         return resize(distance[:, None], image.shape[2:])[:, 0]
 
     def disagreement(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
@@ -77,12 +74,19 @@ class FeatureDistance:
             softmax of y_hat in M(x_hat), then eq. 9 at every feature layer, shallow to deep.
         """
         size = image.shape[2:]
-        drawn = self.segmenter.features(synthesis)
-        recognition = resize(self.segmenter.classify(drawn[-1]).float(), size).softmax(dim=1)
+        drawn = self._seen(synthesis, prediction)
+        recognition = resize(drawn.logits, size).softmax(dim=1)
         parts = [1 - recognition.gather(1, prediction.label_map[:, None])]
-        for reference, feature in zip(self.segmenter.features(image), drawn, strict=True):
+        for reference, feature in zip(self._layers(image, prediction), drawn.layers, strict=True):
             parts.append(resize(feature_distance(reference, feature)[:, None], size))
         return torch.cat(parts, dim=1)
+
+    def _seen(self, picture: Tensor, prediction: Prediction) -> Prediction:
+        """What M says of a picture, shown to it at the size at which it saw the image."""
+        return self.segmenter.predict("", resize(picture, prediction.seen_size))
+
+    def _layers(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, ...]:
+        return prediction.layers or self._seen(image, prediction).layers
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""

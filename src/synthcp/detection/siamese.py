@@ -40,7 +40,7 @@ class SiameseConfig:
         std: Image and drawing are divided by it.
         uses_doubt: Whether M's own doubt, eq. 9 and the difference of the features reach the heads. The error head
             then starts as MSP, the quality head as the IoU to be expected under the predicted errors.
-        layers: Number of M's feature layers at which image and drawing are compared.
+        disagreements: Number of ways in which M compares image and drawing; see FeatureDistance.disagreement.
     """
 
     classes: int
@@ -53,7 +53,7 @@ class SiameseConfig:
     mean: float = 0.45
     std: float = 0.225
     uses_doubt: bool = False
-    layers: int = 4
+    disagreements: int = 5
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Evidence:
         image: x, shape (B, C, *S), in [0, 1].
         synthesis: x_hat, same shape.
         logits: Of M for the image, shape (B, L, *S).
-        disagreement: What M finds different between image and drawing, shape (B, 1 + layers, *S); see
-            FeatureDistance.disagreement.
+        disagreement: What M finds different between image and drawing, shape (B, 1 + layers, *S), or no channel
+            at all when M cannot look at the drawing; see FeatureDistance.disagreement.
     """
 
     image: Tensor
@@ -87,7 +87,7 @@ class SiameseNetwork(nn.Module):
         if config.label_input == "squeezed":
             projection = conv(spatial_dims, config.classes, 1, kernel=1)
             self.squeeze = nn.Sequential(projection, batch_norm(spatial_dims, 1), nn.ReLU())
-        copies, additional = (3, _DOUBTS + 1 + config.layers) if config.uses_doubt else (2, 0)
+        copies, additional = (3, _DOUBTS + config.disagreements) if config.uses_doubt else (2, 0)
         self.fusions = nn.ModuleList(
             _fusion(spatial_dims, copies * channels + additional, config.hidden) for channels in stages
         )

@@ -56,11 +56,18 @@ def average_pool(spatial_dims: SpatialDims, *, kernel: int, stride: int, padding
     return _AVERAGE_POOL[spatial_dims](kernel, stride, padding, count_include_pad=False)
 
 
-def resize(tensor: Tensor, size: Sequence[int]) -> Tensor:
-    """Resize (B, C, *S) to (B, C, *size), linearly along every spatial axis."""
+def resize(tensor: Tensor, size: Sequence[int], *, antialias: bool = False) -> Tensor:
+    """Resize (B, C, *S) to (B, C, *size), linearly along every spatial axis.
+
+    Args:
+        tensor: What to resize.
+        size: The new size.
+        antialias: Whether fine structure of an image (not of a volume) is smoothed before it becomes smaller.
+    """
     if tuple(tensor.shape[2:]) == tuple(size):
         return tensor
-    return F.interpolate(tensor, size=list(size), mode=_LINEAR_MODE[tensor.ndim - 2], align_corners=False)
+    mode, smooth = _LINEAR_MODE[tensor.ndim - 2], antialias and tensor.ndim == 4
+    return F.interpolate(tensor, size=list(size), mode=mode, align_corners=False, antialias=smooth)
 
 
 def resize_nearest(tensor: Tensor, size: Sequence[int]) -> Tensor:

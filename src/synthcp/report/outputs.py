@@ -97,16 +97,16 @@ class ResultsWriter:
         anomaly_mask: Tensor | None = None,
     ) -> None:
         """Writes the maps of one image (C, H, W) to maps/; the ground truth (H, W) as far as it is known."""
-        anomaly_share = assessment.anomaly_map / ANOMALY_RANGE
         pictures = {
             "image": image_picture(image),
             "prediction": label_picture(assessment.label_map, self.settings.classes),
             "synthesis": image_picture(assessment.synthesis),
             "error": heat_picture(assessment.error_map),
             "error_16bit": grey_picture(assessment.error_map),
-            "anomaly": heat_picture(anomaly_share),
-            "anomaly_16bit": grey_picture(anomaly_share),
         }
+        if assessment.anomaly_map is not None:
+            share = assessment.anomaly_map / ANOMALY_RANGE
+            pictures |= {"anomaly": heat_picture(share), "anomaly_16bit": grey_picture(share)}
         if label_map is not None:
             pictures["truth"] = label_picture(label_map, self.settings.classes)
         if anomaly_mask is not None:

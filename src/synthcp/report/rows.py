@@ -68,12 +68,12 @@ def row_of(
         ShapeError: The label map and the prediction differ in shape.
     """
     predicted = [assessment.class_quality[name] for name in assessment.present]
-    unknown = (assessment.anomaly_map > anomaly_threshold).float().mean().item()
+    unknown = math.nan if math.isnan(anomaly_threshold) else assessment.anomaly_share(anomaly_threshold)
     return Row(
         id=image_id,
         source=source,
         error_share=assessment.error_share,
-        anomaly_share=math.nan if math.isnan(anomaly_threshold) else unknown,
+        anomaly_share=unknown,
         mean_quality=math.fsum(predicted) / len(predicted) if predicted else math.nan,
         true_error_share=math.nan if label_map is None else _true_error_share(assessment, classes, label_map),
         alarms=assessment.alarms,

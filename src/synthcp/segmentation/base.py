@@ -4,48 +4,89 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from synthcp.nn.labels import one_hot
 from synthcp.nn.spatial import SpatialDims, resize
 from synthcp.records import Prediction
+from synthcp.segmentation.input_size import InputSize
+
+CERTAIN = 10.0
+"""Logit of the one class that a label map names; how sure the model was, a label map does not say."""
+
+
+class Predictor(Protocol):
+    """Whoever makes the predictions: a live network, or a folder of predictions that another program made."""
+
+    def predict(self, sample_id: str, image: Tensor) -> Prediction:
+        """Return the prediction for one image.
+
+        Args:
+            sample_id: The id of the image, by which predictions on disk are found.
+            image: x, shape (1, C, *S), in [0, 1], as it came, before any resizing.
+        """
+        ...
 
 
 class Segmenter(nn.Module):
     """A network that labels every pixel and shows the features that it judged by.
 
     Attributes:
-        classes: L, the number of classes.
+        input_size: At which size the network sees an image.
+        differentiable: Whether gradients reach the image, as G's perceptual loss needs it.
     """
 
     mean: Tensor
     std: Tensor
+    differentiable = True
 
-    def __init__(self, spatial_dims: SpatialDims, classes: int, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        spatial_dims: SpatialDims,
+        mean: Sequence[float],
+        std: Sequence[float],
+        input_size: InputSize | None = None,
+    ) -> None:
         super().__init__()
-        self.classes = classes
+        self.input_size = input_size or InputSize()
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, *[1] * spatial_dims), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, *[1] * spatial_dims), persistent=False)
 
     @abstractmethod
-    def stages(self, image: Tensor) -> list[Tensor]:
-        """Return the trunk's feature maps of a normalised image, shallow to deep; the last one is f_M."""
+    def look(self, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+        """Look at a normalised image (B, C, *S).
 
-    @abstractmethod
-    def classify(self, features: Tensor) -> Tensor:
-        """Return the logits (B, L, *s) of the features f_M (B, K, *s)."""
+        Returns:
+            Logits (B, L, *s), of any size, and feature maps, shallow to deep, the last one f_M.
+        """
 
     def normalize(self, image: Tensor) -> Tensor:
-        """Shift and scale an image in [0, 1] to what the trunk was trained on."""
+        """Shift and scale an image in [0, 1] to what the network was trained on."""
         return (image - self.mean) / self.std
 
-    def features(self, image: Tensor) -> list[Tensor]:
-        """Return the trunk's feature maps of an image (B, C, *S) in [0, 1], shallow to deep."""
-        return self.stages(self.normalize(image))
-
     def forward(self, image: Tensor) -> Prediction:
-        """Label an image (B, C, *S) in [0, 1]; the logits come at the size of the image."""
-        features = self.features(image)[-1]
-        logits = self.classify(features).float()
-        return Prediction(resize(logits, image.shape[2:]), features.float())
+        """Label an image (B, C, *S) in [0, 1] at its own size; the logits come at that size."""
+        logits, layers = self.look(self.normalize(image))
+        return Prediction(resize(logits.float(), image.shape[2:]), tuple(layer.float() for layer in layers))
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Return the feature maps of an image (B, C, *S) in [0, 1], shallow to deep."""
+        return list(self(image).layers)
+
+    def predict(self, sample_id: str, image: Tensor) -> Prediction:
+        """Label an image of any size at the size that this network sees; the id is not needed."""
+        return self.input_size.applied(self, image)
+
+
+def at_size(prediction: Prediction, size: Sequence[int]) -> Prediction:
+    """Return the prediction with logits at another size; it remembers at which size M saw the image."""
+    return replace(prediction, logits=resize(prediction.logits, size), seen=prediction.seen_size)
+
+
+def certain(label_map: Tensor, classes: int) -> Prediction:
+    """Return a label map (B, *S) as a prediction, sure of itself everywhere; a pixel without a class doubts evenly."""
+    return Prediction(CERTAIN * one_hot(label_map, classes))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, conv
 from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.input_size import InputSize
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class DeepLabConfig:
 class DeepLab(Segmenter):
     """ResNet trunk, dropout, and the sum of one dilated 3x3 classifier per rate."""
 
-    def __init__(self, spatial_dims: SpatialDims, config: DeepLabConfig) -> None:
-        super().__init__(spatial_dims, config.classes, config.mean, config.std)
+    def __init__(self, spatial_dims: SpatialDims, config: DeepLabConfig, input_size: InputSize | None = None) -> None:
+        super().__init__(spatial_dims, config.mean, config.std, input_size)
         self.config = config
         trunk = ResNetConfig(config.in_channels, config.depth, config.width, config.output_stride)
         self.trunk = ResNet(spatial_dims, trunk)
@@ -57,11 +58,12 @@ class DeepLab(Segmenter):
             nn.init.normal_(classifier.weight, std=0.01)
             nn.init.zeros_(classifier.bias)
 
-    def stages(self, image: Tensor) -> list[Tensor]:
-        """Return the trunk's four stages."""
-        return self.trunk(image)  # type: ignore[no-any-return]
+    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits, and the trunk's four stages."""
+        stages: list[Tensor] = self.trunk(image)
+        return self.classify(stages[-1]), stages
 
     def classify(self, features: Tensor) -> Tensor:
-        """Sum the classifiers of the pyramid."""
+        """Sum the classifiers of the pyramid: logits (B, L, *s) of features (B, K, *s)."""
         features = self.dropout(features)
         return torch.stack([classifier(features) for classifier in self.pyramid]).sum(dim=0)

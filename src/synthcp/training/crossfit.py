@@ -11,9 +11,10 @@ from torch import Tensor
 
 from synthcp.checkpoint import load_tensors, save_tensors
 from synthcp.data.base import Dataset
+from synthcp.detection.failure import disagreement_of
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.errors import InputError
-from synthcp.records import Sample
+from synthcp.records import Prediction, Sample
 from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Segmenter
 from synthcp.synthesis.base import Generator
@@ -90,25 +91,32 @@ class ImperfectPredictions:
         view: str,
         index: int,
         image: Tensor,
-        segmenter: Segmenter,
+        prediction: Prediction,
+        segmenter: Segmenter | None,
         generators: dict[str, Generator],
         runtime: Runtime,
     ) -> None:
-        """Segment one image (C, *S) and draw from the prediction; nothing is done when the file is there."""
-        path = self.path(view, index)
-        if path.exists():
-            return
+        """Draw from the prediction for one image, and keep all that F will be shown.
+
+        Args:
+            view: Of the prediction.
+            index: Of the image.
+            image: x, shape (C, *S), in [0, 1].
+            prediction: For x, logits of shape (1, L, *S).
+            segmenter: The M that looks at the drawings; None when there is no live one.
+            generators: G, by name.
+            runtime: Where the networks run.
+        """
         batch = runtime.send(image[None])
-        feature_distance = FeatureDistance(segmenter)
+        feature_distance = None if segmenter is None else FeatureDistance(segmenter)
+        tensors = {"logits": prediction.logits[0].half()}
         with runtime.autocast():
-            prediction = segmenter(batch)
-            tensors = {"logits": prediction.logits[0].half()}
             for name, generator in generators.items():
                 synthesis = generator(prediction.label_map)
                 tensors[f"synthesis/{name}"] = (synthesis[0] * 255).round().to(torch.uint8)
-                disagreement = feature_distance.disagreement(batch, synthesis, prediction)
+                disagreement = disagreement_of(feature_distance, batch, synthesis, prediction)
                 tensors[f"disagreement/{name}"] = disagreement[0].half()
-        save_tensors(path, tensors)
+        save_tensors(self.path(view, index), tensors)
 
     def read(self, view: str, index: int) -> dict[str, Tensor]:
         """Return the logits and, for each generator, synthesis in [0, 1] and disagreement, as float32."""

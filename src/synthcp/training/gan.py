@@ -56,6 +56,8 @@ class GanConfig:
 class GanTraining(Training):
     """One step = one batch: G's turn, then D's turn on the same drawing.
 
+    Without a perceptual network, D's features alone tell a drawing from its image (feature matching).
+
     Attributes:
         average: The generator to keep, an exponential average of the trained one.
     """
@@ -64,7 +66,7 @@ class GanTraining(Training):
         self,
         generator: Generator,
         discriminator: nn.Module,
-        perceptual_network: FeatureNetwork,
+        perceptual_network: FeatureNetwork | None,
         dataset: Dataset,
         config: GanConfig,
         runtime: Runtime,
@@ -109,9 +111,14 @@ class GanTraining(Training):
                 real = self.discriminator(label_maps, images)
             adversarial = generator_hinge(fake)
             matching = self.config.feature_matching * feature_matching(real, fake)
-            likeness = self.config.perceptual * perceptual(self.perceptual_network, images, synthesis)
+            likeness = self._likeness(images, synthesis)
         descend(self.optimizers["generator"], adversarial + matching + likeness)
         return synthesis, {"G": adversarial.item(), "matching": matching.item(), "perceptual": likeness.item()}
+
+    def _likeness(self, images: Tensor, synthesis: Tensor) -> Tensor:
+        if self.perceptual_network is None:
+            return synthesis.new_zeros(())
+        return self.config.perceptual * perceptual(self.perceptual_network, images, synthesis)
 
     def _discriminator_turn(self, images: Tensor, label_maps: Tensor, synthesis: Tensor) -> dict[str, float]:
         self.discriminator.requires_grad_(True)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from synthcp import fitting
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
-from synthcp.fitting import FitOptions, fit
+from synthcp.fitting.options import FitOptions
+from synthcp.fitting.run import fit
+from synthcp.fitting.stages import Stages, clear_up
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
         scenes = Scenes(ScenesConfig(count=count, height=48, width=64))
         fit(scenes, tmp_path / "run", replace(options, device="cpu", precision="fp32"))
 
-    monkeypatch.setattr(fitting._Run, "run", lambda self: None)
+    monkeypatch.setattr(Stages, "run", lambda self: None)
     return run
 
 
@@ -64,7 +65,7 @@ def test_a_finished_run_keeps_nothing_that_only_a_fit_needs(tmp_path: Path) -> N
     for name in (*kept, *left):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    fitting._clear_up(tmp_path)
+    clear_up(tmp_path)
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == set(kept)
 
 

@@ -1,26 +1,24 @@
-"""fit(dataset, out) -> Monitor: M, then G, then M's imperfect predictions by folds, then F and its controls."""
+"""The stages of a fit, each skipped when its result is on disk."""
 
 from __future__ import annotations
 
-import platform
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
-from synthcp import __version__
 from synthcp.checkpoint import load_json, load_module, load_tensors, save_json, save_module
-from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose, from_dict, to_dict
+from synthcp.config import from_dict, to_dict
 from synthcp.controls import CONTROLS, UNTRAINED, UNTRAINED_GENERATOR, control_path
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import Prepared
 from synthcp.detection.siamese import SiameseNetwork
-from synthcp.errors import InputError
+from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
+from synthcp.fitting.options import FitOptions
 from synthcp.monitor import (
-    SETTINGS,
     Monitor,
     MonitorSettings,
     build_generator,
@@ -29,166 +27,76 @@ from synthcp.monitor import (
     failure_comparator,
 )
 from synthcp.nn.vgg import VGG19
-from synthcp.runtime import Runtime, choose_runtime, seed_of
-from synthcp.segmentation.base import Segmenter
+from synthcp.records import Prediction
+from synthcp.runtime import Runtime, seed_of
+from synthcp.segmentation.base import Predictor, Segmenter, at_size
+from synthcp.segmentation.saved import SavedPredictions
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.losses import FeatureNetwork
 from synthcp.thresholds import fit_thresholds
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples, fit_score
+from synthcp.training.corruption import CorruptedLabels
 from synthcp.training.crossfit import ImperfectPredictions, Subset, assign_folds
 from synthcp.training.gan import GanTraining
-from synthcp.training.loop import Progress, forget_checkpoint, silent, train
+from synthcp.training.loop import Progress, forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining
 
-CONFIG = "config.json"
 SYNTHCP = "synthcp"
 """Name of the trained generator's drawings."""
 
 
-@dataclass(frozen=True)
-class FitOptions:
-    """What a user may choose.
-
-    Attributes:
-        variant: "ours", "paper" or "official", or a Variant.
-        scale: "tiny", "small" or "full", or a Scale.
-        seed: Of everything random.
-        controls: Whether direct prediction and SynthCP with an untrained generator are fitted too.
-        resume: Continue a run that was interrupted.
-        device: "auto", "cpu", "cuda", ...
-        precision: "auto", "fp32" or "bf16".
-        vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own trunk.
-    """
-
-    variant: str | Variant = "ours"
-    scale: str | Scale = "small"
-    seed: int = 0
-    controls: bool = True
-    resume: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    vgg19: Path | None = None
-
-
-def fit(
-    dataset: Dataset,
-    out: Path,
-    options: FitOptions | None = None,
-    progress: Progress = silent,
-    facts: dict[str, str] | None = None,
-) -> Monitor:
-    """Fit a monitor.
-
-    Args:
-        dataset: Labelled images; synthcp.data.check.check_labels tells whether it will do.
-        out: Folder of the run.
-        options: What a user may choose.
-        progress: Called after every step of every stage.
-        facts: Kept with the monitor, for the report.
-
-    Raises:
-        InputError: The folder holds another run, or the data or options are unusable.
-    """
-    options = options or FitOptions()
-    settings, runtime = _settings(dataset, out, options, facts or {})
-    if (out / SETTINGS).exists():  # resumed although finished, or killed while clearing up
-        _clear_up(out)
-        return Monitor.load(out, options.device, runtime.precision)
-    prepared = Prepared(dataset, settings.scale.side, lambda step, steps: progress("read", step, steps, {}))
-    return _Run(settings, prepared, out, runtime, options, progress).run()
-
-
-def _settings(
-    dataset: Dataset, out: Path, options: FitOptions, facts: dict[str, str]
-) -> tuple[MonitorSettings, Runtime]:
-    scale = choose(SCALES, options.scale, "scale") if isinstance(options.scale, str) else options.scale
-    variant = choose(VARIANTS, options.variant, "variant") if isinstance(options.variant, str) else options.variant
-    image = dataset[0].image
-    settings = MonitorSettings(
-        classes=dataset.classes,
-        channels=image.shape[0],
-        spatial_dims=2 if image.ndim == 3 else 3,
-        variant=variant,
-        scale=scale,
-        facts=facts | _facts(options),
-        training_ids=tuple(dataset.ids),
-    )
-    path = out / CONFIG
-    if path.exists():
-        return _resumed(settings, path, options)
-    runtime = choose_runtime(options.device, options.precision)
-    save_json(path, {"settings": to_dict(settings), "precision": runtime.precision, "threads": torch.get_num_threads()})
-    return settings, runtime
-
-
-def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tuple[MonitorSettings, Runtime]:
-    if not options.resume:
-        raise InputError(f"{path.parent} holds a run already; continue it with --resume or choose another folder")
-    saved: dict[str, Any] = load_json(path)
-    begun = from_dict(MonitorSettings, saved["settings"])
-    for name in ("classes", "channels", "variant", "scale", "training_ids"):
-        if getattr(begun, name) != getattr(settings, name):
-            raise InputError(f"{path.parent} was begun with other {name}; resume with the same data and options")
-    if begun.facts.get("seed") != settings.facts.get("seed"):
-        raise InputError(f"{path.parent} was begun with seed {begun.facts.get('seed')}; resume with the same seed")
-    return begun, choose_runtime(options.device, saved["precision"])
-
-
-def _facts(options: FitOptions) -> dict[str, str]:
-    return {
-        "variant": options.variant if isinstance(options.variant, str) else "own",
-        "scale": options.scale if isinstance(options.scale, str) else "own",
-        "seed": str(options.seed),
-        "versions": f"synthcp {__version__}, torch {torch.__version__}, python {platform.python_version()}",
-    }
-
-
-def _clear_up(out: Path) -> None:
-    """Remove what only an unfinished run needs, and what a killed one left half written."""
-    shutil.rmtree(out / "imperfect", ignore_errors=True)
-    for pattern in ("*.checkpoint.safetensors", ".*.safetensors.*.tmp"):
-        for path in out.rglob(pattern):
-            path.unlink()
-
-
-class _Run:
+class Stages:
     """One run of fit: each method is a stage, skipped when its result is on disk."""
 
     def __init__(
         self,
         settings: MonitorSettings,
-        dataset: Prepared,
+        dataset: Dataset,
         out: Path,
         runtime: Runtime,
         options: FitOptions,
+        predictor: Predictor | None,
         progress: Progress,
     ) -> None:
         self.settings = settings
-        self.dataset = dataset
+        self.original = dataset
         self.out = out
         self.runtime = runtime
         self.options = options
+        self.brought = predictor
         self.seed = options.seed
         self.progress = progress
         self.imperfect = ImperfectPredictions(out / "imperfect")
-        self.views = (*(f"early{share:g}" for share in settings.variant.early_views), "last")
+        self.views: tuple[str, ...] = ("last",)
+        self.dataset = self._prepared(dataset)
+        self.judged = self.dataset
 
     def run(self) -> Monitor:
         """Run all stages."""
-        segmenter = self.segmenter()
+        predictor = self.segmenter() if self.brought is None else self._placed(self.brought)
+        segmenter = predictor if isinstance(predictor, Segmenter) else None
         generators = {SYNTHCP: self.generator(segmenter)}
         if self.options.controls:
             generators[UNTRAINED] = self.untrained_generator()
-        self.folds(generators)
+        self.imperfect_predictions(predictor, generators)
         network, settings = self.comparator(self.out / "comparator.safetensors", segmenter, SYNTHCP)
         if self.options.controls:
             for name in CONTROLS:
                 self.comparator(control_path(self.out, name), segmenter, name)
-        monitor = Monitor(settings, segmenter, generators[SYNTHCP], network, self.runtime)
+        monitor = Monitor(settings, predictor, generators[SYNTHCP], network, self.runtime)
         monitor.save(self.out)
-        _clear_up(self.out)
+        clear_up(self.out)
         return monitor
+
+    def _prepared(self, dataset: Dataset) -> Prepared:
+        side = self.settings.scale.side
+        return Prepared(dataset, side, lambda step, steps: self.progress("read", step, steps, {}))
+
+    def _placed(self, predictor: Predictor) -> Predictor:
+        if isinstance(predictor, Segmenter):
+            self.runtime.place(predictor).eval().requires_grad_(False)
+        return predictor
 
     def segmenter(self) -> Segmenter:
         """M, on all training images."""
@@ -205,7 +113,7 @@ class _Run:
         forget_checkpoint(self.out, "segmenter")
         return segmenter.eval()
 
-    def generator(self, segmenter: Segmenter) -> Generator:
+    def generator(self, segmenter: Segmenter | None) -> Generator:
         """G against D, on ground-truth label maps (eq. 1-2)."""
         torch.manual_seed(seed_of(self.seed, "generator"))
         generator = self.runtime.place(build_generator(self.settings))
@@ -223,9 +131,10 @@ class _Run:
         forget_checkpoint(self.out, "generator")
         return training.average.eval()
 
-    def _perceptual_network(self, segmenter: Segmenter) -> FeatureNetwork:
+    def _perceptual_network(self, segmenter: Segmenter | None) -> FeatureNetwork | None:
         if self.options.vgg19 is None:
-            return segmenter.requires_grad_(False).features
+            usable = segmenter is not None and segmenter.differentiable
+            return segmenter.requires_grad_(False).features if segmenter is not None and usable else None
         vgg = VGG19()
         vgg.load_weights(load_tensors(self.options.vgg19)[0])
         return self.runtime.place(vgg).eval().requires_grad_(False)
@@ -237,10 +146,64 @@ class _Run:
         save_module(control_path(self.out, UNTRAINED_GENERATOR), generator)
         return generator
 
-    def folds(self, generators: dict[str, Generator]) -> None:
-        """Imperfect predictions of every image by an M of another fold, and drawings of them."""
-        fold_of = assign_folds(self.dataset.groups, self.settings.scale.folds, self.settings.variant.fold_rule)
-        for fold in range(self.settings.scale.folds):
+    def imperfect_predictions(self, predictor: Predictor, generators: dict[str, Generator]) -> None:
+        """Predictions of images that M has not seen, and drawings of them, for F to learn from."""
+        imperfect = self.options.imperfect or KFold()
+        match imperfect:
+            case KFold(command=""):
+                self._folds(imperfect.folds or self.settings.scale.folds, generators)
+            case KFold():
+                self._predictions(self.original, self._trained_folds(imperfect), predictor, generators)
+            case HeldOut():
+                self.judged = self._prepared(imperfect.dataset)
+                self._predictions(imperfect.dataset, predictor, predictor, generators)
+            case Folds():
+                self._predictions(self.original, self._saved(imperfect.folder), predictor, generators)
+            case Corrupt():
+                self._predictions(self.original, CorruptedLabels(self.original, self.seed), predictor, generators)
+
+    def _trained_folds(self, kfold: KFold) -> Predictor:
+        """The predictions of models that the user's own command trains."""
+        folds, rule = kfold.folds or self.settings.scale.folds, self.settings.variant.fold_rule
+        folder = self.out / "folds"
+        return self._saved(train_folds(kfold.command, self.original, self.dataset.groups, folds, rule, folder))
+
+    def _saved(self, folder: Path) -> SavedPredictions:
+        saved = SavedPredictions(folder, self.settings.classes, self.settings.spatial_dims)
+        saved.require(self.original.ids)
+        return saved
+
+    def _predictions(
+        self, dataset: Dataset, source: Predictor, predictor: Predictor, generators: dict[str, Generator]
+    ) -> None:
+        """The predictions of one source, drawn; M, if it is a live model, looks at the drawings."""
+        segmenter = predictor if isinstance(predictor, Segmenter) else None
+        for index, sample_id in enumerate(dataset.ids):
+            if not self.imperfect.path("last", index).exists():
+                image = self.runtime.send(dataset[index].image[None])
+                with torch.no_grad(), self.runtime.autocast():
+                    prediction = source.predict(sample_id, image)
+                self._write("last", index, self.judged[index].image, prediction, segmenter, generators)
+            self.progress("predictions", index + 1, len(dataset), {})
+
+    def _write(
+        self,
+        view: str,
+        index: int,
+        image: Tensor,
+        prediction: Prediction,
+        segmenter: Segmenter | None,
+        generators: dict[str, Generator],
+    ) -> None:
+        prediction = at_size(prediction, image.shape[1:])
+        self.imperfect.write(view, index, image, prediction, segmenter, generators, self.runtime)
+
+    def _folds(self, folds: int, generators: dict[str, Generator]) -> None:
+        """Predictions of every image by a built-in M of another fold."""
+        early = self.settings.variant.early_views
+        self.views = (*(f"early{share:g}" for share in early), "last")
+        fold_of = assign_folds(self.dataset.groups, folds, self.settings.variant.fold_rule)
+        for fold in range(folds):
             held_out = [index for index, other in enumerate(fold_of) if other == fold]
             if not all(self.imperfect.path(view, index).exists() for view in self.views for index in held_out):
                 self._fold(f"fold{fold}", held_out, generators)
@@ -257,28 +220,34 @@ class _Run:
             segmenter.eval()
             for number, index in enumerate(held_out):
                 image = self.dataset[index].image
-                self.imperfect.write(view, index, image, segmenter, generators, self.runtime)
+                if not self.imperfect.path(view, index).exists():
+                    with torch.no_grad(), self.runtime.autocast():
+                        prediction = segmenter(self.runtime.send(image[None]))
+                    self._write(view, index, image, prediction, segmenter, generators)
                 self.progress(f"{name} {view} predictions", number + 1, len(held_out), {})
 
     def _examples(self, drawing: str) -> tuple[ImperfectExamples, ImperfectExamples]:
         """Examples to train F on, and those kept aside for its score and thresholds (all, where no score is fitted)."""
-        indices = list(range(len(self.dataset)))
-        examples = ImperfectExamples(self.dataset, self.imperfect, self.views, indices, drawing)
+        indices = list(range(len(self.judged)))
+        examples = ImperfectExamples(self.judged, self.imperfect, self.views, indices, drawing)
         if self.settings.variant.score != "blend":
             return examples, replace(examples, views=self.views[-1:])
-        block = assign_folds(self.dataset.groups, min(6, len(indices)), "dealt", runs=2)
+        block = assign_folds(self.judged.groups, min(6, len(indices)), "dealt", runs=2)
         aside = [index for index in indices if block[index] == max(block)]
         trained = [index for index in indices if block[index] != max(block)]
         return replace(examples, indices=trained), replace(examples, views=self.views[-1:], indices=aside)
 
-    def comparator(self, path: Path, segmenter: Segmenter, drawing: str) -> tuple[SiameseNetwork, MonitorSettings]:
+    def comparator(
+        self, path: Path, segmenter: Segmenter | None, drawing: str
+    ) -> tuple[SiameseNetwork, MonitorSettings]:
         """F on one kind of drawing, and the settings with the score and the thresholds fitted to it (eq. 5-8)."""
         torch.manual_seed(seed_of(self.seed, "comparator"))
         network = self.runtime.place(build_network(self.settings))
         if path.with_suffix(".json").exists():
             load_module(path, network)
             return network.eval(), from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
-        if self.settings.variant.starts_from_segmenter and self.settings.scale.depth == 18:
+        starts_from_segmenter = self.settings.variant.starts_from_segmenter and self.settings.scale.depth == 18
+        if starts_from_segmenter and segmenter is not None:
             network.load_encoder(segmenter.get_submodule("trunk").state_dict())
         examples, aside = self._examples(drawing)
         config, name = self._comparator_config(), path.stem
@@ -300,3 +269,11 @@ class _Run:
         config = replace(self.settings.scale.comparator, loss=variant.loss)
         config = config if variant.averaged else replace(config, average=0.0)
         return config if variant.augmented else replace(config, zoom=(1.0, 1.0), jitter=0.0)
+
+
+def clear_up(out: Path) -> None:
+    """Remove what only an unfinished run needs, and what a killed one left half written."""
+    shutil.rmtree(out / "imperfect", ignore_errors=True)
+    for pattern in ("*.checkpoint.safetensors", ".*.safetensors.*.tmp"):
+        for path in out.rglob(pattern):
+            path.unlink()

@@ -1,0 +1,157 @@
+"""Where the imperfect predictions come from that F learns from (section 3.2 of the paper: k folds)."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthcp.data.base import Dataset
+from synthcp.data.specs import open_dataset
+from synthcp.errors import InputError
+from synthcp.training.crossfit import FoldRule, assign_folds
+
+CHOICES = "heldout[:SPEC], folds:DIR, kfold:4 with --train-cmd, or corrupt"
+PLACES = ("{train_list}", "{val_list}", "{out}")
+
+
+@dataclass(frozen=True)
+class KFold:
+    """M is trained again for each fold, without it, and predicts it.
+
+    Attributes:
+        folds: k; 0 takes the scale's.
+        command: Of a program that trains a model somebody brought, with {train_list}, {val_list} and {out} in it; empty
+            for the built-in M.
+    """
+
+    folds: int = 0
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """M predicts labelled images that it has never seen.
+
+    Attributes:
+        dataset: These images.
+    """
+
+    dataset: Dataset
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Out-of-fold predictions of the training images, made before.
+
+    Attributes:
+        folder: Of the predictions, in any layout that preds: reads.
+    """
+
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Corrupt:
+    """Ground truth with mistakes drawn into it: the weakest choice, since a model errs in ways of its own."""
+
+
+Imperfect = KFold | HeldOut | Folds | Corrupt
+
+
+def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> Imperfect:
+    """Read --imperfect.
+
+    Args:
+        text: "heldout", "heldout:SPLIT", "heldout:SPEC", "heldout:DIR", "folds:DIR", "kfold:4" or "corrupt"; empty
+            takes k folds for the built-in M, and the split val for any other.
+        data: SPEC of the training images.
+        built_in: Whether M is the built-in one.
+        command: Of --train-cmd.
+
+    Raises:
+        InputError: The text is none of these, or what it needs is not there.
+    """
+    kind, _, value = (text or ("kfold" if built_in else "heldout")).partition(":")
+    if kind == "heldout":
+        return HeldOut(_held_out(value, data, chosen=bool(text)))
+    if kind == "folds" and value:
+        return Folds(Path(value))
+    if kind == "kfold" and (not value or value.isdecimal()):
+        return KFold(int(value or 0), _checked(command, built_in))
+    if text == "corrupt":
+        return Corrupt()
+    raise InputError(f"imperfect predictions {text!r} are unknown; write {CHOICES}")
+
+
+def _held_out(value: str, data: str, chosen: bool) -> Dataset:
+    """The data set of a SPEC, of a folder, or of a split of the training data (val, when nothing is said)."""
+    if ":" in value:
+        return open_dataset(value, "val")
+    if value and Path(value).is_dir():
+        return open_dataset(f"folder:{value}", "val")
+    spec, split = data.partition("?")[0], value or "val"
+    try:
+        held_out, trained = open_dataset(spec, split), open_dataset(data)
+    except InputError as error:
+        if chosen:
+            raise
+        raise InputError(f"{error}; F needs predictions of images that M has not seen; write {CHOICES}") from error
+    if set(held_out.ids) & set(trained.ids):
+        raise InputError(f"{spec} has no split {split!r} apart from the training images; write {CHOICES}")
+    return held_out
+
+
+def _checked(command: str, built_in: bool) -> str:
+    if built_in and command:
+        raise InputError("--train-cmd trains a model that you bring; for the built-in one leave it out")
+    missing = [place for place in PLACES if place not in command]
+    if not built_in and missing:
+        raise InputError(f"kfold trains your model by --train-cmd with {', '.join(PLACES)}; {missing[0]} is missing")
+    return command
+
+
+def train_folds(command: str, dataset: Dataset, groups: Sequence[str], folds: int, rule: FoldRule, out: Path) -> Path:
+    """Run a training command once per fold; a fold that has run before is not run again.
+
+    Args:
+        command: With {train_list} and {val_list}, files of one image id a line, and {out}, the folder in which it
+            leaves a prediction for every image of the second list.
+        dataset: The training images.
+        groups: The group of every image.
+        folds: k.
+        rule: How the images are divided.
+        out: Folder for the lists and the predictions.
+
+    Returns:
+        The folder of all predictions.
+
+    Raises:
+        InputError: The command fails.
+    """
+    fold_of = assign_folds(groups, folds, rule)
+    for fold in range(folds):
+        folder = out / f"fold_{fold}"
+        lists = {
+            "{train_list}": [i for i, other in zip(dataset.ids, fold_of, strict=True) if other != fold],
+            "{val_list}": [i for i, other in zip(dataset.ids, fold_of, strict=True) if other == fold],
+        }
+        for place, ids in lists.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{place[1:-1]}.txt").write_text("".join(f"{sample_id}\n" for sample_id in ids))
+        if not (folder / "done").exists():
+            _run(command, folder)
+            (folder / "done").touch()
+    return out
+
+
+def _run(command: str, folder: Path) -> None:
+    names = {"{out}": folder / "validation", **{place: folder / f"{place[1:-1]}.txt" for place in PLACES[:2]}}
+    names["{out}"].mkdir(parents=True, exist_ok=True)
+    for place, path in names.items():
+        command = command.replace(place, shlex.quote(str(path)))
+    code = subprocess.run(command, shell=True, check=False).returncode
+    if code:
+        raise InputError(f"the training command ended with code {code}: {command}; make it work, then --resume")

@@ -1,0 +1,42 @@
+"""What a user may choose of a fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthcp.config import Scale, Variant
+from synthcp.fitting.imperfect import Imperfect
+from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.settings import BUILT_IN
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a user may choose.
+
+    Attributes:
+        variant: "ours", "paper" or "official", or a Variant.
+        scale: "tiny", "small" or "full", or a Scale.
+        seed: Of everything random.
+        controls: Whether direct prediction and SynthCP with an untrained generator are fitted too.
+        resume: Continue a run that was interrupted.
+        device: "auto", "cpu", "cuda", ...
+        precision: "auto", "fp32" or "bf16".
+        vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own layers.
+        model: "deeplab", which is fitted here, or M: its SPEC or the segmenter itself.
+        features: Name of the module whose input is f_M; found by itself when empty.
+        imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.
+    """
+
+    variant: str | Variant = "ours"
+    scale: str | Scale = "small"
+    seed: int = 0
+    controls: bool = True
+    resume: bool = False
+    device: str = "auto"
+    precision: str = "auto"
+    vgg19: Path | None = None
+    model: str | Segmenter = BUILT_IN
+    features: str = ""
+    imperfect: Imperfect | None = None

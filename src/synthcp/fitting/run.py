@@ -1,0 +1,138 @@
+"""fit(dataset, out) -> Monitor: M, then G, then M's imperfect predictions, then F and its controls."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from synthcp import __version__
+from synthcp.checkpoint import load_json, save_json
+from synthcp.config import SCALES, VARIANTS, Variant, choose, from_dict, to_dict
+from synthcp.data.base import Dataset
+from synthcp.data.check import check_labels
+from synthcp.errors import InputError
+from synthcp.fitting.imperfect import CHOICES, Corrupt, HeldOut, KFold
+from synthcp.fitting.options import FitOptions
+from synthcp.fitting.stages import Stages, clear_up
+from synthcp.monitor import SETTINGS, Monitor, MonitorSettings
+from synthcp.runtime import Runtime, choose_runtime
+from synthcp.segmentation.base import Predictor
+from synthcp.segmentation.settings import BUILT_IN, ModelSettings
+from synthcp.segmentation.specs import open_model
+from synthcp.training.loop import Progress, silent
+
+CONFIG = "config.json"
+
+
+def fit(
+    dataset: Dataset,
+    out: Path,
+    options: FitOptions | None = None,
+    progress: Progress = silent,
+    facts: dict[str, str] | None = None,
+) -> Monitor:
+    """Fit a monitor.
+
+    Args:
+        dataset: Labelled images; synthcp.data.check.check_labels tells whether it will do.
+        out: Folder of the run.
+        options: What a user may choose.
+        progress: Called after every step of every stage.
+        facts: Kept with the monitor, for the report.
+
+    Raises:
+        InputError: The folder holds another run, or the data or options are unusable.
+    """
+    options = options or FitOptions()
+    predictor, model = _model(dataset, options)
+    settings, runtime = _settings(dataset, out, options, model, facts or {})
+    if (out / SETTINGS).exists():  # resumed although finished, or killed while clearing up
+        clear_up(out)
+        return Monitor.load(out, options.device, runtime.precision, predictor)
+    return Stages(settings, dataset, out, runtime, options, predictor, progress).run()
+
+
+def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, ModelSettings]:
+    """The M that somebody brought, None for the built-in one, and what is stored of it."""
+    if options.model == BUILT_IN:
+        return None, ModelSettings()
+    predictor, model = open_model(options.model, dataset.classes, dataset[0].image[None], options.features)
+    if options.imperfect is None:
+        raise InputError(f"F needs predictions of images that {model.spec} has not seen; name them: {CHOICES}")
+    return predictor, model
+
+
+def _settings(
+    dataset: Dataset, out: Path, options: FitOptions, model: ModelSettings, facts: dict[str, str]
+) -> tuple[MonitorSettings, Runtime]:
+    scale = choose(SCALES, options.scale, "scale") if isinstance(options.scale, str) else options.scale
+    variant = choose(VARIANTS, options.variant, "variant") if isinstance(options.variant, str) else options.variant
+    image = dataset[0].image
+    seen = list(dataset.ids)
+    if isinstance(options.imperfect, HeldOut):
+        _check_held_out(dataset, options.imperfect.dataset)
+        seen += options.imperfect.dataset.ids
+    settings = MonitorSettings(
+        classes=dataset.classes,
+        channels=image.shape[0],
+        spatial_dims=2 if image.ndim == 3 else 3,
+        variant=_variant(variant, model, options),
+        scale=scale,
+        model=model,
+        facts=facts | _facts(options, model),
+        training_ids=tuple(seen),
+    )
+    path = out / CONFIG
+    if path.exists():
+        return _resumed(settings, path, options)
+    runtime = choose_runtime(options.device, options.precision)
+    save_json(path, {"settings": to_dict(settings), "precision": runtime.precision, "threads": torch.get_num_threads()})
+    return settings, runtime
+
+
+def _variant(variant: Variant, model: ModelSettings, options: FitOptions) -> Variant:
+    """What the model and its imperfect predictions leave of a variant."""
+    if not model.is_built_in:  # its trunk is of another kind
+        variant = replace(variant, starts_from_segmenter=False)
+    if isinstance(options.imperfect, Corrupt):  # a corrupted label map says nothing of M's doubt
+        variant = replace(variant, uses_doubt=False, label_input="one_hot", score="raw")
+    return variant
+
+
+def _check_held_out(dataset: Dataset, held_out: Dataset) -> None:
+    if held_out.classes.names != dataset.classes.names:
+        names = ", ".join(held_out.classes.names)
+        raise InputError(f"the held-out images have the classes {names}; they must be those of the training images")
+    both = sorted(set(held_out.ids) & set(dataset.ids))
+    if both:
+        raise InputError(f"{both[0]} is both a training and a held-out image; F must learn from images M has not seen")
+    check_labels(held_out)
+
+
+def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tuple[MonitorSettings, Runtime]:
+    if not options.resume:
+        raise InputError(f"{path.parent} holds a run already; continue it with --resume or choose another folder")
+    saved: dict[str, Any] = load_json(path)
+    begun = from_dict(MonitorSettings, saved["settings"])
+    for name in ("classes", "channels", "variant", "scale", "training_ids", "model"):
+        if getattr(begun, name) != getattr(settings, name):
+            raise InputError(f"{path.parent} was begun with other {name}; resume with the same data and options")
+    if begun.facts.get("seed") != settings.facts.get("seed"):
+        raise InputError(f"{path.parent} was begun with seed {begun.facts.get('seed')}; resume with the same seed")
+    return begun, choose_runtime(options.device, saved["precision"])
+
+
+def _facts(options: FitOptions, model: ModelSettings) -> dict[str, str]:
+    imperfect = options.imperfect or KFold()
+    return {
+        "model": model.spec,
+        "imperfect predictions": type(imperfect).__name__.lower(),
+        "variant": options.variant if isinstance(options.variant, str) else "own",
+        "scale": options.scale if isinstance(options.scale, str) else "own",
+        "seed": str(options.seed),
+        "versions": f"synthcp {__version__}, torch {torch.__version__}, python {platform.python_version()}",
+    }

@@ -1,0 +1,36 @@
+"""Which M a monitor watches: what is stored of it, so that the same one can be opened again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BUILT_IN = "deeplab"
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """M of a monitor.
+
+    Attributes:
+        spec: "deeplab", which synthcp fits itself, or the SPEC of a model that somebody brought.
+        features: Name of the module whose input is f_M, as found or as chosen; "" where M has none or is built in.
+        layers: Number of feature maps that M shows; 0 for predictions on disk.
+        probe_size: Size of the image by which M was tried when it was opened first.
+        fingerprint: Of M's weights, "" where they cannot be seen.
+    """
+
+    spec: str = BUILT_IN
+    features: str = ""
+    layers: int = 4
+    probe_size: tuple[int, ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def is_built_in(self) -> bool:
+        """Whether synthcp fits M itself, on images of the working size."""
+        return self.spec == BUILT_IN
+
+    @property
+    def disagreements(self) -> int:
+        """In how many ways M compares image and drawing (see FeatureDistance.disagreement)."""
+        return 1 + self.layers if self.layers else 0
