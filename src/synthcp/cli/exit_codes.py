@@ -1,0 +1,3 @@
+"""How a command can end."""
+
+FINE, INTERNAL_ERROR, BAD_INPUT, SOME_FAILED, ALARM, INTERRUPTED = 0, 1, 2, 3, 4, 130

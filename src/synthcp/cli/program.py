@@ -1,0 +1,73 @@
+"""The program: its verbs, and how every command ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from synthcp import __version__
+from synthcp.cli.demo import demo_verb
+from synthcp.cli.eval import eval_verb
+from synthcp.cli.exit_codes import BAD_INPUT, FINE, INTERNAL_ERROR, INTERRUPTED
+from synthcp.cli.fit import fit_verb
+from synthcp.cli.report import report_verb
+from synthcp.cli.score import score_verb
+from synthcp.errors import SynthCPError
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app.command("demo", epilog="Example: synthcp demo --out runs/demo")(demo_verb)
+app.command("fit", epilog="Example: synthcp fit --data folder:street --out runs/a")(fit_verb)
+app.command("score", epilog="Example: synthcp score images/ --monitor runs/a --out out/images")(score_verb)
+app.command("eval", epilog="Example: synthcp eval --monitor runs/a --data folder:street --out out/a")(eval_verb)
+app.command("report", epilog="Example: synthcp report out/images")(report_verb)
+
+
+def main() -> None:
+    """Run the program."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads that spin slow each other down
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; every failure is one line on stderr."""
+    try:
+        with typer.main.get_command(app).make_context("synthcp", arguments) as context:
+            return int(context.command.invoke(context) or FINE)
+    except typer.Exit as end:
+        return end.exit_code
+    except (Exception, KeyboardInterrupt) as error:
+        if os.environ.get("SYNTHCP_DEBUG") == "1":
+            raise
+        message, code = _explain(error)
+        print(" ".join(message.split()), file=sys.stderr)
+        return code
+
+
+def _explain(error: BaseException) -> tuple[str, int]:
+    """The line and the exit code that an error ends with."""
+    if isinstance(error, typer.TyperException):
+        return f"error: {error.format_message()} (see --help)", BAD_INPUT
+    if isinstance(error, SynthCPError | OSError):
+        return f"error: {error}", BAD_INPUT
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; a fit goes on where it stopped when its command is given again with --resume", INTERRUPTED
+    problem = f"{type(error).__name__}: {error}"
+    return f"internal error: {problem}; set SYNTHCP_DEBUG=1 to see the traceback", INTERNAL_ERROR
+
+
+@app.callback(invoke_without_command=True)
+def program(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """An alarm system for semantic segmentation: where the model is wrong, and what it has never seen.
+
+    Exit codes: 0 fine, 1 internal error, 2 usage or bad input, 3 some inputs failed, 4 an alarm under --fail-on-alarm.
+    """
+    if version:
+        typer.echo(f"synthcp {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())

@@ -1,0 +1,15 @@
+"""synthcp report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report_verb(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that score or eval wrote.")]) -> None:
+    """Write the report of an output folder again."""
+    from synthcp.report.html import write_report
+
+    typer.echo(f"report: {write_report(out)}")

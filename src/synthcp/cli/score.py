@@ -1,0 +1,65 @@
+"""synthcp score."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from synthcp.cli.exit_codes import ALARM, FINE, SOME_FAILED
+from synthcp.cli.options import Device, MonitorFolder, Out, Precision, Quiet, Threads, use_threads
+from synthcp.progress import show_progress
+
+if TYPE_CHECKING:
+    from synthcp.report.rows import Row
+
+
+def score_verb(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Images and folders of images.")],
+    monitor: MonitorFolder,
+    out: Out,
+    shard: Annotated[str, typer.Option(metavar="i/n", help="Score part i of n, into a folder of its own.")] = "1/1",
+    device: Device = "auto",
+    precision: Precision = "fp32",
+    threads: Threads = None,
+    fail_on_alarm: Annotated[bool, typer.Option("--fail-on-alarm", help="Exit with 4 if an image alarms.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON lines, and no progress.")] = False,
+    quiet: Quiet = False,
+) -> int:
+    """Score images that have no ground truth.
+
+    Writes results.csv, maps/ and report.html. An image that cannot be scored is named in results.csv, and all others
+    are scored.
+    """
+    use_threads(threads)
+    from synthcp.scoring import Shard, score
+
+    with show_progress(Console(), quiet or as_json) as progress:
+        rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress)
+    if as_json:
+        _print_json(rows)
+    else:
+        alarms = sum(bool(row.alarms) for row in rows)
+        typer.echo(f"{len(rows)} images, {alarms} with an alarm; report: {out / 'report.html'}")
+    return _score_code(rows, out, fail_on_alarm)
+
+
+def _print_json(rows: list[Row]) -> None:
+    for row in rows:
+        values = json.loads(json.dumps(asdict(row)), parse_constant=lambda _: None)  # NaN is not JSON, null is
+        print(json.dumps(values))
+
+
+def _score_code(rows: list[Row], out: Path, fail_on_alarm: bool) -> int:
+    """Failures count more than alarms: of an image that failed nobody knows whether it would alarm."""
+    failed = [row for row in rows if row.status == "error"]
+    if failed:
+        line = f"{len(failed)} of {len(rows)} images failed, see {out / 'results.csv'}; the first: {failed[0].message}"
+        print(line, file=sys.stderr)
+        return SOME_FAILED
+    return ALARM if fail_on_alarm and any(row.alarms for row in rows) else FINE
