@@ -45,7 +45,7 @@ def test_scenes_split_and_seed_pass_through():
     [
         ("camvit:/there", ("'camvit'", "did you mean camvid?", "folder, camvid, scenes")),
         ("", ("choose one of: folder, camvid, scenes",)),
-        ("scenes:?cuont=3", ("'cuont'", "did you mean count?", "split, count, seed, size")),
+        ("scenes:?cuont=3", ("'cuont'", "did you mean count?", "split, ids, count, seed, size")),
         ("folder:/there?size=3x4", ("'size'", "choose one of: split")),
         ("scenes:?count", ("count has no value",)),
         ("scenes:?count=few", ("count=few", "whole number")),

@@ -1,20 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from synthcp.data.base import Dataset
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.errors import InputError
 from synthcp.runtime import Runtime
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
-from synthcp.training.crossfit import FoldRule, ImperfectPredictions, Subset, assign_folds
+from synthcp.training.crossfit import FoldRule, ImperfectPredictions, assign_folds
 
 
 @pytest.mark.parametrize("count", [4, 5, 7, 367, 2975])
@@ -55,14 +53,6 @@ def test_groups_are_never_split_and_the_largest_go_first() -> None:
 def test_too_few_samples_or_groups(groups: list[str], rule: FoldRule, text: str) -> None:
     with pytest.raises(InputError, match=f"{text} cannot make 4 folds"):
         assign_folds(groups, 4, rule)
-
-
-def test_a_subset_keeps_samples_and_their_ids(toy: Callable[..., Dataset]) -> None:
-    whole = toy(5)
-    part = Subset(whole, [3, 1])
-    assert list(part.ids) == ["toy03", "toy01"] and len(part) == 2 and part.classes == whole.classes
-    assert [sample.id for sample in part] == list(part.ids)
-    assert part[0].image.equal(whole[3].image)
 
 
 class Seen(SpadeGenerator):

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from synthcp.data.base import Dataset
 from synthcp.data.camvid import CamVid
 from synthcp.data.folder import Folder
+from synthcp.data.subset import only
 from synthcp.errors import DataError, InputError
 
 Options = Mapping[str, str]
@@ -22,13 +23,14 @@ class Source:
     """How one kind of data set is opened: open(root, split, options), and the options that it takes."""
 
     open: Callable[[str, str, Options], Dataset]
-    options: tuple[str, ...] = ("split",)
+    options: tuple[str, ...] = ("split", "ids")
 
 
 def open_dataset(spec: str, split: str = "train") -> Dataset:
     """Open the data set that a SPEC names: "camvid:data/camvid", "folder:data/mine?split=val", "scenes:?count=40".
 
-    Options: split, in place of the argument; for scenes (no ROOT) also count, seed and size=HEIGHTxWIDTH.
+    Options: split, in place of the argument; ids=FILE keeps the images that a text file names, one id a line; for
+    scenes (no ROOT) also count, seed and size=HEIGHTxWIDTH.
 
     Raises:
         InputError: Unknown name, unknown option or a value that cannot be read.
@@ -40,7 +42,8 @@ def open_dataset(spec: str, split: str = "train") -> Dataset:
         raise InputError(f"{spec}: no data set kind {name!r}; {_choices(name, DATASETS)}")
     source = DATASETS[name]
     options = _parse_options(spec, query, source.options)
-    return source.open(root, split_of(spec, split), options)
+    dataset = source.open(root, split_of(spec, split), options)
+    return only(dataset, Path(options["ids"]).expanduser()) if "ids" in options else dataset
 
 
 def split_of(spec: str, split: str) -> str:
@@ -102,5 +105,5 @@ def _size(text: str) -> tuple[int, int]:
 DATASETS: dict[str, Source] = {
     "folder": Source(lambda root, split, _: Folder(_root("folder", root), split)),
     "camvid": Source(lambda root, split, _: CamVid(_root("camvid", root), split)),
-    "scenes": Source(_open_scenes, options=("split", "count", "seed", "size")),
+    "scenes": Source(_open_scenes, options=("split", "ids", "count", "seed", "size")),
 }

@@ -15,6 +15,7 @@ from synthcp.config import from_dict, to_dict
 from synthcp.controls import CONTROLS, UNTRAINED, UNTRAINED_GENERATOR, control_path
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import Prepared
+from synthcp.data.subset import Subset
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
 from synthcp.fitting.options import FitOptions
@@ -37,7 +38,7 @@ from synthcp.synthesis.losses import FeatureNetwork
 from synthcp.thresholds import fit_thresholds
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples, fit_score
 from synthcp.training.corruption import CorruptedLabels
-from synthcp.training.crossfit import ImperfectPredictions, Subset, assign_folds
+from synthcp.training.crossfit import ImperfectPredictions, assign_folds
 from synthcp.training.gan import GanTraining
 from synthcp.training.loop import Progress, forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining

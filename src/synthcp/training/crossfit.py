@@ -10,30 +10,15 @@ import torch
 from torch import Tensor
 
 from synthcp.checkpoint import load_tensors, save_tensors
-from synthcp.data.base import Dataset
 from synthcp.detection.failure import disagreement_of
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.errors import InputError
-from synthcp.records import Prediction, Sample
+from synthcp.records import Prediction
 from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Segmenter
 from synthcp.synthesis.base import Generator
 
 FoldRule = Literal["contiguous", "dealt", "group"]
-
-
-class Subset(Dataset):
-    """Some samples of a data set."""
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
-        self.classes = dataset.classes
-        self.ids = [dataset.ids[index] for index in indices]
-        self._dataset = dataset
-        self._indices = indices
-
-    def __getitem__(self, index: int) -> Sample:
-        """Return one sample."""
-        return self._dataset[self._indices[index]]
 
 
 def assign_folds(groups: Sequence[str], folds: int, rule: FoldRule, runs: int = 4) -> list[int]:

@@ -1,0 +1,41 @@
+"""Some samples of a data set: a fold, or those that a file names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from synthcp.data.base import Dataset
+from synthcp.errors import DataError
+from synthcp.records import Sample
+
+
+class Subset(Dataset):
+    """Some samples of a data set, in the given order."""
+
+    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
+        self.classes = dataset.classes
+        self.ids = [dataset.ids[index] for index in indices]
+        self._dataset = dataset
+        self._indices = indices
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample."""
+        return self._dataset[self._indices[index]]
+
+
+def only(dataset: Dataset, path: Path) -> Subset:
+    """Return the samples whose ids a text file names, one a line, in the data set's own order.
+
+    Raises:
+        DataError: The file is missing or empty, or it names an id that the data set does not have.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; it names the ids to keep, one a line")
+    wanted = set(filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())))
+    unknown = sorted(wanted - set(dataset.ids))
+    if unknown:
+        raise DataError(f"{path} names {unknown[0]!r}, which is no id of the data; its ids are like {dataset.ids[0]!r}")
+    if not wanted:
+        raise DataError(f"{path} names no image; write one id a line")
+    return Subset(dataset, [index for index, sample_id in enumerate(dataset.ids) if sample_id in wanted])

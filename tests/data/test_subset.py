@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.data.specs import open_dataset
+from synthcp.data.subset import Subset
+from synthcp.errors import DataError
+
+SCENES = "scenes:?count=5&size=48x64"
+
+
+@pytest.fixture
+def scenes() -> Scenes:
+    return Scenes(ScenesConfig(count=5, height=48, width=64))
+
+
+def test_a_subset_keeps_samples_and_their_ids(scenes: Scenes) -> None:
+    part = Subset(scenes, [3, 1])
+    assert list(part.ids) == [scenes.ids[3], scenes.ids[1]] and len(part) == 2 and part.classes == scenes.classes
+    assert [sample.id for sample in part] == list(part.ids)
+    assert part[0].image.equal(scenes[3].image)
+
+
+def test_a_file_of_ids_keeps_the_order_of_the_data(scenes: Scenes, tmp_path: Path) -> None:
+    file = tmp_path / "kept.txt"
+    file.write_text(f"{scenes.ids[4]}\n\n {scenes.ids[2]} \n{scenes.ids[4]}\n")
+    kept = open_dataset(f"{SCENES}&ids={file}")
+    assert list(kept.ids) == [scenes.ids[2], scenes.ids[4]] and kept[1].image.equal(scenes[4].image)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(None, "no such file"), (" \n", "names no image"), ("elsewhere\n", "names 'elsewhere', which is no id")],
+)
+def test_a_file_that_will_not_do(tmp_path: Path, text: str | None, message: str) -> None:
+    file = tmp_path / "kept.txt"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(DataError, match=message) as caught:
+        open_dataset(f"{SCENES}&ids={file}")
+    assert "\n" not in str(caught.value)
