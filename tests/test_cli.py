@@ -11,6 +11,7 @@ import pytest
 import synthcp as package
 from synthcp.config import SCALES
 from synthcp.data.specs import open_dataset
+from synthcp.fitting.imperfect import KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.monitor import Monitor, load_settings
 from synthcp.report.pictures import image_picture
@@ -160,13 +161,14 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     config = tmp_path / "own.json"
     config.write_text('{"scale": {"gan": {"steps": 7}}}')
     options = "--variant paper --scale tiny --seed 3 --resume --no-controls --perceptual vgg19:a:b.safetensors"
-    more = ["--device", "cpu", "--precision", "bf16", "--quiet", "--config", config]
+    more = ["--device", "cpu", "--precision", "bf16", "--quiet", "--config", config, "--imperfect", "kfold:5"]
     ended = synthcp("fit", "--data", SCENES, "--out", tmp_path / "x", *options.split(), *more)
     assert ended.code == 0 and ended.stdout == f"next: synthcp score IMAGES --monitor {tmp_path / 'x'} --out out/x\n"
     dataset, out, chosen, _, facts = fitted[0]
     tiny = SCALES["tiny"]
     scale = replace(tiny, gan=replace(tiny.gan, steps=7))
-    assert chosen == FitOptions("paper", scale, 3, False, True, "cpu", "bf16", Path("a:b.safetensors"))
+    expected = FitOptions("paper", scale, 3, False, True, "cpu", "bf16", Path("a:b.safetensors"), imperfect=KFold(5))
+    assert chosen == expected
     assert list(dataset.ids) == ["train-0000", "train-0001", "train-0002"] and out == tmp_path / "x"
     assert facts["data"] == SCENES and facts["command"].startswith("synthcp fit --data ")
 

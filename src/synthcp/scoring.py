@@ -21,6 +21,7 @@ from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter, RunSettings, write_text
 from synthcp.report.rows import Row, row_of
 from synthcp.report.tables import to_json
+from synthcp.segmentation.saved import SavedPredictions
 from synthcp.training.loop import Progress, silent
 
 METRICS = "metrics.json"
@@ -68,6 +69,7 @@ def score(
     device: str = "auto",
     precision: str = "fp32",
     progress: Progress = silent,
+    model: str | None = None,
 ) -> list[Row]:
     """Score images without ground truth: results.csv, maps/ and report.html.
 
@@ -81,6 +83,7 @@ def score(
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
         progress: Called after every image.
+        model: SPEC of an M in place of the monitor's own.
 
     Returns:
         The rows of results.csv.
@@ -91,7 +94,8 @@ def score(
     files = (shard or Shard()).of(find_images(inputs))
     if not files:
         raise InputError(f"{len(find_images(inputs))} images are too few for {shard}; use fewer shards")
-    monitor = Monitor.load(run, device, precision)
+    monitor = Monitor.load(run, device, precision, model)
+    _require_predictions([file.id for file in files], monitor)
     rows = []
     with ResultsWriter(out, _settings(monitor, run, "Scores", ", ".join(map(str, inputs)))) as writer:
         for number, file in enumerate(files):
@@ -115,6 +119,7 @@ def evaluate_run(
     device: str = "auto",
     precision: str = "fp32",
     progress: Progress = silent,
+    model: str | None = None,
 ) -> Results:
     """Evaluate the detectors of a run against ground truth: metrics.json, results.csv, maps/ and report.html.
 
@@ -127,15 +132,17 @@ def evaluate_run(
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
         progress: Called after every image of every stage.
+        model: SPEC of an M in place of the monitor's own.
 
     Raises:
         InputError: The monitor, the data or a detector's name is unusable, or the folder cannot be written.
     """
-    monitor = Monitor.load(run, device, precision)
+    monitor = Monitor.load(run, device, precision, model)
     judges = load_detectors(run, monitor, detectors)
-    facts = dict(facts or {})
+    facts = dict(facts or {}) | ({} if model is None else {"model": model})
     with ResultsWriter(out, _settings(monitor, run, "Evaluation", facts.get("data", "")), ground_truth=True) as writer:
         _check(dataset, monitor)
+        _require_predictions(dataset.ids, monitor)
         results = evaluate(
             judges,
             monitor.predictor,
@@ -194,6 +201,12 @@ def _check(dataset: Dataset, monitor: Monitor) -> None:
         fitted = monitor.settings.channels
         raise DataError(f"{dataset.ids[0]} has {channels} channels; the monitor was fitted on {fitted}; convert it")
     check_labels(dataset)
+
+
+def _require_predictions(ids: Sequence[str], monitor: Monitor) -> None:
+    """Refuse before anything is written, when M's predictions are on disk and some are not there."""
+    if isinstance(monitor.predictor, SavedPredictions):
+        monitor.predictor.require(ids)
 
 
 def _settings(monitor: Monitor, run: Path, title: str, data: str) -> RunSettings:

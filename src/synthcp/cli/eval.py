@@ -9,7 +9,19 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from synthcp.cli.options import DataSpec, Device, MonitorFolder, Out, Precision, Quiet, Threads, use_threads
+from synthcp.cli.options import (
+    DataSpec,
+    Device,
+    Model,
+    MonitorFolder,
+    Out,
+    Precision,
+    Predictions,
+    Quiet,
+    Threads,
+    other_model,
+    use_threads,
+)
 from synthcp.progress import show_progress
 
 
@@ -22,6 +34,8 @@ def eval_verb(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the tables and settings for a document too.")
     ] = None,
+    model: Model = None,
+    predictions: Predictions = None,
     device: Device = "auto",
     precision: Precision = "fp32",
     threads: Threads = None,
@@ -43,7 +57,8 @@ def eval_verb(
     facts = {"data": data, "split": split_of(data, split)}
     console = Console()
     with show_progress(console, quiet) as progress:
-        results = evaluate_run(monitor, dataset, out, names, facts, device, precision, progress)
+        other = other_model(model, predictions)
+        results = evaluate_run(monitor, dataset, out, names, facts, device, precision, progress, other)
     for table in to_rich(results):
         console.print(table)
     if markdown is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,29 @@ def fit_verb(
     out: Out,
     variant: Annotated[str, typer.Option(metavar="NAME", help="What is computed: ours, paper or official.")] = "ours",
     scale: Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")] = "small",
+    model: Annotated[
+        str,
+        typer.Option(
+            metavar="SPEC",
+            help="M: deeplab, fitted here, or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory "
+            "or pkg.mod:factory.",
+        ),
+    ] = "deeplab",
+    features: Annotated[
+        str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")
+    ] = "",
+    imperfect: Annotated[
+        str,
+        typer.Option(
+            metavar="SOURCE",
+            help="Predictions that F learns from: kfold:4 (deeplab's default), heldout[:SPEC] (any other model's), "
+            "folds:DIR or corrupt.",
+        ),
+    ] = "",
+    train_cmd: Annotated[
+        str,
+        typer.Option(metavar="COMMAND", help="Of kfold: trains your model; with {train_list}, {val_list} and {out}."),
+    ] = "",
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was broken off.")] = False,
     controls: Annotated[bool, typer.Option(help="Fit the controls of the tables too.")] = True,
@@ -35,11 +59,13 @@ def fit_verb(
 ) -> None:
     """Fit a monitor on labelled images.
 
-    In turn: the segmenter M, the generator G, M again by folds, the comparator F, and the controls.
+    In turn: the segmenter M (unless you bring yours), the generator G, imperfect predictions of M, the comparator F,
+    and the controls.
     """
     use_threads(threads)
     from synthcp.data.check import check_labels
     from synthcp.data.specs import open_dataset
+    from synthcp.fitting.imperfect import Corrupt, parse_imperfect
     from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.overrides import read_overrides
@@ -48,7 +74,12 @@ def fit_verb(
     dataset = open_dataset(data)
     check_labels(dataset)
     chosen = (variant, scale) if config is None else read_overrides(config, variant, scale)
-    options = FitOptions(*chosen, seed, controls, resume, device, precision, _vgg19(perceptual))
+    source = parse_imperfect(imperfect, data, built_in=model == "deeplab", command=train_cmd)
+    if isinstance(source, Corrupt):
+        print("warning: corrupted labels are not M's own mistakes; F learns the least from them", file=sys.stderr)
+    options = FitOptions(
+        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), model, features, source
+    )
     facts = {"data": data, "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:
         fit(dataset, out, options, progress, facts)

@@ -12,7 +12,18 @@ import typer
 from rich.console import Console
 
 from synthcp.cli.exit_codes import ALARM, FINE, SOME_FAILED
-from synthcp.cli.options import Device, MonitorFolder, Out, Precision, Quiet, Threads, use_threads
+from synthcp.cli.options import (
+    Device,
+    Model,
+    MonitorFolder,
+    Out,
+    Precision,
+    Predictions,
+    Quiet,
+    Threads,
+    other_model,
+    use_threads,
+)
 from synthcp.progress import show_progress
 
 if TYPE_CHECKING:
@@ -23,6 +34,8 @@ def score_verb(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Images and folders of images.")],
     monitor: MonitorFolder,
     out: Out,
+    model: Model = None,
+    predictions: Predictions = None,
     shard: Annotated[str, typer.Option(metavar="i/n", help="Score part i of n, into a folder of its own.")] = "1/1",
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -40,7 +53,8 @@ def score_verb(
     from synthcp.scoring import Shard, score
 
     with show_progress(Console(), quiet or as_json) as progress:
-        rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress)
+        other = other_model(model, predictions)
+        rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress, other)
     if as_json:
         _print_json(rows)
     else:
