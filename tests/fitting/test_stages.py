@@ -1,0 +1,114 @@
+"""Fits of monitors for models that somebody brings: real, tiny, and from every kind of imperfect prediction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthcp.config import Scale, from_dict, to_dict
+from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.errors import InputError
+from synthcp.fitting.imperfect import Corrupt, HeldOut, Imperfect
+from synthcp.fitting.options import FitOptions
+from synthcp.fitting.run import fit
+from synthcp.monitor import Monitor, MonitorSettings
+from synthcp.segmentation.base import Segmenter
+from synthcp.training.crossfit import ImperfectPredictions
+
+
+class Bright(Segmenter):
+    """Labels by brightness, and remembers the sizes at which it saw images."""
+
+    def __init__(self) -> None:
+        super().__init__(2, (0.5,), (0.25,))
+        self.sizes: set[tuple[int, ...]] = set()
+
+    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        self.sizes.add(tuple(image.shape[2:]))
+        grey = image.mean(dim=1, keepdim=True)
+        features = torch.cat([grey, image[:, :1] - image[:, 2:], image[:, 1:2]], dim=1)
+        centres = torch.linspace(-1.5, 1.5, 9).view(1, 9, 1, 1)
+        return -((grey - centres) ** 2), [features]
+
+
+def scenes(split: str, count: int) -> Scenes:
+    return Scenes(ScenesConfig(count=count, height=48, width=64, split=split))
+
+
+@pytest.fixture
+def options(smallest_scale: Scale) -> FitOptions:
+    return FitOptions(scale=smallest_scale, device="cpu", precision="fp32", controls=False)
+
+
+def test_the_model_sees_its_images_at_their_own_size(options: FitOptions, tmp_path: Path) -> None:
+    model, held_out = Bright(), scenes("val", 8)
+    chosen = replace(options, model=model, imperfect=HeldOut(held_out))
+    monitor = fit(scenes("train", 6), tmp_path / "run", chosen)
+    # the images, and drawings brought to their size; G's perceptual loss alone shows it images of the working size
+    assert model.sizes == {(48, 64), (32, 43)}
+    assert monitor.segmenter is model and monitor.settings.model.layers == 1
+    assert set(monitor.settings.training_ids) == set(held_out.ids) | {f"train-000{index}" for index in range(6)}
+    image = scenes("test", 1)[0].image
+    assessment = monitor.assess(image)
+    assert assessment.label_map.equal(model(image[None]).label_map[0])  # its own answer, at the size of the image
+    assert assessment.anomaly_map is not None and assessment.anomaly_map.shape == (48, 64)
+    assert not (tmp_path / "run" / "segmenter.safetensors").exists()
+
+
+def test_a_monitor_is_opened_again_with_its_model(options: FitOptions, tmp_path: Path) -> None:
+    model = Bright()
+    chosen = replace(options, model=model, imperfect=HeldOut(scenes("val", 6)))
+    monitor = fit(scenes("train", 4), tmp_path / "run", chosen)
+    again = Monitor.load(tmp_path / "run", "cpu", model=model)
+    image = scenes("test", 1)[0].image
+    assert again.settings == monitor.settings and again.assess(image).error_map.equal(monitor.assess(image).error_map)
+    assert from_dict(MonitorSettings, to_dict(monitor.settings)) == monitor.settings
+
+
+def test_f_learns_from_what_the_model_says_of_images_it_has_not_seen(
+    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = []
+    monkeypatch.setattr(ImperfectPredictions, "write", lambda self, *arguments: written.append(arguments))
+    monkeypatch.setattr("synthcp.fitting.stages.Stages.comparator", _stop)
+    model, held_out = Bright(), scenes("val", 5)
+    with pytest.raises(Stopped):
+        fit(scenes("train", 4), tmp_path / "run", replace(options, model=model, imperfect=HeldOut(held_out)))
+    assert [index for _, index, *_ in written] == [0, 1, 2, 3, 4]
+    _, _, image, prediction, segmenter, *_ = written[3]
+    assert segmenter is model and image.shape == (3, 32, 43) and prediction.logits.shape == (1, 9, 32, 43)
+    assert prediction.seen == (48, 64)
+    torch.testing.assert_close(prediction.layers[0], model(held_out[3].image[None]).layers[0])
+
+
+def test_corrupted_labels_leave_f_the_label_map_alone(options: FitOptions, tmp_path: Path) -> None:
+    monitor = fit(scenes("train", 6), tmp_path / "run", replace(options, model=Bright(), imperfect=Corrupt()))
+    variant = monitor.settings.variant
+    assert (variant.uses_doubt, variant.label_input, variant.score) == (False, "one_hot", "raw")
+    image = scenes("test", 1)[0].image
+    assert monitor.assess(image).anomaly_map is not None
+
+
+class Stopped(Exception):
+    """The end of a fit that a test has seen enough of."""
+
+
+def _stop(*arguments: object) -> None:
+    raise Stopped
+
+
+@pytest.mark.parametrize(
+    ("imperfect", "message"),
+    [
+        (None, "F needs predictions of images that Bright has not seen; name them: heldout"),
+        (HeldOut(scenes("train", 3)), "train-0000 is both a training and a held-out image"),
+    ],
+)
+def test_what_a_fit_refuses(options: FitOptions, tmp_path: Path, imperfect: Imperfect | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        fit(scenes("train", 4), tmp_path / "run", replace(options, model=Bright(), imperfect=imperfect))
+    assert not (tmp_path / "run").exists()
