@@ -32,6 +32,7 @@ class Variant:
         loss: Variant of eq. 8.
         score: The shipped error map: F's own ("raw"), F's plus 1 - MSP ("sum", official), or fitted ("blend", ours).
         fold_rule: How the training images are divided into folds.
+        fold_seeds: How often the folds are trained, each time from other random numbers, for one more view each.
         early_views: Shares of a fold's training at which one more imperfect prediction is taken (ours).
         averaged: Whether the averaged weights of F are kept.
         augmented: Whether F sees zoomed, recoloured windows (ours) or the plain images.
@@ -44,6 +45,7 @@ class Variant:
     loss: FailureLossConfig = field(default_factory=FailureLossConfig)
     score: Literal["raw", "sum", "blend"] = "raw"
     fold_rule: FoldRule = "contiguous"
+    fold_seeds: int = 1
     early_views: tuple[float, ...] = ()
     averaged: bool = False
     augmented: bool = False

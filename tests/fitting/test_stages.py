@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthcp.config import Scale, from_dict, to_dict
+from synthcp.config import VARIANTS, Scale, from_dict, to_dict
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Corrupt, HeldOut, Imperfect
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
 from synthcp.monitor import Monitor, MonitorSettings
+from synthcp.records import Prediction
 from synthcp.segmentation.base import Segmenter
 from synthcp.training.crossfit import ImperfectPredictions
 
@@ -112,3 +113,25 @@ def test_what_a_fit_refuses(options: FitOptions, tmp_path: Path, imperfect: Impe
     with pytest.raises(InputError, match=message):
         fit(scenes("train", 4), tmp_path / "run", replace(options, model=Bright(), imperfect=imperfect))
     assert not (tmp_path / "run").exists()
+
+
+def test_every_fold_seed_and_early_checkpoint_is_one_more_view(
+    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: dict[str, list[int]] = {}
+    logits = {}
+
+    def write(
+        self: ImperfectPredictions, view: str, index: int, image: Tensor, prediction: Prediction, *_: object
+    ) -> None:
+        written.setdefault(view, []).append(index)
+        logits[view, index] = prediction.logits
+
+    monkeypatch.setattr(ImperfectPredictions, "write", write)
+    monkeypatch.setattr("synthcp.fitting.stages.Stages.comparator", _stop)
+    variant = replace(VARIANTS["ours"], fold_seeds=2, early_views=(0.5,))
+    with pytest.raises(Stopped):
+        fit(scenes("train", 5), tmp_path / "run", replace(options, variant=variant))
+    assert list(written) == ["early0.5", "last", "early0.5-seed1", "last-seed1"]
+    assert all(sorted(indices) == [0, 1, 2, 3, 4] for indices in written.values())
+    assert not any(logits["last", 2].equal(logits[view, 2]) for view in written if view != "last")

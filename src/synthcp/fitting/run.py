@@ -61,7 +61,7 @@ def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, Mod
     if options.model == BUILT_IN:
         return None, ModelSettings()
     predictor, model = open_model(options.model, dataset.classes, dataset[0].image[None], options.features)
-    if options.imperfect is None:
+    if options.imperfect is None or (isinstance(options.imperfect, KFold) and not options.imperfect.command):
         raise InputError(f"F needs predictions of images that {model.spec} has not seen; name them: {CHOICES}")
     return predictor, model
 

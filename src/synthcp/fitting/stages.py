@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -133,12 +134,13 @@ class Stages:
         return training.average.eval()
 
     def _perceptual_network(self, segmenter: Segmenter | None) -> FeatureNetwork | None:
-        if self.options.vgg19 is None:
-            usable = segmenter is not None and segmenter.differentiable
-            return segmenter.requires_grad_(False).features if segmenter is not None and usable else None
-        vgg = VGG19()
-        vgg.load_weights(load_tensors(self.options.vgg19)[0])
-        return self.runtime.place(vgg).eval().requires_grad_(False)
+        if self.options.vgg19 is not None:
+            vgg = VGG19()
+            vgg.load_weights(load_tensors(self.options.vgg19)[0])
+            return self.runtime.place(vgg).eval().requires_grad_(False)
+        if segmenter is None or not segmenter.differentiable:
+            return None
+        return segmenter.requires_grad_(False).features
 
     def untrained_generator(self) -> Generator:
         """G as it was before training, for the control."""
@@ -200,23 +202,28 @@ class Stages:
         self.imperfect.write(view, index, image, prediction, segmenter, generators, self.runtime)
 
     def _folds(self, folds: int, generators: dict[str, Generator]) -> None:
-        """Predictions of every image by a built-in M of another fold."""
-        early = self.settings.variant.early_views
-        self.views = (*(f"early{share:g}" for share in early), "last")
+        """Predictions of every image by a built-in M of another fold, once for each fold seed."""
         fold_of = assign_folds(self.dataset.groups, folds, self.settings.variant.fold_rule)
-        for fold in range(folds):
+        repeats = ["", *(f"-seed{number}" for number in range(1, self.settings.variant.fold_seeds))]
+        views = [[*(f"early{share:g}{repeat}" for share in self._early), f"last{repeat}"] for repeat in repeats]
+        for repeat, fold in itertools.product(range(len(repeats)), range(folds)):
             held_out = [index for index, other in enumerate(fold_of) if other == fold]
-            if not all(self.imperfect.path(view, index).exists() for view in self.views for index in held_out):
-                self._fold(f"fold{fold}", held_out, generators)
+            if not all(self.imperfect.path(view, index).exists() for view in views[repeat] for index in held_out):
+                self._fold(f"fold{fold}{repeats[repeat]}", views[repeat], held_out, generators)
+        self.views = tuple(itertools.chain(*views))
 
-    def _fold(self, name: str, held_out: Sequence[int], generators: dict[str, Generator]) -> None:
+    @property
+    def _early(self) -> tuple[float, ...]:
+        return self.settings.variant.early_views
+
+    def _fold(self, name: str, views: Sequence[str], held_out: Sequence[int], generators: dict[str, Generator]) -> None:
         torch.manual_seed(seed_of(self.seed, name))
         segmenter = build_segmenter(self.settings)
         seen = Subset(self.dataset, sorted(set(range(len(self.dataset))) - set(held_out)))
         scale = self.settings.scale
         config = replace(scale.segmentation, steps=max(1, round(scale.segmentation.steps * scale.fold_steps)))
         training = SegmentationTraining(segmenter, seen, config, self.runtime, seed_of(self.seed, name))
-        for view, share in zip(self.views, (*self.settings.variant.early_views, 1.0), strict=True):
+        for view, share in zip(views, (*self._early, 1.0), strict=True):
             train(training, max(1, round(config.steps * share)), self.out, name, self.seed, self.progress)
             segmenter.eval()
             for number, index in enumerate(held_out):
