@@ -183,7 +183,7 @@ class Monitor:
 
         Args:
             image: x, shape (C, *S), in [0, 1], of any size, or the file of it.
-            sample_id: By which predictions on disk are found.
+            sample_id: By which predictions on disk are found; by default the file's name without suffix.
             prediction: Of M for x, if it is there already.
             size: Of the maps that come back; by default that of the image.
 
@@ -192,6 +192,7 @@ class Monitor:
                 file cannot be read, or there is no prediction for it.
         """
         if not isinstance(image, Tensor):
+            sample_id = sample_id or Path(image).stem
             image = read_image(Path(image), self.settings.channels)
         prediction, detection = self.detect(image[None], sample_id, prediction)
         assessment = self._assessment(prediction, detection, size or image.shape[1:])
