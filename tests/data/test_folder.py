@@ -83,8 +83,21 @@ def test_empty_folder(tmp_path, fails, write_classes):
         Folder(tmp_path)
 
 
-def test_missing_classes(flat, fails):
+def test_without_a_list_of_classes_the_labels_tell_them(flat, fails, write_label):
     (flat / "classes.json").unlink()
+    for label in (flat / "labels").iterdir():
+        write_label(label, 1, 2, 255)  # and 0
+    dataset = Folder(flat)
+    assert dataset.classes.names == ("class 0", "class 1", "class 2") and dataset.classes.ignore_index == 255
+    write_label(label, 0, 7)
+    with fails("labels holds the values 0, 1, 2, 7, 255", "number the classes so", "classes.json", error=DataError):
+        Folder(flat)
+
+
+def test_without_classes_and_labels(flat, fails):
+    (flat / "classes.json").unlink()
+    for label in (flat / "labels").iterdir():
+        label.unlink()
     with fails("classes.json", "no such file", error=DataError):
         Folder(flat)
 

@@ -33,7 +33,7 @@ def test_held_out_images_by_split_by_spec_and_by_folder(tmp_path: Path) -> None:
     assert held_out(parse_imperfect("heldout:test", "scenes:", built_in=False))[0] == "test-0000"
     by_spec = held_out(parse_imperfect("heldout:scenes:?count=3&split=test", SCENES, built_in=True))
     assert by_spec == ["test-0000", "test-0001", "test-0002"]
-    with pytest.raises(DataError, match="has images/, labels/ and classes.json"):  # it is read as a folder
+    with pytest.raises(DataError, match="has images/ and labels/"):  # it is read as a folder
         parse_imperfect(f"heldout:{tmp_path}", SCENES, built_in=False)
 
 

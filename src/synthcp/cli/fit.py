@@ -73,6 +73,8 @@ def fit_verb(
 
     dataset = open_dataset(data)
     check_labels(dataset)
+    if not quiet:
+        typer.echo(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
     chosen = (variant, scale) if config is None else read_overrides(config, variant, scale)
     source = parse_imperfect(imperfect, data, built_in=model == "deeplab", command=train_cmd)
     if isinstance(source, Corrupt):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,26 @@ def read_classes(path: Path) -> Classes:
     palette = default_colors(len(names))
     colors = tuple(_color(path, entry.get("color", default)) for entry, default in zip(entries, palette, strict=True))
     return Classes(names, colors, ignore_index)
+
+
+def infer_classes(values: Collection[int], source: Path) -> Classes:
+    """Return the label set of label maps that come without classes.json: "class 0", "class 1", ..., ignoring 255.
+
+    Args:
+        values: All that occur in the label maps.
+        source: Of the label maps, for the message.
+
+    Raises:
+        DataError: The values are not 0, 1, ... without a gap, at least two of them.
+    """
+    indices = sorted(set(values) - {255})
+    if len(indices) < 2 or indices != list(range(len(indices))):
+        shown = ", ".join(map(str, sorted(values)[:6])) + (", ..." if len(values) > 6 else "")
+        raise DataError(
+            f"{source} holds the values {shown}, which are not 0, 1, ... without a gap; number the classes so, or say "
+            f'what they are in {source.parent / "classes.json"}: {{"names": ["sky", "road"], "ignore_index": 255}}'
+        )
+    return Classes(tuple(f"class {index}" for index in indices), default_colors(len(indices)))
 
 
 def default_colors(count: int) -> tuple[Color, ...]:

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from synthcp.data.base import Dataset
-from synthcp.data.classes import read_classes
+from synthcp.data.classes import infer_classes, read_classes
 from synthcp.data.images import read_image, read_label_map, read_mask
 from synthcp.errors import DataError
 from synthcp.records import Classes, Sample
@@ -59,11 +61,12 @@ class FileDataset(Dataset):
 
 
 class Folder(FileDataset):
-    """A folder with images/, classes.json, labels/ (8-bit PNG of class indices) and anomalies/ (PNG masks).
+    """A folder with images/, labels/ (8-bit PNG of class indices), anomalies/ (PNG masks) and classes.json.
 
-    Without labels/ the samples are unlabelled; without anomalies/, or a file in it, they have no anomaly mask.
-    Files lie flat (images/NAME.jpg, labels/NAME.png), and then every split is the whole folder, or by split
-    (images/train/NAME.jpg, labels/train/NAME.png). The id of a sample is its path in there without the suffix.
+    Without classes.json the classes are read off the labels of all splits. Without labels/ the samples are unlabelled;
+    without anomalies/, or a file in it, they have no anomaly mask. Files lie flat (images/NAME.jpg, labels/NAME.png),
+    and then every split is the whole folder, or by split (images/train/NAME.jpg, labels/train/NAME.png). The id of a
+    sample is its path in there without the suffix.
 
     Raises:
         DataError: A part is missing, there is no image, or an image and a label have no partner.
@@ -79,7 +82,7 @@ class Folder(FileDataset):
             expected = root / "labels" / part / f"{missing[0]}.png"
             raise DataError(f"{images[missing[0]]} has no label; add {expected} or remove the image")
         super().__init__(
-            read_classes(root / "classes.json"),
+            _classes(root),
             [SampleFiles(key, path, labels.get(key), masks.get(key), group_of(key)) for key, path in images.items()],
         )
 
@@ -122,13 +125,24 @@ def group_of(sample_id: str) -> str:
 def _split_folder(images: Path, split: str) -> str:
     """Name of the sub-folder of a split, or "" when the layout is flat."""
     if not images.is_dir():
-        raise DataError(f"{images}: no such folder; a data set has images/, labels/ and classes.json")
+        raise DataError(f"{images}: no such folder; a data set has images/ and labels/")
     if (images / split).is_dir():
         return split
     parts = [name for name in SPLITS if (images / name).is_dir()]
     if parts:
         raise DataError(f"{images} has no split {split!r}; choose one of {', '.join(parts)}")
     return ""
+
+
+def _classes(root: Path) -> Classes:
+    """The classes of classes.json, or of the labels when there is none."""
+    labels = _images_in(root / "labels")
+    if (root / "classes.json").is_file() or not labels:
+        return read_classes(root / "classes.json")
+    values = set[int]()
+    for path in labels:
+        values.update(torch.unique(read_label_map(path)).tolist())
+    return infer_classes(values, root / "labels")
 
 
 def _companions(folder: Path, images: Mapping[str, Path]) -> dict[str, Path]:
