@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from synthcp.metrics.histogram import ScoreHistogram, common_counts, ordered_keys
+from synthcp.metrics.histogram import ScoreHistogram, common_counts, ordered_keys, scores_of_keys
 
 
 def histogram(*parts: NDArray[np.float32]) -> ScoreHistogram:
@@ -81,3 +81,8 @@ def test_common_counts_are_aligned_in_increasing_order() -> None:
     second = histogram(np.array([1, 5, 0], np.float32)).bins()
     counts = common_counts(first, second)
     assert [row.tolist() for row in counts] == [[1, 0, 2, 1, 0], [0, 1, 1, 0, 1]]
+
+
+def test_keys_lead_back_to_their_scores() -> None:
+    scores = np.float32([-np.inf, -1e30, -2.5, -1e-40, 0.0, 1e-40, 0.3, 7.0, np.inf])
+    assert scores_of_keys(ordered_keys(scores)).tolist() == scores.tolist()

@@ -86,6 +86,12 @@ def ordered_keys(scores: NDArray[np.float32]) -> NDArray[np.uint32]:
     return bits
 
 
+def scores_of_keys(keys: NDArray[np.uint32]) -> NDArray[np.float32]:
+    """The scores that have these integers, the inverse of `ordered_keys`, shape (N,)."""
+    negative = (keys >> np.uint32(31)) == 0
+    return np.where(negative, ~keys, keys ^ np.uint32(1 << 31)).view(np.float32)
+
+
 def _merge(first: Bins, second: Bins) -> Bins:
     dropped = np.maximum(first.dropped, second.dropped)
     keys = np.concatenate([_truncate(first.keys, dropped), _truncate(second.keys, dropped)])
