@@ -1,4 +1,4 @@
-"""Twenty broken inputs: each ends with one line on stderr; among good images, those are still scored."""
+"""Broken inputs: each ends with one line on stderr; among good images, those are still scored."""
 
 from __future__ import annotations
 
@@ -182,6 +182,10 @@ BROKEN: list[tuple[str, Break, int, str]] = [
     ("score", corrupt_weights, 2, "generator.safetensors is damaged"),
     ("score", pickled_weights, 2, "generator.safetensors is a pickle"),
     ("fit", unknown_spec, 2, "did you mean folder?"),
+    ("calibrate", unknown_class, 2, "class 'dragon' of the data is unknown to the monitor"),
+    ("calibrate", label_200, 2, "label 200 in test-0001"),
+    ("calibrate", wrong_monitor_folder, 2, "holds no finished monitor"),
+    ("calibrate", corrupt_weights, 2, "generator.safetensors is damaged"),
     ("eval", unknown_class, 2, "class 'dragon' of the data is unknown to the monitor"),
     ("fit", mixed_sizes, 2, "test-0001: the image is (48, 64), its label map (48, 63)"),
     ("score", cmyk, 3, "pixels of mode CMYK"),
@@ -192,15 +196,16 @@ BROKEN: list[tuple[str, Break, int, str]] = [
 def command(verb: str, given: Inputs) -> list[str]:
     spec = f"{given.kind}:{given.data}"
     arguments = {
-        "fit": ["--data", spec, "--scale", "tiny"],
-        "score": [str(given.images), "--monitor", str(given.run)],
-        "eval": ["--data", spec, "--monitor", str(given.run)],
+        "fit": ["--data", spec, "--scale", "tiny", "--out", str(given.out)],
+        "score": [str(given.images), "--monitor", str(given.run), "--out", str(given.out)],
+        "eval": ["--data", spec, "--monitor", str(given.run), "--out", str(given.out)],
+        "calibrate": ["--data", spec, "--monitor", str(given.run), *"--alpha 0.7 --delta 0.5 --area 0.5".split()],
     }
-    return [verb, *arguments[verb], "--out", str(given.out), "--device", "cpu", "--quiet"]
+    return [verb, *arguments[verb], "--device", "cpu", "--quiet"]
 
 
 @pytest.mark.parametrize(
-    ("verb", "broken", "code", "message"), BROKEN, ids=[broken.__name__ for _, broken, _, _ in BROKEN]
+    ("verb", "broken", "code", "message"), BROKEN, ids=[f"{verb}-{broken.__name__}" for verb, broken, _, _ in BROKEN]
 )
 def test_a_broken_input_is_one_line(synthcp, inputs, verb, broken, code, message):
     given = broken(inputs) or inputs
@@ -215,8 +220,10 @@ def test_a_broken_input_is_one_line(synthcp, inputs, verb, broken, code, message
 
 
 def test_the_inputs_are_good_before_a_test_breaks_them(synthcp, inputs):
-    for verb in ("score", "eval"):
-        ended = synthcp(*command(verb, inputs))
+    run = inputs.data / "run"
+    shutil.copytree(inputs.run, run)
+    for verb in ("calibrate", "score", "eval"):
+        ended = synthcp(*command(verb, replace(inputs, run=run)))
         assert (ended.code, ended.stderr) == (0, [])
     assert {row.status for row in read_rows(inputs.out)} == {"ok"}
 

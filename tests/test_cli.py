@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import synthcp as package
+from synthcp.calibration.promise import Promise
 from synthcp.config import SCALES
 from synthcp.data.specs import open_dataset
 from synthcp.fitting.imperfect import KFold
@@ -18,7 +20,7 @@ from synthcp.report.pictures import image_picture
 from synthcp.report.rows import read_rows
 from synthcp.thresholds import Thresholds
 
-VERBS = ["demo", "fit", "score", "eval", "report"]
+VERBS = ["demo", "fit", "calibrate", "score", "eval", "report"]
 SCENES = "scenes:?count=3&size=48x64"
 
 
@@ -210,6 +212,60 @@ def test_eval_on_the_images_of_the_fit_is_warned_of(synthcp, run_folder, tmp_pat
     assert ended.code == 0
     assert ended.stderr == ["warning: the fit saw 3 of these 3 image ids; the scores may flatter"]
     assert json.loads((tmp_path / "metrics.json").read_text())["settings"]["split"] == "train"
+
+
+def calibrate(synthcp, run: Path, *options):
+    data = "scenes:?count=12&size=48x64"
+    return synthcp("calibrate", "--monitor", run, "--data", data, "--device", "cpu", "--quiet", *options)
+
+
+EASY = "--alpha 0.3 --delta 0.2 --floor 0.05 --area 0.1".split()
+
+
+def test_calibrate_stores_what_it_says(synthcp, run_folder, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    ended = calibrate(synthcp, run, *EASY)
+    assert (ended.code, ended.stderr) == (0, [])
+    told, calibration = " ".join(ended.stdout.replace("│", " ").split()), load_settings(run).calibration
+    assert calibration.promise == Promise(0.3, 0.2, 0.05, 0.1) and calibration.data.endswith("48x64, split val")
+    assert "12 images of scenes:?count=12&size=48x64, split val" in told
+    assert "probability 70 % or more" in told and "on average at most 10 %" in told
+    for name, radius in calibration.intervals.radii.items():
+        assert f"{name} +- {radius:.2f}" in told
+    assert ended.stdout.splitlines()[-1] == f"next: synthcp score IMAGES --monitor {run} --out out/run"
+
+
+def test_a_calibrated_monitor_decides(synthcp, score, run_folder, images, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    calibrate(synthcp, run, *EASY)
+    ended = score("--quiet", run=run)
+    rows = read_rows(tmp_path / "out")
+    decisions = [row.decision for row in rows]
+    counts = f"{decisions.count('accept')} accepted, {decisions.count('review')} to review"
+    assert ended.code == 0 and f" with an alarm, {counts}; report: " in ended.stdout
+    printed = [json.loads(line) for line in score("--json", run=run).stdout.splitlines()]
+    assert [row["decision"] for row in printed] == decisions
+    assert printed[0]["intervals"]["road"] == pytest.approx(rows[0].intervals["road"], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "12 calibration images are too few: a false-alarm area of 0.01 needs 99; add images"),
+        (["--area", "0.1"], "a review threshold at alpha 0.1 and delta 0.05 needs 29"),
+        ([*EASY, "--split", "train"], "the fit saw 12 of the 12 calibration images, such as train-0000"),
+        (["--alpha", "1.5"], "alpha 1.5 must lie between 0 and 1"),
+        (["--floor", "50"], "floor 50.0 must lie between 0 and 1"),
+        (["--split", "vol"], "no split 'vol'"),
+    ],
+)
+def test_a_promise_that_cannot_be_kept_is_refused(synthcp, run_folder, options, message):
+    ended = calibrate(synthcp, run_folder, *options)
+    assert ended.code == 2 and len(ended.stderr) == 1 and ended.stdout == ""
+    assert ended.stderr[0].startswith("error: ") and message in ended.stderr[0]
+    assert load_settings(run_folder).calibration is None
 
 
 def test_score_says_where_its_report_is(score, tmp_path):

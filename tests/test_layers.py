@@ -16,8 +16,8 @@ FILES = sorted(SOURCE.glob("synthcp/**/*.py"))
 OPEN = {"records", "errors", "__version__"}
 NETWORKS = {"nn", "segmentation", "synthesis", "detection"}
 LEARNING = NETWORKS | {"data", "metrics", "checkpoint", "runtime"}
-FITTED = LEARNING | {"training", "config", "thresholds", "monitor", "controls"}
-PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring"}
+FITTED = LEARNING | {"training", "config", "thresholds", "calibration", "monitor", "controls"}
+PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring", "calibrating"}
 
 # A room is a folder or a file directly below synthcp. Each may import the rooms or modules named here, itself, and
 # what is in OPEN.
@@ -37,12 +37,14 @@ ARROWS: dict[str, set[str]] = {
     "evaluation": {"detection.base", "segmentation.base", "metrics", "data", "checkpoint", "runtime"},
     "report": {"evaluation", "metrics"},
     "thresholds": LEARNING | {"training"},
-    "monitor": LEARNING | {"training", "config", "thresholds"},
+    "calibration": {"metrics"},
+    "monitor": LEARNING | {"training", "config", "thresholds", "calibration"},
     "controls": LEARNING | {"training", "config", "monitor"},
     "detectors": FITTED,
     "fitting": FITTED,
     "provenance": set(),
     "scoring": FITTED | {"detectors", "evaluation", "report", "provenance"},
+    "calibrating": FITTED | {"evaluation", "report", "provenance", "scoring"},
     "demo": PRODUCT | {"provenance"},
     "__init__": PRODUCT,
     "overrides": {"checkpoint", "config"},

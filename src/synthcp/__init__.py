@@ -6,6 +6,8 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from synthcp.calibrating import calibrate
+    from synthcp.calibration.promise import Promise
     from synthcp.data.specs import open_dataset
     from synthcp.errors import SynthCPError
     from synthcp.evaluation import evaluate
@@ -21,9 +23,11 @@ __all__ = [
     "Detection",
     "Monitor",
     "Prediction",
+    "Promise",
     "Sample",
     "SynthCPError",
     "__version__",
+    "calibrate",
     "evaluate",
     "fit",
     "open_dataset",
@@ -36,8 +40,10 @@ _HOMES = {
     "Detection": "records",
     "Monitor": "monitor",
     "Prediction": "records",
+    "Promise": "calibration.promise",
     "Sample": "records",
     "SynthCPError": "errors",
+    "calibrate": "calibrating",
     "evaluate": "evaluation",
     "fit": "fitting.run",
     "open_dataset": "data.specs",

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from synthcp.calibration.calibration import Calibration
 from synthcp.checkpoint import load_json, load_module, save_json, save_module
 from synthcp.config import Scale, Variant, from_dict, to_dict
 from synthcp.data.images import read_image
@@ -51,6 +52,7 @@ class MonitorSettings:
         model: Which M.
         facts: Data, seed, versions and the like, for the report.
         training_ids: Ids of the images it was fitted on.
+        calibration: What it promises; None when nothing is.
     """
 
     classes: Classes
@@ -64,6 +66,15 @@ class MonitorSettings:
     model: ModelSettings = field(default_factory=ModelSettings)
     facts: dict[str, str] = field(default_factory=dict)
     training_ids: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+
+    @property
+    def usual(self) -> Thresholds:
+        """The thresholds in force: a calibrated anomaly threshold takes the place of the fitted one."""
+        rule = None if self.calibration is None else self.calibration.anomaly
+        if rule is None:
+            return self.thresholds
+        return replace(self.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share)
 
 
 def build_segmenter(settings: MonitorSettings) -> DeepLab:
@@ -196,7 +207,9 @@ class Monitor:
             image = read_image(Path(image), self.settings.channels)
         prediction, detection = self.detect(image[None], sample_id, prediction)
         assessment = self._assessment(prediction, detection, size or image.shape[1:])
-        return replace(assessment, alarms=self._alarms(assessment))
+        assessment = replace(assessment, alarms=self._alarms(assessment))
+        calibration = self.settings.calibration
+        return assessment if calibration is None else calibration.judge(assessment)
 
     def _assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
         assert detection.error_map is not None and detection.synthesis is not None
@@ -224,7 +237,7 @@ class Monitor:
             )
 
     def _alarms(self, assessment: Assessment) -> tuple[str, ...]:
-        usual = self.settings.thresholds
+        usual = self.settings.usual
         alarms = []
         if assessment.error_share > usual.error_share:
             alarms.append(
@@ -248,7 +261,7 @@ class Monitor:
         """
         for name, module in self._modules().items():
             save_module(folder / f"{name}.safetensors", module)
-        save_json(folder / SETTINGS, to_dict(self.settings))
+        save_settings(folder, self.settings)
 
     @classmethod
     def load(
@@ -265,7 +278,7 @@ class Monitor:
             device: "auto", "cpu", "cuda", ...
             precision: "auto", "fp32" or "bf16".
             model: Another M in place of the stored one: its SPEC (moved, exported, or an M that the monitor has never
-                seen), or the model itself.
+                seen), or the model itself. A calibration that speaks of another M than this one is left out.
 
         Raises:
             InputError: The folder holds no finished monitor, or its model cannot be opened or has changed.
@@ -273,6 +286,9 @@ class Monitor:
         """
         folder = Path(folder)
         settings = load_settings(folder)
+        calibration = settings.calibration
+        if calibration is not None and not calibration.speaks_of(settings.model.spec if model is None else model):
+            settings = replace(settings, calibration=None)
         runtime = choose_runtime(device, precision)
         predictor = _predictor(settings, model)
         monitor = cls(settings, predictor, build_generator(settings), build_network(settings), runtime)
@@ -306,6 +322,15 @@ def failure_comparator(
         score = settings.blend
     distance = None if segmenter is None else FeatureDistance(segmenter, settings.t)
     return FailureComparator(network, distance, score)
+
+
+def save_settings(folder: Path, settings: MonitorSettings) -> None:
+    """Write the settings of a monitor, whole or not at all.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    save_json(folder / SETTINGS, to_dict(settings))
 
 
 def load_settings(folder: Path) -> MonitorSettings:

@@ -11,10 +11,14 @@ in [0, 1], larger is better.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from torch import Tensor
+
+Decision = Literal["", "accept", "review"]
+"""What to do with a prediction; nothing is said without a calibration."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,9 @@ class Assessment:
         class_quality: predicted IoU (or Dice) of every class, by name, in [0, 1].
         present: names of the classes that the prediction holds.
         alarms: one sentence for each reason to look at the image; empty when there is none.
+        intervals: lowest and highest true quality of every class, by name, as promised; empty without a calibration.
+        decision: what the calibrated rule says of the image; it alone decides, alarms do not.
+        reasons: one sentence for each reason of the decision.
     """
 
     label_map: Tensor
@@ -131,11 +138,20 @@ class Assessment:
     class_quality: dict[str, float]
     present: tuple[str, ...]
     alarms: tuple[str, ...]
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    decision: Decision = ""
+    reasons: tuple[str, ...] = ()
 
     @property
     def error_share(self) -> float:
         """Expected share of wrong pixels, the mean of the error map, in [0, 1]; images are ranked by it."""
         return float(self.error_map.mean())
+
+    @property
+    def mean_quality(self) -> float:
+        """Predicted quality of the image: the mean over the classes that the prediction holds, in [0, 1]."""
+        predicted = [self.class_quality[name] for name in self.present]
+        return math.fsum(predicted) / len(predicted) if predicted else math.nan
 
     def anomaly_share(self, threshold: float) -> float:
         """Share of the pixels whose anomaly score is above a threshold, in [0, 1]; NaN without an anomaly map."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from synthcp.errors import DataError, InputError
 from synthcp.evaluation import Results, evaluate
 from synthcp.monitor import Monitor
 from synthcp.provenance import command_line, commit, hardware, now, versions
+from synthcp.records import Assessment, Sample
 from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter, RunSettings, write_text
 from synthcp.report.rows import Row, row_of
@@ -95,7 +96,7 @@ def score(
     if not files:
         raise InputError(f"{len(find_images(inputs))} images are too few for {shard}; use fewer shards")
     monitor = Monitor.load(run, device, precision, model)
-    _require_predictions([file.id for file in files], monitor)
+    require_predictions([file.id for file in files], monitor)
     rows = []
     with ResultsWriter(out, _settings(monitor, run, "Scores", ", ".join(map(str, inputs)))) as writer:
         for number, file in enumerate(files):
@@ -141,8 +142,7 @@ def evaluate_run(
     judges = load_detectors(run, monitor, detectors)
     facts = dict(facts or {}) | ({} if model is None else {"model": model})
     with ResultsWriter(out, _settings(monitor, run, "Evaluation", facts.get("data", "")), ground_truth=True) as writer:
-        _check(dataset, monitor)
-        _require_predictions(dataset.ids, monitor)
+        require_match(dataset, monitor)
         results = evaluate(
             judges,
             monitor.predictor,
@@ -156,6 +156,13 @@ def evaluate_run(
     write_text(out / METRICS, to_json(results))
     write_report(out)
     return results
+
+
+def judged(dataset: Dataset, monitor: Monitor) -> Iterator[tuple[Sample, Assessment]]:
+    """Every sample at the working size, and what the monitor says of it at that size."""
+    for original in dataset:
+        sample = resized(original, monitor.settings.scale.side)
+        yield sample, monitor.assess(original.image, sample.id, size=sample.image.shape[1:])
 
 
 def seen_in_fitting(dataset: Dataset, training_ids: Sequence[str]) -> int:
@@ -172,7 +179,7 @@ def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter) -> Row:
     except DataError as error:
         row = Row(file.id, str(file.path), status="error", message=str(error))
     else:
-        row = row_of(file.id, str(file.path), assessment, monitor.classes, settings.thresholds.anomaly)
+        row = row_of(file.id, str(file.path), assessment, monitor.classes, settings.usual.anomaly)
         writer.write_maps(file.id, image, assessment)
     writer.add_row(row)
     return row
@@ -180,16 +187,20 @@ def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter) -> Row:
 
 def _write_samples(dataset: Dataset, monitor: Monitor, writer: ResultsWriter, progress: Progress) -> None:
     """Rows and maps with ground truth, at the working size, as the monitor judges the samples."""
-    threshold = monitor.settings.thresholds.anomaly
-    for number, original in enumerate(dataset):
-        sample = resized(original, monitor.settings.scale.side)
-        assessment = monitor.assess(original.image, sample.id, size=sample.image.shape[1:])
+    threshold = monitor.settings.usual.anomaly
+    for number, (sample, assessment) in enumerate(judged(dataset, monitor)):
         writer.write_maps(sample.id, sample.image, assessment, sample.label_map, sample.anomaly_mask)
         writer.add_row(row_of(sample.id, sample.id, assessment, monitor.classes, threshold, sample.label_map))
         progress("maps", number + 1, len(dataset), {})
 
 
-def _check(dataset: Dataset, monitor: Monitor) -> None:
+def require_match(dataset: Dataset, monitor: Monitor) -> None:
+    """Read every sample once.
+
+    Raises:
+        InputError: Classes or channels are not those of the monitor, a label map is missing or wrong, or a prediction
+            is missing.
+    """
     known, names = monitor.classes.names, dataset.classes.names
     unknown = [name for name in names if name not in known]
     if unknown:
@@ -201,16 +212,17 @@ def _check(dataset: Dataset, monitor: Monitor) -> None:
         fitted = monitor.settings.channels
         raise DataError(f"{dataset.ids[0]} has {channels} channels; the monitor was fitted on {fitted}; convert it")
     check_labels(dataset)
+    require_predictions(dataset.ids, monitor)
 
 
-def _require_predictions(ids: Sequence[str], monitor: Monitor) -> None:
+def require_predictions(ids: Sequence[str], monitor: Monitor) -> None:
     """Refuse before anything is written, when M's predictions are on disk and some are not there."""
     if isinstance(monitor.predictor, SavedPredictions):
         monitor.predictor.require(ids)
 
 
 def _settings(monitor: Monitor, run: Path, title: str, data: str) -> RunSettings:
-    facts, thresholds = monitor.settings.facts, monitor.settings.thresholds
+    facts, usual, calibration = monitor.settings.facts, monitor.settings.usual, monitor.settings.calibration
     return RunSettings(
         classes=monitor.classes,
         title=title,
@@ -222,7 +234,8 @@ def _settings(monitor: Monitor, run: Path, title: str, data: str) -> RunSettings
         scale=facts.get("scale", ""),
         created=now(),
         versions=versions(),
-        thresholds={"error": thresholds.error, "anomaly": thresholds.anomaly},
+        thresholds={"error": usual.error, "anomaly": usual.anomaly} | (calibration.levels() if calibration else {}),
+        promise=calibration.in_words() if calibration else {},
     )
 
 

@@ -1,14 +1,17 @@
 """A small output folder with ground truth, whose numbers are all different."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from synthcp.records import Assessment, Classes
+from synthcp.records import Assessment, Classes, Decision
 from synthcp.report.outputs import ResultsWriter, RunSettings
 from synthcp.report.rows import Row, row_of
+
+PROMISE = {"to review": "images of <low> quality"}
 
 CLASSES = Classes(("road", "sky", "<i>car"), ((128, 64, 128), (70, 130, 180), (0, 0, 142)), ignore_index=-1)
 
@@ -37,12 +40,22 @@ def assess(level: float, alarms: tuple[str, ...] = ()) -> Assessment:
     )
 
 
+def decided(assessment: Assessment, decision: Decision) -> Assessment:
+    """As a calibrated monitor would give it."""
+    intervals = {name: (value / 2, (1 + value) / 2) for name, value in assessment.class_quality.items()}
+    return replace(assessment, intervals=intervals, decision=decision, reasons=(f"it is a <{decision}>",))
+
+
 @pytest.fixture
 def write_folder(tmp_path: Path, settings: RunSettings, label_map: torch.Tensor) -> Callable[..., Path]:
-    def write(ids: dict[str, float], truth: bool = True) -> Path:
-        with ResultsWriter(tmp_path / "out", settings, ground_truth=truth) as writer:
+    def write(ids: dict[str, float], truth: bool = True, calibrated: bool = False) -> Path:
+        thresholds = settings.thresholds | {"floor": 0.6, "accept": 0.4}
+        whole = replace(settings, promise=PROMISE, thresholds=thresholds) if calibrated else settings
+        with ResultsWriter(tmp_path / "out", whole, ground_truth=truth) as writer:
             for image_id, level in ids.items():
                 assessment = assess(level, ("<b>look", "now") if level > 0.5 else ())
+                if calibrated:
+                    assessment = decided(assessment, "review" if level > 0.5 else "accept")
                 known = label_map if truth else None
                 writer.write_maps(image_id, torch.rand(3, 2, 4), assessment, known)
                 writer.add_row(row_of(image_id, f"{image_id}.png", assessment, CLASSES, 1.5, known))

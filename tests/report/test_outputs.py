@@ -1,3 +1,4 @@
+import csv
 import json
 import math
 from collections.abc import Callable
@@ -88,10 +89,12 @@ def test_rows_come_back(tmp_path: Path, settings: RunSettings) -> None:
             ("first", "second"),
             {"road": 0.75, "sky": 0.0625, "<i>car": 0.375},
             {"road": 0.875, "sky": math.nan, "<i>car": 0.0},
+            *("review", ("low quality", "and more")),
+            {"road": (0.5, 1.0), "sky": (0.0, 0.25), "<i>car": (0.125, 0.625)},
         ),
         Row("bad", "bad.png", "error", "two\nlines"),
     ]
-    with ResultsWriter(tmp_path, settings, ground_truth=True) as writer:
+    with ResultsWriter(tmp_path, replace(settings, promise={"": ""}), ground_truth=True) as writer:
         for row in rows:
             writer.add_row(row)
     scored, failed = read_rows(tmp_path)
@@ -103,9 +106,41 @@ def test_rows_come_back(tmp_path: Path, settings: RunSettings) -> None:
 def test_columns_are_those_of_the_contract(write_folder: Write) -> None:
     header = (write_folder({"a": 0.2}) / "results.csv").read_text().splitlines()[0]
     assert header == (
-        "id,source,status,message,error_share,anomaly_share,mean_quality,true_error_share,alarms,"
+        "id,source,status,message,error_share,anomaly_share,mean_quality,true_error_share,alarms,decision,reasons,"
         "predicted_iou:road,predicted_iou:sky,predicted_iou:<i>car,true_iou:road,true_iou:sky,true_iou:<i>car"
     )
+
+
+def test_intervals_have_columns_of_a_calibrated_monitor_only(write_folder: Write) -> None:
+    header = (write_folder({"a": 0.2}, calibrated=True) / "results.csv").read_text().splitlines()[0]
+    intervals = [column for column in header.split(",") if column.startswith("interval")]
+    assert intervals == [f"interval_{end}:{name}" for end in ("low", "high") for name in ("road", "sky", "<i>car")]
+    assert "interval" not in (write_folder({"a": 0.2}) / "results.csv").read_text()
+
+
+def test_a_table_from_before_there_were_decisions_is_read(write_folder: Write) -> None:
+    out = write_folder({"a": 0.2})
+    path = out / "results.csv"
+    table = list(csv.reader(path.read_text().splitlines()))
+    start = table[0].index("decision")
+    path.write_text("\n".join(",".join(line[:start] + line[start + 2 :]) for line in table))
+    old = read_rows(out)[0]
+    assert (old.decision, old.reasons, old.intervals) == ("", (), {})
+    assert old.predicted_iou["road"] == 0.8 and old.true_iou["sky"] == 1.0
+
+
+def test_an_unknown_decision_is_refused(write_folder: Write) -> None:
+    path = write_folder({"a": 0.2}, calibrated=True) / "results.csv"
+    path.write_text(path.read_text().replace("accept", "maybe"))
+    with pytest.raises(InputError, match="decision 'maybe' is neither accept nor review"):
+        read_rows(path.parent)
+
+
+def test_true_quality_is_the_mean_over_the_classes_that_are_there(write_folder: Write) -> None:
+    row = read_rows(write_folder({"a": 0.2}))[0]
+    assert row.true_quality == pytest.approx((3 / 4 + 1 + 0) / 3)
+    assert replace(row, true_iou={"road": 0.5, "sky": math.nan, "<i>car": 0.0}).true_quality == 0.25
+    assert math.isnan(replace(row, true_iou={"sky": math.nan}).true_quality)
 
 
 def test_a_row_compares_the_prediction_with_the_truth(write_folder: Write) -> None:

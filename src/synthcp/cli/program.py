@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from synthcp import __version__
+from synthcp.cli.calibrate import calibrate_verb
 from synthcp.cli.demo import demo_verb
 from synthcp.cli.eval import eval_verb
 from synthcp.cli.exit_codes import BAD_INPUT, FINE, INTERNAL_ERROR, INTERRUPTED
@@ -20,6 +21,9 @@ from synthcp.errors import SynthCPError
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 app.command("demo", epilog="Example: synthcp demo --out runs/demo")(demo_verb)
 app.command("fit", epilog="Example: synthcp fit --data folder:street --out runs/a")(fit_verb)
+app.command("calibrate", epilog="Example: synthcp calibrate --monitor runs/a --data folder:street --split val")(
+    calibrate_verb
+)
 app.command("score", epilog="Example: synthcp score images/ --monitor runs/a --out out/images")(score_verb)
 app.command("eval", epilog="Example: synthcp eval --monitor runs/a --data folder:street --out out/a")(eval_verb)
 app.command("report", epilog="Example: synthcp report out/images")(report_verb)

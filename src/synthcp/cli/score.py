@@ -58,8 +58,10 @@ def score_verb(
     if as_json:
         _print_json(rows)
     else:
-        alarms = sum(bool(row.alarms) for row in rows)
-        typer.echo(f"{len(rows)} images, {alarms} with an alarm; report: {out / 'report.html'}")
+        alarms, decisions = sum(bool(row.alarms) for row in rows), [row.decision for row in rows]
+        counts = f", {decisions.count('accept')} accepted, {decisions.count('review')} to review"
+        decided = counts if any(decisions) else ""
+        typer.echo(f"{len(rows)} images, {alarms} with an alarm{decided}; report: {out / 'report.html'}")
     return _score_code(rows, out, fail_on_alarm)
 
 

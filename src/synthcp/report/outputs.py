@@ -48,7 +48,9 @@ class RunSettings:
         scale: How big it was: tiny, small or full.
         created: Date and time, ISO 8601.
         versions: Version per library.
-        thresholds: Pixel thresholds "error", in [0, 1], and "anomaly", in [0, 2].
+        thresholds: Of pixels, "error", in [0, 1], and "anomaly", in [0, 2]; of a calibrated monitor also "floor", the
+            true quality below which a prediction is bad, and "accept", the predicted quality from which it is accepted.
+        promise: Of a calibrated monitor, in words, by subject.
     """
 
     classes: Classes
@@ -62,6 +64,7 @@ class RunSettings:
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
+    promise: dict[str, str] = field(default_factory=dict)
 
 
 class ResultsWriter:
@@ -80,7 +83,7 @@ class ResultsWriter:
             raise InputError(f"{len(settings.classes)} classes: a palette PNG holds at most 255; merge rare classes")
         self.out = out
         self.settings = settings
-        self._columns = columns(settings.classes, ground_truth)
+        self._columns = columns(settings.classes, ground_truth, calibrated=bool(settings.promise))
         write_text(out / "run.json", json.dumps(asdict(settings), indent=2))
         self._partial = out / f"{FILE}.partial"
         with _writing(self._partial):

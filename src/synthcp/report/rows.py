@@ -7,19 +7,19 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast, get_args
 
 from torch import Tensor
 
 from synthcp.errors import InputError
 from synthcp.metrics.overlap import image_iou
-from synthcp.records import Assessment, Classes
+from synthcp.records import Assessment, Classes, Decision
 
 FILE = "results.csv"
 _TEXTS = ("id", "source", "status", "message")
 _NUMBERS = ("error_share", "anomaly_share", "mean_quality", "true_error_share")
-_ALARMS, _ALARM_SEPARATOR = "alarms", " | "
-_PREDICTED, _TRUE = "predicted_iou:", "true_iou:"
+_SENTENCES, _SEPARATOR = ("alarms", "reasons"), " | "
+_PREDICTED, _TRUE, _LOW, _HIGH = "predicted_iou:", "true_iou:", "interval_low:", "interval_high:"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,9 @@ class Row:
         alarms: One sentence for each reason to look at the image.
         predicted_iou: Per class name, in [0, 1].
         true_iou: Per class name, in [0, 1]; empty without ground truth.
+        decision: Of the calibrated rule; empty without a calibration.
+        reasons: One sentence for each reason of the decision.
+        intervals: Lowest and highest true IoU, per class name; empty without a calibration.
     """
 
     id: str
@@ -51,6 +54,15 @@ class Row:
     alarms: tuple[str, ...] = ()
     predicted_iou: dict[str, float] = field(default_factory=dict)
     true_iou: dict[str, float] = field(default_factory=dict)
+    decision: Decision = ""
+    reasons: tuple[str, ...] = ()
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def true_quality(self) -> float:
+        """True quality of the image: the mean over the classes that the ground truth shows, in [0, 1]; NaN without."""
+        known = [value for value in self.true_iou.values() if not math.isnan(value)]
+        return math.fsum(known) / len(known) if known else math.nan
 
 
 def row_of(
@@ -67,34 +79,39 @@ def row_of(
         InputError: The label map holds a value that is no class.
         ShapeError: The label map and the prediction differ in shape.
     """
-    predicted = [assessment.class_quality[name] for name in assessment.present]
     unknown = math.nan if math.isnan(anomaly_threshold) else assessment.anomaly_share(anomaly_threshold)
     return Row(
         id=image_id,
         source=source,
         error_share=assessment.error_share,
         anomaly_share=unknown,
-        mean_quality=math.fsum(predicted) / len(predicted) if predicted else math.nan,
+        mean_quality=assessment.mean_quality,
         true_error_share=math.nan if label_map is None else _true_error_share(assessment, classes, label_map),
         alarms=assessment.alarms,
         predicted_iou=assessment.class_quality,
         true_iou={} if label_map is None else _true_iou(assessment, classes, label_map),
+        decision=assessment.decision,
+        reasons=assessment.reasons,
+        intervals=assessment.intervals,
     )
 
 
-def columns(classes: Classes, ground_truth: bool) -> tuple[str, ...]:
-    """Header of results.csv; the true_iou columns need ground truth."""
-    true = [_TRUE + name for name in classes.names] if ground_truth else []
-    return (*_TEXTS, *_NUMBERS, _ALARMS, *(_PREDICTED + name for name in classes.names), *true)
+def columns(classes: Classes, ground_truth: bool, calibrated: bool = False) -> tuple[str, ...]:
+    """Header of results.csv; the true_iou columns need ground truth, those of the intervals a calibration."""
+    prefixes = [_PREDICTED, *([_LOW, _HIGH] if calibrated else []), *([_TRUE] if ground_truth else [])]
+    by_class = [prefix + name for prefix in prefixes for name in classes.names]
+    return (*_TEXTS, *_NUMBERS, "alarms", "decision", "reasons", *by_class)
 
 
 def cells(row: Row) -> dict[str, str]:
     """Text of every cell that is known, by column."""
-    texts = {name: str(getattr(row, name)) for name in _TEXTS}
+    texts = {name: str(getattr(row, name)) for name in (*_TEXTS, "decision")}
+    sentences = {name: _SEPARATOR.join(getattr(row, name)) for name in _SENTENCES}
     numbers = {name: _cell(getattr(row, name)) for name in _NUMBERS}
-    predicted = {_PREDICTED + name: _cell(value) for name, value in row.predicted_iou.items()}
-    true = {_TRUE + name: _cell(value) for name, value in row.true_iou.items()}
-    return {**texts, **numbers, _ALARMS: _ALARM_SEPARATOR.join(row.alarms), **predicted, **true}
+    lows, highs = ({name: ends[end] for name, ends in row.intervals.items()} for end in (0, 1))
+    by_class = {_PREDICTED: row.predicted_iou, _TRUE: row.true_iou, _LOW: lows, _HIGH: highs}
+    qualities = {prefix + name: _cell(value) for prefix, part in by_class.items() for name, value in part.items()}
+    return {**texts, **sentences, **numbers, **qualities}
 
 
 def read_rows(out: Path) -> list[Row]:
@@ -117,6 +134,7 @@ def _rows(lines: Iterable[dict[str, str]]) -> list[Row]:
 def _row(line: dict[str, str]) -> Row:
     if line["status"] not in ("ok", "error"):
         raise ValueError(f"status {line['status']} of {line['id']} is neither ok nor error")
+    lows, highs = _qualities(line, _LOW), _qualities(line, _HIGH)
     return Row(
         id=line["id"],
         source=line["source"],
@@ -126,10 +144,23 @@ def _row(line: dict[str, str]) -> Row:
         anomaly_share=_number(line["anomaly_share"]),
         mean_quality=_number(line["mean_quality"]),
         true_error_share=_number(line["true_error_share"]),
-        alarms=tuple(filter(None, line[_ALARMS].split(_ALARM_SEPARATOR))),
+        alarms=_sentences(line["alarms"]),
         predicted_iou=_qualities(line, _PREDICTED),
         true_iou=_qualities(line, _TRUE),
+        decision=_decision(line.get("decision", "")),
+        reasons=_sentences(line.get("reasons", "")),
+        intervals={name: (low, highs[name]) for name, low in lows.items()},
     )
+
+
+def _sentences(cell: str) -> tuple[str, ...]:
+    return tuple(filter(None, cell.split(_SEPARATOR)))
+
+
+def _decision(cell: str) -> Decision:
+    if cell not in get_args(Decision):
+        raise ValueError(f"decision {cell!r} is neither accept nor review")
+    return cast(Decision, cell)
 
 
 def _qualities(line: dict[str, str], prefix: str) -> dict[str, float]:
