@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from synthcp.errors import DataError
-from synthcp.report.figures import panel, quality_scatter, save_figure, to_svg
+from synthcp.metrics.risk import reliability, risk_coverage
+from synthcp.report.figures import panel, quality_scatter, risk_figure, save_figure, to_svg
 from synthcp.report.pictures import heat_colors
 
 PAIRS = {"road": [(0.1, 0.3), (0.5, 0.4), (0.9, 0.8)], "<b>$x": [(0.25, 0.75)], "empty": []}
@@ -30,6 +31,21 @@ def test_svg_is_one_escaped_element_and_always_the_same() -> None:
     assert ElementTree.fromstring(svg).tag == "{http://www.w3.org/2000/svg}svg"
     assert "&lt;b&gt;" in svg and "<b>" not in svg
     assert "currentColor" in svg
+
+
+def test_the_risk_figure_holds_curve_and_reliability() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.random(50)
+    predicted = np.clip(true + 0.1 * rng.standard_normal(50), 0, 1)
+    left, right = risk_figure(predicted, true, coverage=0.3).axes
+    best, none, ours, accepted = left.lines
+    assert ours.get_ydata() == pytest.approx(risk_coverage(predicted, 1 - true).risk)
+    assert best.get_ydata() == pytest.approx(np.cumsum(np.sort(1 - true)) / np.arange(1, 51))
+    assert none.get_ydata() == pytest.approx([np.mean(1 - true)] * 50)
+    assert list(accepted.get_xdata()) == [0.3, 0.3]
+    bins = [part for part in reliability(predicted, true) if part.predictions]
+    assert right.collections[0].get_offsets().tolist() == [[part.predicted, part.true] for part in bins]
+    assert len(risk_figure(predicted, true).axes[0].lines) == 3
 
 
 def test_figures_are_saved_in_the_format_of_their_name(tmp_path: Path) -> None:

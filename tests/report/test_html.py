@@ -147,6 +147,48 @@ def test_the_evaluation_is_shown(write_folder: Write) -> None:
     assert "AP-Success" in page.texts["th"] and "98.0" in page.texts["td"]
 
 
+def test_a_calibrated_monitor_says_what_to_do(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"good": 0.2, "bad": 0.7, "worse": 0.8}, truth=False, calibrated=True)))
+    badges = [attributes for attributes in page.all("span") if (attributes.get("class") or "").startswith("badge")]
+    assert [badge["class"] for badge in badges] == ["badge review", "badge review", "badge accept"]
+    assert [text for text in page.texts["span"] if text in ("accept", "review")] == ["review", "review", "accept"]
+    assert page.texts["p"].count("it is a <review>") == 2 and "it is a <accept>" in page.texts["p"]
+    assert "2 of 3 images raise an alarm; 2 to review; 1 could not be scored." in page.texts["p"]
+    assert "promise, to review" in page.texts["th"] and "images of <low> quality" in page.texts["td"]
+    assert "To review" in page.texts["dt"]
+
+
+def test_intervals_are_drawn_on_the_bars(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2}, truth=False, calibrated=True)))
+    road, sky = sorted((0.8, 0.6))
+    assert [whisker["style"] for whisker in page.all("s")] == [
+        f"--low: {value / 2:.3f}; --high: {(1 + value) / 2:.3f}" for value in (road, sky)
+    ]
+
+
+def test_without_a_calibration_nothing_is_decided(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2, "b": 0.7})))
+    assert page.all("s") == [] and "badge" not in {attributes.get("class") for attributes in page.all("span")}
+    assert "To review" not in page.texts["dt"]
+    assert not any("promise" in text for text in page.texts["th"] + page.texts["p"])
+
+
+def test_trust_needs_ground_truth(write_folder: Write) -> None:
+    title = "Which predictions to trust"
+    assert title not in Page(write_report(write_folder({"a": 0.2, "b": 0.7}, truth=False))).texts["h2"]
+    page = Page(write_report(write_folder({"a": 0.2, "b": 0.7})))
+    assert title in page.texts["h2"] and any("AURC 41.7 %" in text for text in page.texts["p"])  # 1 - (3/4 + 1 + 0) / 3
+    assert not any("Accepted" in text for text in page.texts["p"])
+
+
+def test_what_became_of_the_promise_is_told(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2, "b": 0.7}, calibrated=True)))
+    told = "Accepted: 1 of 2 images; bad, with a true quality below 0.6: 1 of these (100.0 %)."
+    assert told in page.texts["p"]
+    page = Page(write_report(write_folder({"b": 0.7}, calibrated=True)))
+    assert "Accepted: none of 1 images." in page.texts["p"]
+
+
 def test_without_images_there_is_still_a_report(write_folder: Write) -> None:
     page = Page(write_report(write_folder({})))
     assert "No alarm in 0 images; 1 could not be scored." in page.texts["p"]

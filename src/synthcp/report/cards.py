@@ -30,12 +30,16 @@ class Picture:
 
 @dataclass(frozen=True)
 class ClassQuality:
-    """Predicted and true IoU of a class, in [0, 1], NaN where undefined or unknown; colour as #rrggbb."""
+    """Predicted and true IoU of a class, in [0, 1], NaN where undefined or unknown; colour as #rrggbb.
+
+    The interval holds the true IoU as promised; None without a calibration.
+    """
 
     name: str
     color: str
     predicted: float
     true: float
+    interval: tuple[float, float] | None = None
 
     @property
     def difference(self) -> float:
@@ -97,7 +101,13 @@ def _present(out: Path, row: Row, classes: Classes) -> set[str]:
 
 def _qualities(row: Row, classes: Classes, present: set[str]) -> tuple[ClassQuality, ...]:
     qualities = [
-        ClassQuality(name, hex_color(color), row.predicted_iou.get(name, math.nan), row.true_iou.get(name, math.nan))
+        ClassQuality(
+            name,
+            hex_color(color),
+            row.predicted_iou.get(name, math.nan),
+            row.true_iou.get(name, math.nan),
+            row.intervals.get(name),
+        )
         for name, color in zip(classes.names, classes.colors, strict=True)
         if name in present
     ]

@@ -1,4 +1,4 @@
-"""Figures for documents and reports: predicted against true IoU, and strips of pictures."""
+"""Figures for documents and reports: predicted against true IoU, risk and coverage, and strips of pictures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from synthcp.errors import DataError
 from synthcp.metrics.regression import regression_scores
+from synthcp.metrics.risk import reliability, risk_coverage
 from synthcp.report.outputs import map_path, replacing, write_picture
 from synthcp.report.views import VIEWS, View, open_view
 
 Pairs = Sequence[tuple[float, float]]
+Floats = NDArray[np.float64]
 _COLUMNS = 4
 _POINTS = "#3b7dd8"
 _INK = "#4a4a4b"  # in SVG it becomes currentColor, the text colour of the page
@@ -52,6 +55,21 @@ def quality_scatter(class_quality: Mapping[str, Pairs]) -> Figure:
         _scatter(axes, name, pairs)
     figure.supxlabel("True IoU", fontsize=9, color=_INK)
     figure.supylabel("Predicted IoU", fontsize=9, color=_INK)
+    return figure
+
+
+def risk_figure(predicted: Floats, true: Floats, coverage: float | None = None) -> Figure:
+    """Risk-coverage curve and reliability diagram of predicted image quality.
+
+    Args:
+        predicted: Quality of the images, shape (N,), in [0, 1].
+        true: shape (N,).
+        coverage: Share of images that a calibrated rule accepts; it is marked.
+    """
+    figure = Figure(figsize=(8.0, 3.4), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
+    left, right = figure.subplots(1, 2)
+    _draw_risk(left, 1 - true, predicted, coverage)
+    _draw_reliability(right, predicted, true)
     return figure
 
 
@@ -100,7 +118,38 @@ def _scatter(axes: Axes, name: str, pairs: Pairs) -> None:
     axes.set_title(f"{name}\nPearson {correlation}", fontsize=9, color=_INK, parse_math=False)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.set_box_aspect(1)
+    _plain(axes)
+
+
+def _draw_risk(axes: Axes, losses: Floats, predicted: Floats, coverage: float | None) -> None:
+    curves = {"best order": -losses, "no order": np.zeros(len(losses)), "predicted order": predicted}
+    for (name, quality), style in zip(curves.items(), (":", "--", "-"), strict=True):
+        curve = risk_coverage(quality, losses)
+        color = _POINTS if quality is predicted else _INK
+        axes.plot(curve.coverage, curve.risk, color=color, linewidth=1.4, linestyle=style, label=name)
+    if coverage is not None:
+        axes.axvline(coverage, color=_POINTS, linewidth=0.8, alpha=0.6, label="accepted")
+    axes.set(xlim=(0, 1.02), xlabel="Coverage: share accepted", ylabel="Risk: mean of 1 - IoU")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
+    _plain(axes)
+
+
+def _draw_reliability(axes: Axes, predicted: Floats, true: Floats) -> None:
+    bins = [part for part in reliability(predicted, true) if part.predictions]
+    axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.6)
+    sizes = [20 + 180 * part.predictions / len(true) for part in bins]
+    means = [part.predicted for part in bins], [part.true for part in bins]
+    axes.plot(*means, color=_POINTS, linewidth=1.0, alpha=0.65)
+    axes.scatter(*means, s=sizes, color=_POINTS, alpha=0.65, linewidths=0)
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel="Predicted quality", ylabel="True quality")
+    _plain(axes)
+
+
+def _plain(axes: Axes) -> None:
     axes.tick_params(colors=_INK, labelsize=8, length=2)
+    for label in (axes.xaxis.label, axes.yaxis.label):
+        label.set(color=_INK, fontsize=9)
     for side, spine in axes.spines.items():
         spine.set(color=_INK, linewidth=0.6, visible=side in ("left", "bottom"))
 

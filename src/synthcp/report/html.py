@@ -20,6 +20,7 @@ from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.rows import Row, read_rows
 from synthcp.report.score_tables import headline, percent, tables
 from synthcp.report.tables import from_json
+from synthcp.report.trust import trust_of
 from synthcp.report.views import VIEWS
 
 _TEMPLATES = Path(__file__).parent
@@ -54,6 +55,7 @@ def write_report(out: Path, limit: int = 100) -> Path:
             facts=_facts(rows, results),
             tables=tables(results) if results else (),
             scatter=_scatter(scored, results),
+            trust=trust_of(scored, settings.thresholds),
             cards=cards,
             left_out=len(scored) - len(cards),
             views=[view for view in VIEWS if any(view == picture.view for card in cards for picture in card.pictures)],
@@ -103,7 +105,8 @@ def _verdict(rows: Sequence[Row]) -> str:
     alarmed, failed = sum(bool(row.alarms) for row in scored), len(rows) - len(scored)
     verb = "raises" if alarmed == 1 else "raise"
     alarms = f"{alarmed} of {len(scored)} images {verb} an alarm" if alarmed else f"No alarm in {len(scored)} images"
-    return f"{alarms}; {failed} could not be scored." if failed else f"{alarms}."
+    decided = [f"{_reviewed(scored)} to review"] if any(row.decision for row in scored) else []
+    return "; ".join([alarms, *decided, *([f"{failed} could not be scored"] if failed else [])]) + "."
 
 
 def _facts(rows: Sequence[Row], results: Results | None) -> list[Fact]:
@@ -112,10 +115,15 @@ def _facts(rows: Sequence[Row], results: Results | None) -> list[Fact]:
     facts = [
         Fact("Images", str(len(rows))),
         Fact("With alarms", str(alarmed), alarming=alarmed > 0),
+        *([Fact("To review", str(_reviewed(rows)))] if any(row.decision for row in rows) else []),
         Fact("Failed", str(failed), alarming=failed > 0),
         Fact("Mean expected error", f"{percent(_mean([row.error_share for row in rows]))} %", _true_note(true_share)),
     ]
     return facts + (_evaluation_facts(results) if results else [])
+
+
+def _reviewed(rows: Sequence[Row]) -> int:
+    return sum(row.decision == "review" for row in rows)
 
 
 def _true_note(share: float) -> str:
@@ -163,6 +171,7 @@ def _details(settings: RunSettings, results: Results | None) -> list[tuple[str, 
     """Everything about the run that is known, name and value."""
     facts = {name: str(getattr(settings, name)) for name in ("command", "data", "monitor", "variant", "scale", "seed")}
     facts["created"] = settings.created
+    facts |= {f"promise, {subject}": sentence for subject, sentence in settings.promise.items()}
     facts |= {f"threshold, {name}": f"{value:.4g}" for name, value in settings.thresholds.items()}
     facts |= {name: str(value) for name, value in results.settings.items()} if results else {}
     facts |= {f"version of {name}": version for name, version in settings.versions.items()}
