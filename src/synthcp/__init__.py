@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     from synthcp.data.specs import open_dataset
     from synthcp.errors import SynthCPError
     from synthcp.evaluation import evaluate
+    from synthcp.fitting.imperfect import HeldOut
+    from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.monitor import Monitor
     from synthcp.records import Assessment, Classes, Detection, Prediction, Sample
+    from synthcp.segmentation.specs import open_model
 
 __version__ = "0.1.0"
 
@@ -19,6 +22,8 @@ __all__ = [
     "Assessment",
     "Classes",
     "Detection",
+    "FitOptions",
+    "HeldOut",
     "Monitor",
     "Prediction",
     "Sample",
@@ -27,6 +32,7 @@ __all__ = [
     "evaluate",
     "fit",
     "open_dataset",
+    "open_model",
 ]
 
 # Where each name lives. It is imported when first asked for, so that `import synthcp` does not wait for torch.
@@ -34,6 +40,8 @@ _HOMES = {
     "Assessment": "records",
     "Classes": "records",
     "Detection": "records",
+    "FitOptions": "fitting.options",
+    "HeldOut": "fitting.imperfect",
     "Monitor": "monitor",
     "Prediction": "records",
     "Sample": "records",
@@ -41,6 +49,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "fit": "fitting.run",
     "open_dataset": "data.specs",
+    "open_model": "segmentation.specs",
 }
 
 
