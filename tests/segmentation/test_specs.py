@@ -148,8 +148,8 @@ def test_features_that_were_chosen_are_kept(file, classes, probe):
 
 def test_objects(network, classes, probe, fails):
     segmenter, settings = open_model(network, classes, probe)
-    assert settings.spec == "object:Sequential" and settings.features == "2"
-    with fails("fitted to a Python object (Sequential)", "--model SPEC"):
+    assert settings.spec == "Sequential" and settings.features == "2"
+    with fails("Python object (Sequential)", "--model SPEC"):
         reopen_model(settings, classes, 3)
     again = reopen_model(settings, classes, 3, network)
     torch.testing.assert_close(again.predict("", probe).logits, segmenter.predict("", probe).logits)
@@ -160,7 +160,7 @@ def test_objects(network, classes, probe, fails):
 def test_segmenters_are_taken_as_they_are(network, classes, probe):
     deeplab = DeepLab(2, DeepLabConfig(5, width=4, rates=(1,)))
     same, settings = open_model(deeplab, classes, probe)
-    assert same is deeplab and (settings.spec, settings.layers) == ("object:DeepLab", 4)
+    assert same is deeplab and (settings.spec, settings.layers) == ("DeepLab", 4)
     adapted = adapt(LoadedNetwork(network), classes, probe)
     same, settings = open_model(adapted, classes, probe)
     assert same is adapted and settings.features == "2" and settings.fingerprint == adapted.fingerprint

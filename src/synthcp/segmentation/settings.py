@@ -12,7 +12,8 @@ class ModelSettings:
     """M of a monitor.
 
     Attributes:
-        spec: "deeplab", which synthcp fits itself, or the SPEC of a model that somebody brought.
+        spec: "deeplab", which synthcp fits itself, or the SPEC of a model that somebody brought; of a Python object its
+            name, by which nobody can open it again.
         features: Where f_M is, as found or as chosen: the module whose input it is, an entry of M's output, or
             "logits"; "" where M has none or is built in.
         layers: Number of feature maps that M shows; 0 for predictions on disk.

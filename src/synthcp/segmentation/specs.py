@@ -27,8 +27,6 @@ from synthcp.spec import Options, Spec, choices
 
 PREDICTIONS = "preds"
 ADAPTATION = ("mean", "std", "input", "mapping")
-OBJECT = "object"
-"""Kind of a model that came as a Python object, which no SPEC can open again."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +88,10 @@ def open_model(
     if isinstance(model, str):
         spec, predictor = model, _opened(Spec.parse(model), classes, probe, features)
     elif isinstance(model, Segmenter) or not callable(model):
-        spec, predictor = f"{OBJECT}:{type(model).__name__}", model
+        spec, predictor = type(model).__name__, model
     else:
-        name = getattr(model, "__qualname__", type(model).__name__)
-        spec, predictor = f"{OBJECT}:{name}", adapt(LoadedNetwork(model), classes, probe, features)
+        spec = getattr(model, "__qualname__", type(model).__name__)
+        predictor = adapt(LoadedNetwork(model), classes, probe, features)
     return predictor, _settings(spec, predictor, probe)
 
 
@@ -118,9 +116,8 @@ def reopen_model(
     probe = torch.full((1, channels, *settings.probe_size), 0.5)
     if model is not None:
         return open_model(model, classes, probe)[0]
-    if settings.spec.startswith(f"{OBJECT}:"):
-        name = settings.spec.partition(":")[2]
-        raise InputError(f"the monitor was fitted to a Python object ({name}); give it again as model= or --model SPEC")
+    if ":" not in settings.spec:
+        raise InputError(f"M was a Python object ({settings.spec}) when it was fitted; give it again, or --model SPEC")
     predictor, opened = open_model(settings.spec, classes, probe, settings.features)
     if opened.fingerprint != settings.fingerprint:
         raise WeightsError(f"the weights of {settings.spec} have changed since the fit; restore them or fit again")
