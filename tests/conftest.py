@@ -1,9 +1,10 @@
-"""One truly tiny monitor, and the command line called in this process."""
+"""One truly tiny monitor, the command line called in this process, and the form that every error has."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import torch
 from synthcp.cli import main
 from synthcp.config import SCALES, Scale
 from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.errors import InputError, SynthCPError
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
 from synthcp.monitor import Monitor
+
+Fails = Callable[..., AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,21 @@ def synthcp(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         return Ended(end.value.code, captured.out, captured.err.splitlines())
 
     return call
+
+
+@pytest.fixture
+def fails() -> Fails:
+    """Expect an error of one line that holds every given text."""
+
+    @contextmanager
+    def expect(*texts: str, error: type[SynthCPError] = InputError) -> Iterator[None]:
+        with pytest.raises(error) as caught:
+            yield
+        message = str(caught.value)
+        assert "\n" not in message
+        assert [text for text in texts if text not in message] == [], message
+
+    return expect
 
 
 @pytest.fixture(scope="session")

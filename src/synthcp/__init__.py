@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from synthcp.data.specs import open_dataset
     from synthcp.errors import SynthCPError
     from synthcp.evaluation import evaluate
+    from synthcp.fitting.imperfect import HeldOut
+    from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.monitor import Monitor
     from synthcp.records import Assessment, Classes, Detection, Prediction, Sample
+    from synthcp.segmentation.specs import open_model
 
 __version__ = "0.1.0"
 
@@ -21,6 +24,8 @@ __all__ = [
     "Assessment",
     "Classes",
     "Detection",
+    "FitOptions",
+    "HeldOut",
     "Monitor",
     "Prediction",
     "Promise",
@@ -31,6 +36,7 @@ __all__ = [
     "evaluate",
     "fit",
     "open_dataset",
+    "open_model",
 ]
 
 # Where each name lives. It is imported when first asked for, so that `import synthcp` does not wait for torch.
@@ -38,6 +44,8 @@ _HOMES = {
     "Assessment": "records",
     "Classes": "records",
     "Detection": "records",
+    "FitOptions": "fitting.options",
+    "HeldOut": "fitting.imperfect",
     "Monitor": "monitor",
     "Prediction": "records",
     "Promise": "calibration.promise",
@@ -47,6 +55,7 @@ _HOMES = {
     "evaluate": "evaluation",
     "fit": "fitting.run",
     "open_dataset": "data.specs",
+    "open_model": "segmentation.specs",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -269,7 +269,7 @@ class Monitor:
         folder: str | Path,
         device: str = "auto",
         precision: str = "fp32",
-        model: str | Predictor | None = None,
+        model: str | Predictor | Callable[[Tensor], object] | None = None,
     ) -> Monitor:
         """Read a monitor from its folder.
 
@@ -303,12 +303,10 @@ class Monitor:
         return modules
 
 
-def _predictor(settings: MonitorSettings, model: str | Predictor | None) -> Predictor:
+def _predictor(settings: MonitorSettings, model: str | Predictor | Callable[[Tensor], object] | None) -> Predictor:
     """The M of a monitor, or another one in its place."""
     if model is None and settings.model.is_built_in:
         return build_segmenter(settings)
-    if model is not None and not isinstance(model, str):
-        return model
     return reopen_model(settings.model, settings.classes, settings.channels, model)
 
 

@@ -6,15 +6,30 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from synthcp.nn.spatial import SpatialDims, resize
+from synthcp.nn.spatial import SpatialDims, conv, resize
+from synthcp.segmentation.adapters import AdaptedSegmenter
 from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.class_mapping import ClassMapping
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 
 CLASSES = 5
+
+
+def adapted(dims: SpatialDims, mapping: ClassMapping | None = None) -> AdaptedSegmenter:
+    """A plain network that somebody brought: half the size of the image, and one class more when they are mapped."""
+    first, last = conv(dims, 3, 6, stride=2), conv(dims, 6, CLASSES + (mapping is not None), kernel=1)
+    segmenter = AdaptedSegmenter(nn.Sequential(first, nn.ReLU(), last), dims, (0.4, 0.5, 0.6), (0.2,))
+    segmenter.mapping, segmenter.feature_module, segmenter.feature_name = mapping, last, "2"
+    return segmenter
+
+
+MAPPING = ClassMapping(CLASSES + 1, ((3,), (0, 5), (1,), (2,), (4,)))
 SEGMENTERS: dict[str, Callable[[SpatialDims], Segmenter]] = {
     "deeplab-18": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(1, 2))),
+    "adapted": adapted,
+    "adapted, classes mapped": lambda dims: adapted(dims, MAPPING),
     "deeplab-50": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, depth=50, width=4, output_stride=16, rates=(1,))),
 }
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (33, 47), 3: (9, 17, 22)}
@@ -44,10 +59,18 @@ def test_the_prediction_has_the_size_of_the_image(segmenter: Segmenter, image: T
     assert prediction.confidence.min() >= 1 / CLASSES - 1e-6 and prediction.confidence.max() <= 1
 
 
+def classify(segmenter: Segmenter, features: Tensor) -> Tensor:
+    """What the last layer says of features."""
+    if not isinstance(segmenter, AdaptedSegmenter):
+        return segmenter.classify(features)
+    raw = segmenter.feature_module(features)
+    return raw if segmenter.mapping is None else segmenter.mapping.logits(raw)
+
+
 def test_the_features_are_what_the_last_layer_judges(segmenter: Segmenter, image: Tensor) -> None:
     prediction = segmenter(image)
     assert prediction.features is not None and prediction.features is prediction.layers[-1]
-    logits = resize(segmenter.classify(prediction.features), image.shape[2:])
+    logits = resize(classify(segmenter, prediction.features), image.shape[2:])
     torch.testing.assert_close(prediction.logits, logits)
     for layer, feature in zip(prediction.layers, segmenter.features(image), strict=True):
         torch.testing.assert_close(layer, feature)

@@ -1,37 +1,18 @@
-"""Small data sets on disk, and the form that every data error has."""
+"""Small data sets on disk."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from synthcp.errors import InputError
-
-Fails = Callable[..., AbstractContextManager[None]]
 Write = Callable[..., Path]
 
 HEIGHT, WIDTH = 20, 28
-
-
-@pytest.fixture
-def fails() -> Fails:
-    """Expect an error of one line that holds every given text."""
-
-    @contextmanager
-    def expect(*texts: str, error: type[InputError]) -> Iterator[None]:
-        with pytest.raises(error) as caught:
-            yield
-        message = str(caught.value)
-        assert "\n" not in message
-        assert [text for text in texts if text not in message] == [], message
-
-    return expect
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,13 +49,20 @@ def read_image(path: Path, channels: int | None = None) -> Tensor:
     return image
 
 
-def read_label_map(path: Path) -> Tensor:
+def read_label_map(path: Path, colors: Sequence[tuple[int, int, int]] = ()) -> Tensor:
     """Read class indices from an 8-bit single-channel file (a palette's indices): shape (H, W), int64.
 
+    Args:
+        path: PNG, say.
+        colors: Display colours (R, G, B) of the classes, by which a colour picture is read; without them it is refused.
+
     Raises:
-        DataError: The file is missing, empty, truncated, a colour picture, or not 8-bit.
+        DataError: The file is missing, empty, truncated, not 8-bit, or a colour picture (of other colours).
     """
-    return torch.from_numpy(_single_channel(path, modes=("L", "P"))).long()
+    picture = _decode(path)
+    if colors and picture.mode in ("RGB", "RGBA"):
+        return torch.from_numpy(_indices(path, np.array(picture.convert("RGB")), colors))
+    return torch.from_numpy(_single_channel(path, picture, modes=("L", "P"))).long()
 
 
 def read_mask(path: Path) -> Tensor:
@@ -63,11 +71,21 @@ def read_mask(path: Path) -> Tensor:
     Raises:
         DataError: The file is missing, empty, truncated, a colour picture, or deeper than 8 bits.
     """
-    return torch.from_numpy(_single_channel(path, modes=("1", "L", "P")) != 0)
+    return torch.from_numpy(_single_channel(path, _decode(path), modes=("1", "L", "P")) != 0)
 
 
-def _single_channel(path: Path, modes: tuple[str, ...]) -> np.ndarray:
-    picture = _decode(path)
+def _indices(path: Path, pixels: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
+    """The class index of every pixel (H, W, 3) by its display colour."""
+    indices = np.full(pixels.shape[:2], -1, dtype=np.int64)
+    for index, color in enumerate(colors):
+        indices[(pixels == np.array(color, dtype=np.uint8)).all(axis=2)] = index
+    if (indices < 0).any():
+        unknown = tuple(map(int, pixels[indices < 0][0]))
+        raise DataError(f"{path} has the colour {unknown}, which no class has; save class indices as a grey PNG")
+    return indices
+
+
+def _single_channel(path: Path, picture: Image.Image, modes: tuple[str, ...]) -> np.ndarray:
     if len(picture.getbands()) > 1:
         raise DataError(
             f"{path} is a colour picture (mode {picture.mode}); labels and masks are one 8-bit channel of class "

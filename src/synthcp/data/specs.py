@@ -1,10 +1,9 @@
-"""Data sets by SPEC, as on the command line: NAME:ROOT?option=value&option=value."""
+"""Data sets by SPEC, as on the command line."""
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl
@@ -14,8 +13,7 @@ from synthcp.data.camvid import CamVid
 from synthcp.data.folder import Folder
 from synthcp.data.subset import only
 from synthcp.errors import DataError, InputError
-
-Options = Mapping[str, str]
+from synthcp.spec import Options, Spec, choices
 
 
 @dataclass(frozen=True)
@@ -36,36 +34,18 @@ def open_dataset(spec: str, split: str = "train") -> Dataset:
         InputError: Unknown name, unknown option or a value that cannot be read.
         DataError: The root is missing or is no such data set.
     """
-    place, _, query = spec.partition("?")
-    name, _, root = place.partition(":")
-    if name not in DATASETS:
-        raise InputError(f"{spec}: no data set kind {name!r}; {_choices(name, DATASETS)}")
-    source = DATASETS[name]
-    options = _parse_options(spec, query, source.options)
-    dataset = source.open(root, split_of(spec, split), options)
+    parts = Spec.parse(spec)
+    if parts.name not in DATASETS:
+        raise InputError(f"{spec}: no data set kind {parts.name!r}; {choices(parts.name, DATASETS)}")
+    source = DATASETS[parts.name]
+    options = parts.options(source.options)
+    dataset = source.open(parts.root, split_of(spec, split), options)
     return only(dataset, Path(options["ids"]).expanduser()) if "ids" in options else dataset
 
 
 def split_of(spec: str, split: str) -> str:
     """Return the split that open_dataset(spec, split) opens: the SPEC's own option comes first."""
-    return dict(parse_qsl(spec.partition("?")[2])).get("split", split)
-
-
-def _parse_options(spec: str, query: str, known: tuple[str, ...]) -> Options:
-    options = dict[str, str]()
-    for item in filter(None, query.split("&")):
-        key, equals, value = item.partition("=")
-        if key not in known:
-            raise InputError(f"{spec}: no option {key!r}; {_choices(key, known)}")
-        if not (equals and value):
-            raise InputError(f"{spec}: the option {key} has no value; write {key}=VALUE")
-        options[key] = value
-    return options
-
-
-def _choices(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return (f"did you mean {close[0]}? " if close else "") + f"choose one of: {', '.join(known)}"
+    return dict(parse_qsl(Spec.parse(spec).query)).get("split", split)
 
 
 def _root(name: str, root: str) -> Path:

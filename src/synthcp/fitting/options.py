@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torch import Tensor
+
 from synthcp.config import Scale, Variant
 from synthcp.fitting.imperfect import Imperfect
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Predictor
 from synthcp.segmentation.settings import BUILT_IN
 
 
@@ -24,8 +27,9 @@ class FitOptions:
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
         vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own layers.
-        model: "deeplab", which is fitted here, or M: its SPEC or the segmenter itself.
-        features: Name of the module whose input is f_M; found by itself when empty.
+        model: "deeplab", which is fitted here, or M: its SPEC, a Segmenter, or any callable from image to logits.
+        features: Where f_M is: the module whose input it is, an entry of M's output, or "logits"; found by itself when
+            empty.
         imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.
     """
 
@@ -37,6 +41,6 @@ class FitOptions:
     device: str = "auto"
     precision: str = "auto"
     vgg19: Path | None = None
-    model: str | Segmenter = BUILT_IN
+    model: str | Predictor | Callable[[Tensor], object] = BUILT_IN
     features: str = ""
     imperfect: Imperfect | None = None

@@ -12,11 +12,14 @@ class ModelSettings:
     """M of a monitor.
 
     Attributes:
-        spec: "deeplab", which synthcp fits itself, or the SPEC of a model that somebody brought.
-        features: Name of the module whose input is f_M, as found or as chosen; "" where M has none or is built in.
+        spec: "deeplab", which synthcp fits itself, or the SPEC of a model that somebody brought; of a Python object its
+            name, by which nobody can open it again.
+        features: Where f_M is, as found or as chosen: the module whose input it is, an entry of M's output, or
+            "logits"; "" where M has none or is built in.
         layers: Number of feature maps that M shows; 0 for predictions on disk.
         probe_size: Size of the image by which M was tried when it was opened first.
         fingerprint: Of M's weights, "" where they cannot be seen.
+        note: What was decided without being asked when M was opened, such as which of its classes are the data's.
     """
 
     spec: str = BUILT_IN
@@ -24,6 +27,7 @@ class ModelSettings:
     layers: int = 4
     probe_size: tuple[int, ...] = ()
     fingerprint: str = ""
+    note: str = ""
 
     @property
     def is_built_in(self) -> bool:

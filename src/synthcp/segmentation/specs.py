@@ -2,46 +2,183 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
-from synthcp.errors import InputError
+from synthcp.errors import InputError, WeightsError
+from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes
+from synthcp.segmentation.adapters import Adaptation, AdaptedSegmenter, adapt
 from synthcp.segmentation.base import Predictor, Segmenter
+from synthcp.segmentation.factory import load_factory
+from synthcp.segmentation.fingerprint import fingerprint_of_module
+from synthcp.segmentation.huggingface import load_huggingface
+from synthcp.segmentation.input_size import InputSize
+from synthcp.segmentation.loaded import LoadedNetwork
+from synthcp.segmentation.onnx_file import load_onnx
+from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
+from synthcp.segmentation.zoo import load_smp, load_torchvision
+from synthcp.spec import Options, Spec, choices
+
+PREDICTIONS = "preds"
+ADAPTATION = ("mean", "std", "input", "mapping")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a kind of model is opened with.
+
+    Attributes:
+        place: What follows the colon of the SPEC.
+        options: Of the SPEC.
+        features: Where f_M is, if the user says.
+        channels: Of the images.
+    """
+
+    place: str
+    options: Options
+    features: str
+    channels: int
+
+    @property
+    def weights(self) -> str:
+        """The file of the weights."""
+        return self.options.get("weights", "")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How one kind of live model is loaded, and the options that it takes."""
+
+    load: Callable[[Request], LoadedNetwork]
+    options: tuple[str, ...] = ADAPTATION
+
+
+KINDS: dict[str, Kind] = {
+    "hf": Kind(lambda request: load_huggingface(request.place)),
+    "tv": Kind(lambda request: load_torchvision(request.place, request.weights), ("weights", *ADAPTATION)),
+    "smp": Kind(lambda request: load_smp(request.place, request.weights, request.channels), ("weights", *ADAPTATION)),
+    "onnx": Kind(lambda request: load_onnx(request.place, request.features)),
+}
+NAMES = (*KINDS, PREDICTIONS, "FILE.py:FACTORY", "MODULE:FACTORY")
 
 
 def open_model(
-    model: str | Segmenter, classes: Classes, probe: Tensor, features: str = ""
+    model: str | Predictor | Callable[[Tensor], object], classes: Classes, probe: Tensor, features: str = ""
 ) -> tuple[Predictor, ModelSettings]:
     """Open the M that somebody brought.
 
     Args:
-        model: Its SPEC, or the segmenter itself.
+        model: Its SPEC (docs/own-model.md lists them), a Segmenter, or any callable from an image (B, C, *S) in [0, 1]
+            to logits, such as a torch.nn.Module.
         classes: The label set that its predictions must have.
         probe: An image of the data, shape (1, C, *S), in [0, 1], by which the model is tried.
-        features: Name of the module whose input is f_M; found by itself when empty.
+        features: Where f_M is: the module whose input it is, an entry of the model's output, or "logits"; found by
+            itself when empty.
 
     Raises:
         InputError: The SPEC is unknown, or the model does not do what it should with the probe.
+        MissingExtraError: A library that the model needs is not installed.
     """
-    if isinstance(model, Segmenter):
-        layers = len(model.predict("", probe).layers)
-        return model, ModelSettings(type(model).__name__, features, layers, tuple(probe.shape[2:]))
-    raise InputError(f"model {model!r} is unknown")
+    if isinstance(model, str):
+        spec, predictor = model, _opened(Spec.parse(model), classes, probe, features)
+    elif isinstance(model, Segmenter) or not callable(model):
+        spec, predictor = type(model).__name__, model
+    else:
+        spec = getattr(model, "__qualname__", type(model).__name__)
+        predictor = adapt(LoadedNetwork(model), classes, probe, features)
+    return predictor, _settings(spec, predictor, probe)
 
 
-def reopen_model(settings: ModelSettings, classes: Classes, channels: int, spec: str | None = None) -> Predictor:
+def reopen_model(
+    settings: ModelSettings,
+    classes: Classes,
+    channels: int,
+    model: str | Predictor | Callable[[Tensor], object] | None = None,
+) -> Predictor:
     """Open the M of a monitor again.
 
     Args:
         settings: What is stored of it.
         classes: Of the monitor.
         channels: Of the images.
-        spec: Of another model to take its place.
+        model: Another one to take its place: a SPEC, a Segmenter or a callable.
 
     Raises:
-        InputError: The model cannot be opened, or its weights have changed since the fit.
+        InputError: The model cannot be opened.
+        WeightsError: Its weights have changed since the fit.
     """
     probe = torch.full((1, channels, *settings.probe_size), 0.5)
-    return open_model(spec or settings.spec, classes, probe, "" if spec else settings.features)[0]
+    if model is not None:
+        return open_model(model, classes, probe)[0]
+    if ":" not in settings.spec:
+        raise InputError(f"M was a Python object ({settings.spec}) when it was fitted; give it again, or --model SPEC")
+    predictor, opened = open_model(settings.spec, classes, probe, settings.features)
+    if opened.fingerprint != settings.fingerprint:
+        raise WeightsError(f"the weights of {settings.spec} have changed since the fit; restore them or fit again")
+    return predictor
+
+
+def _opened(spec: Spec, classes: Classes, probe: Tensor, features: str) -> Predictor:
+    if spec.name == PREDICTIONS:
+        return _saved(spec, classes, 3 if probe.ndim == 5 else 2, features)
+    kind = KINDS.get(spec.name) or _factory(spec)
+    options = spec.options(kind.options)
+    loaded = kind.load(Request(spec.root, options, features, probe.shape[1]))
+    if isinstance(loaded.network, Segmenter):
+        if options or features:
+            raise InputError(f"{spec.text} is a Segmenter, which knows how to see an image; leave the options out")
+        return loaded.network
+    return adapt(loaded, classes, probe, features, _adaptation(options))
+
+
+def _saved(spec: Spec, classes: Classes, spatial_dims: SpatialDims, features: str) -> SavedPredictions:
+    options = spec.options(("mapping",))
+    if features:
+        raise InputError(f"{spec.text} are predictions on disk, which have no features; leave --features out")
+    return SavedPredictions(Path(spec.root), classes, spatial_dims, _path(options.get("mapping")))
+
+
+def _factory(spec: Spec) -> Kind:
+    is_module = spec.name.endswith(".py") or all(part.isidentifier() for part in spec.name.split("."))
+    if not (spec.root and is_module):
+        raise InputError(f"{spec.text}: no model kind {spec.name!r}; {choices(spec.name, NAMES)}")
+    return Kind(lambda request: load_factory(spec.name, request.place))
+
+
+def _adaptation(options: Options) -> Adaptation:
+    return Adaptation(
+        mean=_numbers("mean", options.get("mean")),
+        std=_numbers("std", options.get("std")),
+        input_size=InputSize.parse(options["input"]) if "input" in options else None,
+        mapping=_path(options.get("mapping")),
+    )
+
+
+def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if text is None else tuple(map(float, text.split(",")))
+    except ValueError as error:
+        raise InputError(f"{name}={text}: write one number per channel, such as {name}=0.485,0.456,0.406") from error
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text).expanduser()
+
+
+def _settings(spec: str, predictor: Predictor, probe: Tensor) -> ModelSettings:
+    """What is stored of a model, so that it can be opened again."""
+    size = tuple(probe.shape[2:])
+    if isinstance(predictor, AdaptedSegmenter):
+        note = predictor.mapping.note if predictor.mapping is not None else ""
+        return ModelSettings(spec, predictor.feature_name, 1, size, predictor.fingerprint, note)
+    if isinstance(predictor, Segmenter):
+        with torch.no_grad():
+            layers = len(predictor.eval().predict("", probe).layers)
+        return ModelSettings(spec, "", layers, size, fingerprint_of_module(predictor))
+    return ModelSettings(spec, "", 0, size)

@@ -1,0 +1,255 @@
+"""Any network as M: whatever gives logits for an image becomes a Segmenter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from synthcp.errors import DataError, InputError, ShapeError, SynthCPError
+from synthcp.nn.spatial import SpatialDims
+from synthcp.records import Classes, Prediction
+from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.class_mapping import ClassMapping, choose_mapping
+from synthcp.segmentation.feature_layer import LOGITS, feature_map, find_feature_layer, inputs_of, named_layer
+from synthcp.segmentation.fingerprint import fingerprint_of_module
+from synthcp.segmentation.input_size import InputSize
+from synthcp.segmentation.loaded import LoadedNetwork
+
+FEATURES = "features"
+"""Entry of a model's output that is f_M, when there is one of this name."""
+
+FORMS = "a tensor, an object with .logits, a dict with 'logits' or 'out', or a tuple that begins with one of these"
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """How images are shown to a network, and how its classes are read; None takes what is known about the network.
+
+    Attributes:
+        mean: To which images are normalised, per channel; one number serves all.
+        std: Likewise.
+        input_size: At which size it sees an image.
+        mapping: JSON file from its classes to those of the data (see class_mapping.choose_mapping).
+    """
+
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    input_size: InputSize | None = None
+    mapping: Path | None = None
+
+
+class AdaptedSegmenter(Segmenter):
+    """A network that somebody brought.
+
+    Args:
+        network: From a normalised image (B, C, *S) to an output (see logits_in).
+        spatial_dims: 2 or 3.
+        mean: To which images are normalised.
+        std: Likewise.
+        input_size: At which size it sees an image.
+    """
+
+    def __init__(
+        self,
+        network: Callable[[Tensor], object],
+        spatial_dims: SpatialDims,
+        mean: Sequence[float] = (0.0,),
+        std: Sequence[float] = (1.0,),
+        input_size: InputSize | None = None,
+    ) -> None:
+        super().__init__(spatial_dims, mean, std, input_size)
+        self.network = network
+        self.mapping: ClassMapping | None = None
+        self.feature_name = LOGITS
+        self.feature_module: nn.Module | None = None
+        self.fingerprint = ""
+
+    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the logits of the data's classes, and f_M.
+
+        Raises:
+            DataError: The network fails, or its logits are not finite.
+            ShapeError: Its logits or features do not fit the image or the classes.
+        """
+        with inputs_of(self.feature_module) as inputs:
+            output = self.output(image)
+        raw = raw_logits(output, image)
+        if not bool(raw.isfinite().all()):
+            raise DataError("the model gives logits that are NaN or infinite; look at its weights, mean and std")
+        logits = raw if self.mapping is None else self.mapping.logits(raw)
+        if self.feature_name == LOGITS:
+            return logits, [logits]
+        entry = inputs[-1] if inputs else entries_of(output).get(self.feature_name)
+        return logits, [feature_map(entry, self.feature_module, self.feature_name, image)]
+
+    def output(self, image: Tensor) -> object:
+        """Call the network on a normalised image.
+
+        Raises:
+            DataError: It fails.
+        """
+        try:
+            return self.network(image)
+        except SynthCPError:
+            raise
+        except Exception as error:  # somebody else's code may raise anything
+            size = "x".join(map(str, image.shape[1:]))
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise DataError(
+                f"the model failed on an image of {size} ({problem}); if it needs other sizes, say which: "
+                "?input=resize:HEIGHTxWIDTH, pad:32 or tile:HEIGHTxWIDTH"
+            ) from error
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Return f_M of an image (B, C, *S) in [0, 1], seen at the size at which the network sees images."""
+        return list(self.predict("", image).layers)
+
+
+def adapt(
+    loaded: LoadedNetwork, classes: Classes, probe: Tensor, features: str = "", adaptation: Adaptation | None = None
+) -> AdaptedSegmenter:
+    """Adapt a network to the data, trying it on an image.
+
+    Args:
+        loaded: The network, and what is known about it.
+        classes: Of the data.
+        probe: An image of the data, shape (1, C, *S), in [0, 1].
+        features: Where f_M is: a module, whose input it is, an entry of the output, or "logits"; searched when empty.
+        adaptation: How images are shown and classes are read.
+
+    Raises:
+        InputError: The network does not do what it should with the image, or where f_M is must be said.
+    """
+    adaptation = adaptation or Adaptation()
+    if isinstance(loaded.network, nn.Module):
+        loaded.network.to(probe.device).eval().requires_grad_(False)
+    mean, std = adaptation.mean or loaded.mean, adaptation.std or loaded.std
+    segmenter = AdaptedSegmenter(loaded.network, _dims(probe), mean, std, adaptation.input_size)
+    _check_channels(probe, mean=mean, std=std)
+    shown = segmenter.normalize(_first_view(segmenter.input_size, probe))
+    output, segmenter.differentiable = _tried(segmenter, shown)
+    raw = raw_logits(output, shown)
+    segmenter.mapping = choose_mapping(raw.shape[1], loaded.class_names, classes, adaptation.mapping)
+    _check_logits(raw)
+    name = features or loaded.features or _found(loaded.network, segmenter, shown, output)
+    segmenter.feature_name = name
+    if name != LOGITS and name not in entries_of(output):
+        segmenter.feature_module = named_layer(_module(loaded.network, name), name)
+    segmenter.fingerprint = _fingerprint(loaded)
+    with torch.no_grad():
+        segmenter.predict("", probe)
+    return segmenter
+
+
+def logits_in(output: object) -> Tensor:
+    """Find the logits in what a model returns.
+
+    Raises:
+        InputError: There are none.
+    """
+    if isinstance(output, Tensor):
+        return output
+    entries = entries_of(output)
+    if isinstance(output, tuple | list) and output:
+        return logits_in(output[0])
+    for name in (LOGITS, "out"):
+        if name in entries:
+            return entries[name]
+    raise InputError(f"the model returns {type(output).__name__}, in which no logits are found; return {FORMS}")
+
+
+def raw_logits(output: object, image: Tensor) -> Tensor:
+    """Return the logits of all the model's classes, shape (B, outputs, *s), float32.
+
+    One channel tells two classes apart: it is the logit of the second, and the first has 0.
+
+    Raises:
+        InputError: There are no logits in the output.
+        ShapeError: They do not lie on the image.
+    """
+    logits = logits_in(output)
+    if logits.ndim != image.ndim or logits.shape[0] != image.shape[0] or not logits.is_floating_point():
+        raise ShapeError(
+            f"the model gives an output of shape {tuple(logits.shape)} and type {logits.dtype} for an image of shape "
+            f"{tuple(image.shape)}; return logits of shape (batch, classes, height, width), before any argmax"
+        )
+    logits = logits.float().to(image.device)
+    return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
+
+
+def entries_of(output: object) -> Mapping[str, Tensor]:
+    """Return the tensors that an output holds by name; empty for a tensor or a tuple."""
+    if isinstance(output, Tensor | tuple | list):
+        return {}
+    named: Mapping[Any, Any] = output if isinstance(output, Mapping) else getattr(output, "__dict__", {})
+    return {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
+
+
+def _dims(probe: Tensor) -> SpatialDims:
+    return 3 if probe.ndim == 5 else 2
+
+
+def _check_channels(probe: Tensor, **values: Sequence[float]) -> None:
+    for name, numbers in values.items():
+        if len(numbers) not in (1, probe.shape[1]):
+            raise InputError(
+                f"{name} has {len(numbers)} numbers, the images {probe.shape[1]} channels; give one for each channel"
+            )
+
+
+def _first_view(input_size: InputSize, image: Tensor) -> Tensor:
+    """What a network is shown of an image: all of it, resized or padded, or its first tile."""
+    views: list[Tensor] = []
+
+    def spy(view: Tensor) -> Prediction:
+        views.append(view)
+        return Prediction(view)
+
+    input_size.applied(spy, image)
+    return views[0]
+
+
+def _tried(segmenter: AdaptedSegmenter, image: Tensor) -> tuple[object, bool]:
+    """The network's output for an image, and whether gradients reach the image."""
+    try:
+        # nothing is kept for a backward pass, so that a large network fits where its forward does
+        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(lambda tensor: None, lambda _: image):
+            output = segmenter.output(image.clone().requires_grad_())
+        return output, logits_in(output).requires_grad
+    except DataError:  # NumPy inside, perhaps
+        with torch.no_grad():
+            return segmenter.output(image), False
+
+
+def _check_logits(raw: Tensor) -> None:
+    if raw.min() >= 0 and torch.allclose(raw.sum(dim=1), torch.ones(()), atol=1e-3):
+        raise InputError("the model gives probabilities, which sum to 1; return the logits before the softmax")
+
+
+def _found(network: object, segmenter: AdaptedSegmenter, image: Tensor, output: object) -> str:
+    if FEATURES in entries_of(output):
+        return FEATURES
+    if not isinstance(network, nn.Module):
+        return LOGITS
+
+    def logits_of(image: Tensor) -> Tensor:
+        return logits_in(segmenter.output(image)).float()
+
+    return find_feature_layer(network, logits_of, image, logits_in(output).detach().float())
+
+
+def _module(network: object, name: str) -> nn.Module:
+    if isinstance(network, nn.Module):
+        return network
+    raise InputError(f"the model is no torch.nn.Module and has no module {name!r}; leave --features out")
+
+
+def _fingerprint(loaded: LoadedNetwork) -> str:
+    if loaded.fingerprint is not None:
+        return loaded.fingerprint
+    return fingerprint_of_module(loaded.network) if isinstance(loaded.network, nn.Module) else ""

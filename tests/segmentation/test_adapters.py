@@ -1,0 +1,173 @@
+"""What a network may return, what it is shown, and what is said when it does not fit."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from synthcp.errors import DataError, ShapeError
+from synthcp.nn.spatial import resize
+from synthcp.records import Classes
+from synthcp.segmentation.adapters import Adaptation, adapt, logits_in
+from synthcp.segmentation.input_size import InputSize
+from synthcp.segmentation.loaded import LoadedNetwork
+
+LOGITS = torch.arange(12.0).view(1, 3, 2, 2)
+
+
+@pytest.fixture
+def two() -> Classes:
+    return Classes(("background", "polyp"), ((0, 0, 0), (255, 0, 0)))
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        LOGITS,
+        SimpleNamespace(logits=LOGITS, hidden=LOGITS + 1),
+        {"aux": LOGITS + 1, "out": LOGITS},
+        {"out": LOGITS + 1, "logits": LOGITS},
+        (LOGITS, LOGITS + 1),
+        [LOGITS, None],
+        ({"out": LOGITS}, 0.3),
+        namedtuple("Heads", "main aux")(LOGITS, LOGITS + 1),
+    ],
+)
+def test_logits_are_found_in_what_models_return(output):
+    assert logits_in(output) is LOGITS
+
+
+@pytest.mark.parametrize("output", [None, {"masks": LOGITS}, (), SimpleNamespace(), "logits"])
+def test_no_logits(output, fails):
+    with fails(f"returns {type(output).__name__}", "no logits", "'out'"):
+        logits_in(output)
+
+
+def test_logits_come_at_the_size_of_the_image_and_features_at_their_own(network, classes, probe):
+    prediction = adapt(LoadedNetwork(network), classes, probe).predict("", probe)
+    raw = network(probe)
+    assert raw.shape[2:] == (32, 48)
+    torch.testing.assert_close(prediction.logits, resize(raw, (64, 96)))
+    torch.testing.assert_close(prediction.features, network[:2](probe))
+
+
+def test_the_network_sees_normalised_images_at_its_size(network, classes, probe):
+    adaptation = Adaptation(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), input_size=InputSize("resize", (32, 64)))
+    segmenter = adapt(LoadedNetwork(network, mean=(9.0,)), classes, probe, adaptation=adaptation)
+    shown = resize(probe, (32, 64), antialias=True)
+    channels = [(shown[:, c : c + 1] - m) / s for c, (m, s) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)])]
+    raw = network(torch.cat(channels, dim=1))
+    torch.testing.assert_close(segmenter.predict("", probe).logits, resize(raw, (32, 64)))
+    torch.testing.assert_close(segmenter.features(probe)[0], segmenter.predict("", probe).features)
+
+
+def test_a_network_that_wants_multiples_is_helped_by_padding(classes, fails):
+    class Multiples(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
+
+        def forward(self, image: Tensor) -> Tensor:
+            if image.shape[2] % 32 or image.shape[3] % 32:
+                raise RuntimeError("Sizes of tensors must match\nexcept in dimension 1")
+            return self.head(self.body(image))
+
+    probe = torch.rand(1, 3, 40, 64)
+    with fails("failed on an image of 3x40x64 (RuntimeError: Sizes of tensors must match except", "pad:32"):
+        adapt(LoadedNetwork(Multiples()), classes, probe)
+    segmenter = adapt(
+        LoadedNetwork(Multiples()), classes, probe, adaptation=Adaptation(input_size=InputSize("pad", (32,)))
+    )
+    assert segmenter.predict("", probe).logits.shape == (1, 5, 40, 64)
+    assert segmenter.features(probe)[0].shape == (1, 4, 40, 64)  # as G's loss asks for them
+
+
+def test_one_channel_tells_two_classes_apart(two, probe):
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 1, 1))
+    prediction = adapt(LoadedNetwork(network), two, probe).predict("", probe)
+    torch.testing.assert_close(prediction.probabilities[:, 1:], network(probe).sigmoid())
+    assert prediction.features.shape[1] == 4
+
+
+def test_an_entry_called_features_is_taken(classes, probe):
+    class Telling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
+
+        def forward(self, image: Tensor) -> dict[str, Tensor]:
+            features = self.body(image)
+            return {"logits": self.head(features), "features": features.relu(), "raw": features}
+
+    network = Telling()
+    features = adapt(LoadedNetwork(network), classes, probe).predict("", probe).features
+    torch.testing.assert_close(features, network.body(probe).relu())
+    features = adapt(LoadedNetwork(network), classes, probe, "raw").predict("", probe).features
+    torch.testing.assert_close(features, network.body(probe))
+
+
+def test_a_plain_function_gives_its_logits_as_features(classes, probe, fails):
+    weights = torch.randn(5, 3, 1, 1)
+    network = LoadedNetwork(lambda image: nn.functional.conv2d(image, weights))
+    segmenter = adapt(network, classes, probe)
+    assert (segmenter.feature_name, segmenter.fingerprint, segmenter.differentiable) == ("logits", "", True)
+    torch.testing.assert_close(segmenter.predict("", probe).features, nn.functional.conv2d(probe, weights))
+    with fails("no torch.nn.Module and has no module 'head'", "leave --features out"):
+        adapt(network, classes, probe, "head")
+
+
+def test_gradients_pass_through_a_module_and_not_through_numpy(network, classes, probe):
+    segmenter = adapt(LoadedNetwork(network), classes, probe)
+    assert segmenter.differentiable and not any(weight.requires_grad for weight in segmenter.parameters())
+    image = probe.clone().requires_grad_()
+    segmenter.features(image)[0].sum().backward()
+    assert image.grad.abs().sum() > 0
+    numpy = adapt(
+        LoadedNetwork(lambda image: torch.from_numpy(image.numpy()).repeat(1, 2, 1, 1)[:, :5]), classes, probe
+    )
+    assert not numpy.differentiable
+
+
+def test_another_number_of_classes(network, probe, two, fails):
+    with fails("gives 5 classes, the data has 2", "?mapping=FILE.json"):
+        adapt(LoadedNetwork(network), two, probe)
+
+
+def test_probabilities_in_place_of_logits(network, classes, probe, fails):
+    with fails("gives probabilities", "before the softmax"):
+        adapt(LoadedNetwork(nn.Sequential(network, nn.Softmax(dim=1))), classes, probe)
+
+
+def test_a_label_map_in_place_of_logits(network, classes, probe, fails):
+    with fails("shape (1, 32, 48) and type torch.int64", "before any argmax", error=ShapeError):
+        adapt(LoadedNetwork(lambda image: network(image).argmax(dim=1)), classes, probe)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_logits_that_are_not_finite(value, network, classes, probe, fails):
+    segmenter = adapt(LoadedNetwork(network), classes, probe)
+    nn.init.constant_(network[2].bias, value)
+    with fails("logits that are NaN or infinite", "mean and std", error=DataError):
+        segmenter.predict("", probe)
+
+
+def test_features_of_another_batch_size(classes, probe, fails):
+    class Doubling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.head(self.body(torch.cat([image, image.flip(3)]))).chunk(2)[0]
+
+    with fails("given features of a batch of 2 for a batch of 1", "--features logits", error=ShapeError):
+        adapt(LoadedNetwork(Doubling()), classes, probe)
+
+
+def test_wrong_number_of_means(network, classes, probe, fails):
+    with fails("mean has 2 numbers, the images 3 channels"):
+        adapt(LoadedNetwork(network), classes, probe, adaptation=Adaptation(mean=(0.1, 0.2)))

@@ -1,0 +1,237 @@
+"""Which layer is found in which architecture, and when the user is asked instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from synthcp.errors import InputError, ShapeError
+from synthcp.segmentation.adapters import adapt
+from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.segmentation.feature_layer import feature_map, folded, named_layer
+from synthcp.segmentation.loaded import LoadedNetwork
+from synthcp.segmentation.specs import open_model
+
+
+class TwoHeads(nn.Module):
+    """Two classifiers of two feature maps, added, as in LR-ASPP."""
+
+    def __init__(self, stem: int = 8) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, stem, 3, padding=1)
+        self.body = nn.Conv2d(stem, 6, 3, stride=2, padding=1)
+        self.low, self.high = nn.Conv2d(stem, 5, 1), nn.Conv2d(6, 5, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        low = self.stem(image).relu()
+        high = self.high(self.body(low).relu())
+        return self.low(low) + nn.functional.interpolate(high, size=low.shape[2:])
+
+
+class Residual(nn.Module):
+    """A classifier, and a layer after it that corrects its logits, as in MONAI's residual U-Net."""
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.body, self.classifier, self.correction = nn.Conv2d(3, 7, 1), classifier, nn.Conv2d(5, 5, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        logits = self.classifier(self.body(image).relu())
+        return logits + self.correction(logits)
+
+
+class Auxiliary(nn.Module):
+    """A second head that runs last and returns its logits beside the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head, self.second = nn.Conv2d(3, 7, 1), nn.Conv2d(7, 5, 1), nn.Conv2d(7, 5, 1)
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        features = self.body(image)
+        return {"out": self.head(features.relu()), "edges": self.second(features)}
+
+
+class Tokens(nn.Module):
+    """A transformer's head: a linear layer on a row of patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches, self.head = nn.Conv2d(3, 6, 8, stride=8), nn.Linear(6, 5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        patches = self.patches(image)
+        logits = self.head(patches.flatten(2).transpose(1, 2))
+        return logits.transpose(1, 2).unflatten(2, patches.shape[2:])
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.Linear(6, 5)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.head(self.body(image).movedim(1, -1)).movedim(-1, 1)
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, tuple[int, ...]]] = {
+    "sequential": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 5, 1), nn.ReLU(), nn.Conv2d(5, 4, 1), nn.Conv2d(4, 5, 1), nn.Upsample(None, 2)
+        ),
+        "3",
+        (4, 64, 96),
+    ),
+    "transposed": (lambda: nn.Sequential(nn.Conv2d(3, 6, 2, 2), nn.ConvTranspose2d(6, 5, 2, 2)), "1", (6, 32, 48)),
+    "one channel": (lambda: nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Conv2d(6, 1, 1)), "2", (6, 64, 96)),
+    "sum of classifiers": (lambda: _logits_alone(DeepLab(2, DeepLabConfig(5, width=4, rates=(1, 2)))), "", (32, 8, 12)),
+    "residual": (lambda: Residual(nn.Conv2d(7, 5, 1)), "classifier", (7, 64, 96)),
+    "auxiliary": (Auxiliary, "head", (7, 64, 96)),
+    "tokens": (Tokens, "head", (6, 8, 12)),
+    "channels last": (ChannelsLast, "head", (6, 16, 24)),
+}
+
+
+def _logits_alone(segmenter: DeepLab) -> nn.Module:
+    class Logits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = segmenter
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.inner.look(image)[0]
+
+    return Logits()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_layer_of_a_plain_network(name, classes, probe):
+    build, layer, shape = NETWORKS[name]
+    torch.manual_seed(0)
+    network = build()
+    if name == "one channel":
+        classes = type(classes)(classes.names[:2], classes.colors[:2])
+    segmenter = adapt(LoadedNetwork(network), classes, probe)
+    assert segmenter.feature_name == layer or (not layer and segmenter.feature_name.startswith("inner.pyramid"))
+    assert segmenter.predict("", probe).features.shape == (1, *shape)
+
+
+def test_features_of_tokens_lie_where_the_patches_were(classes, probe):
+    network = Tokens()
+    features = adapt(LoadedNetwork(network), classes, probe).predict("", probe).features
+    torch.testing.assert_close(features, network.patches(probe))
+
+
+def test_features_of_a_linear_layer_get_their_channels_first(classes, probe):
+    network = ChannelsLast()
+    features = adapt(LoadedNetwork(network), classes, probe).predict("", probe).features
+    torch.testing.assert_close(features, network.body(probe))
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "channels", "factor"),
+    [
+        ("segformer", "decode_head.classifier", 16, 4),
+        ("upernet", "decode_head.classifier", 16, 4),
+        ("dpt", "head.head.4", 8, 2),
+        ("mask2former", "pixel_decoder_last_hidden_state", 32, 4),
+        ("maskformer", "pixel_decoder_last_hidden_state", 32, 4),
+    ],
+)
+def test_the_layer_of_models_of_transformers(name, layer, channels, factor, huggingface, classes):
+    image = torch.rand(1, 3, 64, 64)
+    predictor, settings = open_model(f"hf:{huggingface(name)}", classes, image)
+    assert (settings.features, settings.layers) == (layer, 1)
+    assert predictor.predict("", image).features.shape == (1, channels, 64 // factor, 64 // factor)
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "channels"),
+    [("UNet", "model.2.conv", 16), ("residual UNet", "model.2.0.conv", 16), ("SegResNet", "conv_final.2.conv", 8)],
+)
+def test_the_layer_of_volume_networks_of_monai(name, layer, channels, classes):
+    from monai.networks.nets import SegResNet, UNet
+
+    torch.manual_seed(0)
+    units = 2 if name == "residual UNet" else 0
+    unet = UNet(3, 2, 5, channels=(8, 16, 32), strides=(2, 2), num_res_units=units)
+    network = SegResNet(3, 8, 2, 5) if name == "SegResNet" else unet
+    probe = torch.rand(1, 2, 8, 16, 24)
+    predictor, settings = open_model(network, classes, probe)
+    assert settings.features == layer
+    prediction = predictor.predict("", probe)
+    assert prediction.logits.shape == (1, 5, 8, 16, 24)
+    assert prediction.features.shape[:2] == (1, channels)
+
+
+@pytest.mark.parametrize("stem", [8, 5], ids=["", "with a stem as wide as the classes"])
+def test_two_heads_that_share_the_decision_are_a_question(stem, fails, classes, probe):
+    torch.manual_seed(0)
+    network = TwoHeads(stem)
+    with fails("could be high or low", "no one of them decides alone", "--features MODULE", "--features logits"):
+        adapt(LoadedNetwork(network), classes, probe)
+    segmenter = adapt(LoadedNetwork(network), classes, probe, "high")
+    torch.testing.assert_close(segmenter.predict("", probe).features, network.body(network.stem(probe).relu()).relu())
+
+
+def test_a_network_without_a_layer_that_gives_classes_is_a_question(fails, classes, probe):
+    class Groups(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Conv2d(3, 10, 1)
+
+        def forward(self, image: Tensor) -> Tensor:
+            return self.body(image).unflatten(1, (5, 2)).sum(dim=2)
+
+    with fails("no layer of the model is seen to give its 5 classes", "--features logits"):
+        adapt(LoadedNetwork(Groups()), classes, probe)
+
+
+def test_the_logits_may_stand_in(network, classes, probe):
+    prediction = adapt(LoadedNetwork(network), classes, probe, "logits").predict("", probe)
+    torch.testing.assert_close(prediction.features, network(probe))
+
+
+def test_an_unknown_layer_is_corrected(network, fails):
+    with fails("no module 'clasifier'", "did you mean classifier?", "--features MODULE"):
+        named_layer(Residual(nn.Conv2d(7, 5, 1)), "clasifier")
+    with fails("no module 'decoder.head'", "its parts are 0, 1, 2"):
+        named_layer(network, "decoder.head")
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (torch.rand(3, 8, 4, 6), "features of a batch of 3 for a batch of 2"),
+        (torch.rand(2, 8), "features of shape (2, 8), which do not lie on the image"),
+        (torch.rand(2, 23, 8), "features of shape (2, 23, 8)"),
+        ([torch.rand(2, 8, 4, 6)], "no feature map but list"),
+        (None, "no feature map but NoneType"),
+    ],
+)
+def test_what_is_no_feature_map(given, text, fails):
+    with fails(f"head is given {text}", "--features logits", error=ShapeError):
+        feature_map(given, None, "head", torch.rand(2, 3, 16, 24))
+
+
+@pytest.mark.parametrize(
+    ("places", "size", "grid"),
+    [
+        (96, (64, 96), (8, 12)),
+        (12, (48, 64), (3, 4)),
+        (35, (33, 47), (5, 7)),
+        (24, (32, 48, 64), (2, 3, 4)),
+        (97, (64, 96), ()),  # 8 x 12 and a token for the whole image
+        (7, (64, 64), ()),
+    ],
+)
+def test_places_are_folded_into_the_grid_of_the_image(places, size, grid):
+    assert folded(places, size) == grid
+
+
+def test_an_error_is_an_input_error(classes, probe):
+    with pytest.raises(InputError):
+        adapt(LoadedNetwork(TwoHeads()), classes, probe)

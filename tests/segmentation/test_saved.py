@@ -1,0 +1,256 @@
+"""Predictions on disk in every layout, and how they are found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from synthcp.errors import DataError, InputError, MissingExtraError
+from synthcp.segmentation.base import CERTAIN
+from synthcp.segmentation.saved import EPSILON, SavedPredictions
+from synthcp.segmentation.specs import open_model
+
+IMAGE = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
+VOLUME = torch.rand(1, 1, 4, 6, 8, generator=torch.Generator().manual_seed(0))
+LABELS = np.random.default_rng(0).integers(0, 5, (20, 30)).astype(np.uint8)
+SCORES = np.random.default_rng(1).dirichlet(np.ones(5), (20, 30)).transpose(2, 0, 1)
+
+
+def write_png(path: Path, labels: np.ndarray = LABELS) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(labels).save(path)
+
+
+def write_npz(path: Path, **arrays: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **arrays)
+
+
+def write_volume(path: Path, labels: np.ndarray, flips: tuple[int, ...] = (1, 1, 1)) -> None:
+    import nibabel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(labels, np.diag([*flips, 1.0])), path)
+
+
+@pytest.fixture
+def saved(tmp_path, classes):
+    return lambda dims=2, mapping=None: SavedPredictions(tmp_path, classes, dims, mapping)
+
+
+def test_a_grey_label_map(tmp_path, saved):
+    write_png(tmp_path / "a.png")
+    prediction = saved().predict("a", IMAGE)
+    assert prediction.logits.shape == (1, 5, 20, 30) and prediction.layers == ()
+    assert (prediction.label_map[0].numpy() == LABELS).all()
+    assert prediction.logits.amax(dim=1).eq(CERTAIN).all()
+
+
+def test_a_palette_and_display_colours(tmp_path, saved, classes):
+    palette = Image.fromarray(LABELS).convert("P")
+    palette.putpalette([value for color in classes.colors for value in color])
+    palette.save(tmp_path / "p.png")
+    write_png(tmp_path / "rgb.png", np.array(classes.colors, dtype=np.uint8)[LABELS])
+    for name in ("p", "rgb"):
+        assert (saved().predict(name, IMAGE).label_map[0].numpy() == LABELS).all()
+
+
+def test_an_unknown_colour(tmp_path, saved, classes, fails):
+    pixels = np.array(classes.colors, dtype=np.uint8)[LABELS]
+    pixels[3, 4] = 1, 2, 3
+    write_png(tmp_path / "rgb.png", pixels)
+    with fails("rgb.png has the colour (1, 2, 3), which no class has", "grey PNG", error=DataError):
+        saved().predict("rgb", IMAGE)
+
+
+@pytest.mark.parametrize("key", ["probabilities", "softmax"])
+def test_probabilities(key, tmp_path, saved):
+    scores = SCORES.astype(np.float16)
+    scores[:, 0, 0] = 0, 0, 1, 0, 0
+    write_npz(tmp_path / "a.npz", **{key: scores})
+    logits = saved().predict("a", IMAGE).logits
+    torch.testing.assert_close(logits[0], (torch.from_numpy(scores).float() + EPSILON).log())
+    assert logits.half().isfinite().all()
+
+
+def test_logits_as_they_are(tmp_path, saved):
+    logits = np.random.default_rng(2).normal(size=(5, 10, 15))  # half the size of the image
+    write_npz(tmp_path / "a.npz", logits=logits)
+    torch.testing.assert_close(saved().predict("a", IMAGE).logits[0], torch.from_numpy(logits).float())
+
+
+def test_flat_images_of_nnunet_have_an_axis_of_one(tmp_path, saved):
+    write_npz(tmp_path / "a.npz", probabilities=SCORES[:, None])
+    assert saved().predict("a", IMAGE).logits.shape == (1, 5, 20, 30)
+
+
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("flips", [(1, 1, 1), (-1, -1, 1)], ids=["RAS", "LPS"])
+def test_volumes_are_turned_to_right_anterior_superior(flips, suffix, tmp_path, saved):
+    labels = np.random.default_rng(3).integers(0, 5, (4, 6, 8)).astype(np.uint8)
+    write_volume(tmp_path / f"v{suffix}", labels, flips)
+    assert (saved(3).predict("v", VOLUME).label_map[0].numpy() == labels[:: flips[0], :: flips[1]]).all()
+
+
+def test_probabilities_of_nnunet_lie_like_the_volume_beside_them(tmp_path, saved):
+    labels = np.random.default_rng(3).integers(0, 5, (4, 6, 8)).astype(np.uint8)
+    write_volume(tmp_path / "v.nii.gz", labels, (-1, -1, 1))
+    one_hot = np.eye(5)[labels].transpose(3, 2, 1, 0)  # classes, then z, y, x, as nnU-Net stores them
+    write_npz(tmp_path / "v.npz", probabilities=one_hot)
+    assert (saved(3).predict("v", VOLUME).label_map[0].numpy() == labels[::-1, ::-1]).all()
+
+
+def test_probabilities_of_a_volume_alone_have_the_axes_of_the_image(tmp_path, saved):
+    labels = np.random.default_rng(3).integers(0, 5, (4, 6, 8))
+    write_npz(tmp_path / "v.npz", softmax=np.eye(5)[labels].transpose(3, 0, 1, 2))
+    assert (saved(3).predict("v", VOLUME).label_map[0].numpy() == labels).all()
+
+
+@pytest.mark.parametrize(
+    ("file", "sample_id"),
+    [
+        ("a_1.png", "a_1"),
+        ("val/oslo/a_1.png", "val/oslo/a_1"),
+        ("fold_3/validation/a_1.png", "a_1"),
+        ("nnUNetTrainer__2d/fold_all/validation/a_1.png", "a_1"),
+        ("fold_0/validation/oslo/a_1.png", "oslo/a_1"),
+        ("run7/out/oslo/a_1.png", "oslo/a_1"),
+        ("a_1.png", "val/oslo/a_1"),
+        ("case_7.png", "case_7_0000"),
+        ("frame.001.png", "frame.001"),
+    ],
+)
+def test_files_are_found_by_the_id_of_the_image(file, sample_id, tmp_path, saved):
+    write_png(tmp_path / file)
+    write_png(tmp_path / ".hidden" / file)
+    write_png(tmp_path / "other.png")
+    predictions = saved()
+    predictions.require([sample_id])
+    assert predictions._file(sample_id) == tmp_path / file
+
+
+def test_the_nearest_path_wins_and_probabilities_win_over_labels(tmp_path, saved):
+    for folder in ("", "oslo", "bern"):
+        write_png(tmp_path / folder / "a.png")
+    write_npz(tmp_path / "bern" / "a.npz", probabilities=SCORES)
+    predictions = saved()
+    assert predictions._file("a") == tmp_path / "a.png"
+    assert predictions._file("train/oslo/a") == tmp_path / "oslo" / "a.png"
+    assert predictions._file("bern/a") == tmp_path / "bern" / "a.npz"
+
+
+def test_two_files_for_one_image(tmp_path, saved, fails):
+    write_png(tmp_path / "fold_0" / "validation" / "a.png")
+    write_png(tmp_path / "fold_1" / "validation" / "a.png")
+    with fails("fold_0/validation/a.png and ", "fold_1/validation/a.png could both", "keep one", error=DataError):
+        saved().require(["a"])
+
+
+def test_predictions_for_half_the_images(tmp_path, saved, fails):
+    for index in range(0, 10, 2):
+        write_png(tmp_path / f"frame_{index}.png")
+    with fails("no prediction of 5 of the 10 images (first: frame_1)", "write one for each"):
+        saved().require([f"frame_{index}" for index in range(10)])
+    with fails("no prediction of frame_1", error=DataError):
+        saved().predict("frame_1", IMAGE)
+
+
+def test_a_prediction_of_another_image(tmp_path, saved, fails):
+    write_png(tmp_path / "a.png", np.zeros((20, 40), dtype=np.uint8))
+    with fails("a.png is 20x40 and its image 20x30", "aspect", error=DataError):
+        saved().predict("a", IMAGE)
+    write_png(tmp_path / "b.png", np.zeros((33, 50), dtype=np.uint8))  # 33.3 is rounded
+    saved().predict("b", IMAGE)
+
+
+def test_a_label_that_is_no_class(tmp_path, saved, fails):
+    labels = LABELS.copy()
+    labels[0, 0], labels[1, 1] = 255, 9
+    write_png(tmp_path / "a.png", labels)
+    with fails("holds the label 9, but the classes are 0 to 4 (and 255 for none)", "?mapping=", error=DataError):
+        saved().predict("a", IMAGE)
+    write_volume(tmp_path / "v.nii.gz", np.full((4, 6, 8), -1, dtype=np.int16))
+    with fails("holds the label -1", error=DataError):
+        saved(3).predict("v", VOLUME)
+    labels[1, 1] = 255
+    write_png(tmp_path / "a.png", labels)
+    prediction = saved().predict("a", IMAGE)
+    assert prediction.logits[0, :, 0, 0].eq(0).all() and prediction.logits[0, :, 1, 1].eq(0).all()
+
+
+def test_labels_and_probabilities_are_mapped(tmp_path, saved, classes):
+    path = tmp_path / "mapping.json"
+    path.write_text(
+        json.dumps({"9": "sky", "1": "road", "2": "car", "3": "car", "4": "tree", "0": "person", "8": None})
+    )
+    write_png(tmp_path / "a.png", np.where(LABELS == 1, 9, LABELS).astype(np.uint8))
+    label_map = saved(mapping=path).predict("a", IMAGE).label_map[0].numpy()
+    assert (label_map == np.array([4, 0, 2, 2, 3])[LABELS]).all()
+    scores = np.random.default_rng(1).dirichlet(np.ones(10), (20, 30)).transpose(2, 0, 1)
+    write_npz(tmp_path / "b.npz", softmax=scores)
+    probabilities = saved(mapping=path).predict("b", IMAGE).logits[0].exp().numpy()
+    np.testing.assert_allclose(probabilities[2], scores[2] + scores[3], atol=1e-5)
+    np.testing.assert_allclose(probabilities[0], scores[9], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "texts"),
+    [
+        ({"masks": SCORES}, ("has the keys masks", "probabilities, softmax, logits")),
+        ({"softmax": 5 * SCORES}, ("holds softmax outside [0, 1]", "'logits'")),
+        ({"softmax": SCORES[:4]}, ("holds 4 classes, the data has 5", "?mapping=")),
+        ({"softmax": SCORES[0]}, ("has the shape (20, 30)", "one axis more")),
+        ({"logits": np.full((5, 20, 30), np.nan)}, ("NaN or infinite",)),
+        ({"logits": np.array([{}], dtype=object)}, ("cannot be read", "allow_pickle=False")),
+    ],
+)
+def test_unusable_arrays(arrays, texts, tmp_path, saved, fails):
+    write_npz(tmp_path / "a.npz", **arrays)
+    with fails("a.npz", *texts, error=DataError):
+        saved().predict("a", IMAGE)
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".nii.gz", ".png"])
+def test_a_damaged_file(suffix, tmp_path, saved, fails):
+    (tmp_path / f"a{suffix}").write_bytes(b"PK\x03\x04 no file")
+    with fails(f"a{suffix} ", error=DataError):
+        saved(3 if suffix == ".nii.gz" else 2).predict("a", VOLUME if suffix == ".nii.gz" else IMAGE)
+
+
+def test_flat_files_for_volumes_and_volumes_for_flat_images(tmp_path, saved, fails):
+    write_png(tmp_path / "a.png")
+    write_volume(tmp_path / "b.nii.gz", np.zeros((4, 6, 8), dtype=np.uint8))
+    with fails("a.png is flat", error=DataError):
+        saved(3).predict("a", VOLUME)
+    with fails("b.nii.gz is a volume", error=DataError):
+        saved(2).predict("b", IMAGE)
+
+
+def test_no_folder_and_an_empty_one(tmp_path, classes, fails):
+    with fails("nowhere: no such folder"):
+        SavedPredictions(tmp_path / "nowhere", classes, 2)
+    with fails("holds no prediction", ".npz, .nii.gz, .nii, .png"):
+        SavedPredictions(tmp_path, classes, 2)
+
+
+def test_volumes_need_nibabel(tmp_path, saved, monkeypatch):
+    write_volume(tmp_path / "v.nii.gz", np.zeros((4, 6, 8), dtype=np.uint8))
+    monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
+    with pytest.raises(MissingExtraError, match=r'nibabel is not installed.*pip install "synthcp\[medical\]"'):
+        saved(3).predict("v", VOLUME)
+
+
+def test_as_a_model(tmp_path, classes, fails):
+    write_png(tmp_path / "a.png")
+    predictor, settings = open_model(f"preds:{tmp_path}", classes, IMAGE)
+    assert isinstance(predictor, SavedPredictions)
+    assert (settings.layers, settings.disagreements, settings.fingerprint, settings.features) == (0, 0, "", "")
+    with fails("have no features; leave --features out"):
+        open_model(f"preds:{tmp_path}", classes, IMAGE, "head")
+    with pytest.raises(InputError, match="no option 'mean'; choose one of: mapping"):
+        open_model(f"preds:{tmp_path}?mean=0.5", classes, IMAGE)
