@@ -12,6 +12,7 @@ from rich.console import Console
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
 from synthcp.errors import InputError
 from synthcp.progress import show_progress
+from synthcp.segmentation.settings import BUILT_IN
 
 
 def fit_verb(
@@ -26,7 +27,7 @@ def fit_verb(
             help="M: deeplab, fitted here, or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory "
             "or pkg.mod:factory.",
         ),
-    ] = "deeplab",
+    ] = BUILT_IN,
     features: Annotated[
         str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")
     ] = "",
@@ -70,17 +71,21 @@ def fit_verb(
     from synthcp.fitting.run import fit
     from synthcp.overrides import read_overrides
     from synthcp.provenance import command_line, commit
+    from synthcp.segmentation.specs import OpenedModel, open_model
 
     dataset = open_dataset(data)
     check_labels(dataset)
     if not quiet:
         typer.echo(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
     chosen = (variant, scale) if config is None else read_overrides(config, variant, scale)
-    source = parse_imperfect(imperfect, data, built_in=model == "deeplab", command=train_cmd)
+    source = parse_imperfect(imperfect, data, built_in=model == BUILT_IN, command=train_cmd)
     if isinstance(source, Corrupt):
         print("warning: corrupted labels are not M's own mistakes; F learns the least from them", file=sys.stderr)
+    opened = model if model == BUILT_IN else open_model(model, dataset.classes, dataset[0].image[None], features)
+    if isinstance(opened, OpenedModel) and not quiet:
+        typer.echo(opened.settings.in_words())
     options = FitOptions(
-        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), model, features, source
+        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, imperfect=source
     )
     facts = {"data": data, "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:

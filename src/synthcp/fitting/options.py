@@ -12,6 +12,7 @@ from synthcp.config import Scale, Variant
 from synthcp.fitting.imperfect import Imperfect
 from synthcp.segmentation.base import Predictor
 from synthcp.segmentation.settings import BUILT_IN
+from synthcp.segmentation.specs import OpenedModel
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class FitOptions:
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
         vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own layers.
-        model: "deeplab", which is fitted here, or M: its SPEC, a Segmenter, or any callable from image to logits.
+        model: "deeplab", which is fitted here, or M: its SPEC, a Segmenter, any callable from image to logits, or what
+            open_model made of one.
         features: Where f_M is: the module whose input it is, an entry of M's output, or "logits"; found by itself when
             empty.
         imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.
@@ -41,6 +43,6 @@ class FitOptions:
     device: str = "auto"
     precision: str = "auto"
     vgg19: Path | None = None
-    model: str | Predictor | Callable[[Tensor], object] = BUILT_IN
+    model: str | Predictor | Callable[[Tensor], object] | OpenedModel = BUILT_IN
     features: str = ""
     imperfect: Imperfect | None = None

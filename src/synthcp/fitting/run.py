@@ -22,7 +22,7 @@ from synthcp.monitor import SETTINGS, Monitor, MonitorSettings
 from synthcp.runtime import Runtime, choose_runtime
 from synthcp.segmentation.base import Predictor
 from synthcp.segmentation.settings import BUILT_IN, ModelSettings
-from synthcp.segmentation.specs import open_model
+from synthcp.segmentation.specs import OpenedModel, open_model
 from synthcp.training.loop import Progress, silent
 
 CONFIG = "config.json"
@@ -58,9 +58,13 @@ def fit(
 
 def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, ModelSettings]:
     """The M that somebody brought, None for the built-in one, and what is stored of it."""
+    probe = dataset[0].image[None]
     if options.model == BUILT_IN:
-        return None, ModelSettings()
-    predictor, model = open_model(options.model, dataset.classes, dataset[0].image[None], options.features)
+        return None, ModelSettings(probe_size=tuple(probe.shape[2:]))
+    opened = options.model
+    if not isinstance(opened, OpenedModel):
+        opened = open_model(opened, dataset.classes, probe, options.features)
+    predictor, model = opened
     if options.imperfect is None or (isinstance(options.imperfect, KFold) and not options.imperfect.command):
         raise InputError(f"F needs predictions of images that {model.spec} has not seen; name them: {CHOICES}")
     return predictor, model

@@ -34,6 +34,16 @@ class ModelSettings:
         """Whether synthcp fits M itself, on images of the working size."""
         return self.spec == BUILT_IN
 
+    def in_words(self) -> str:
+        """What was opened, and what was decided about it, in one line."""
+        seen = f"f_M is {self._feature_place()}" if self.layers else "no features, so that it cannot look at a drawing"
+        return "; ".join(filter(None, (f"M: {self.spec}", seen, self.note)))
+
+    def _feature_place(self) -> str:
+        if self.is_built_in:
+            return "the last stage of its trunk"
+        return "the logits themselves" if self.features == "logits" else f"the input of {self.features or 'its head'}"
+
     @property
     def disagreements(self) -> int:
         """In how many ways M compares image and drawing (see FeatureDistance.disagreement)."""

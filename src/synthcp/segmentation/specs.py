@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +27,16 @@ from synthcp.segmentation.zoo import load_smp, load_torchvision
 from synthcp.spec import Options, Spec, choices
 
 PREDICTIONS = "preds"
+PROBE_SIZE = (96, 128)
+"""Of the image by which a model is tried that takes the place of one whose monitor remembers no size."""
 ADAPTATION = ("mean", "std", "input", "mapping")
+
+
+class OpenedModel(NamedTuple):
+    """A model that was tried on an image and will do, and what is stored of it."""
+
+    predictor: Predictor
+    settings: ModelSettings
 
 
 @dataclass(frozen=True)
@@ -70,7 +80,7 @@ NAMES = (*KINDS, PREDICTIONS, "FILE.py:FACTORY", "MODULE:FACTORY")
 
 def open_model(
     model: str | Predictor | Callable[[Tensor], object], classes: Classes, probe: Tensor, features: str = ""
-) -> tuple[Predictor, ModelSettings]:
+) -> OpenedModel:
     """Open the M that somebody brought.
 
     Args:
@@ -92,7 +102,7 @@ def open_model(
     else:
         spec = getattr(model, "__qualname__", type(model).__name__)
         predictor = adapt(LoadedNetwork(model), classes, probe, features)
-    return predictor, _settings(spec, predictor, probe)
+    return OpenedModel(predictor, _settings(spec, predictor, probe))
 
 
 def reopen_model(
@@ -110,12 +120,18 @@ def reopen_model(
         model: Another one to take its place: a SPEC, a Segmenter or a callable.
 
     Raises:
-        InputError: The model cannot be opened.
+        InputError: The model cannot be opened, or it shows fewer or more feature maps than F was fitted with.
         WeightsError: Its weights have changed since the fit.
     """
-    probe = torch.full((1, channels, *settings.probe_size), 0.5)
+    probe = torch.full((1, channels, *(settings.probe_size or PROBE_SIZE)), 0.5)
     if model is not None:
-        return open_model(model, classes, probe)[0]
+        predictor, other = open_model(model, classes, probe)
+        if other.layers != settings.layers:
+            raise InputError(
+                f"the monitor was fitted with an M that shows {settings.layers} feature maps ({settings.spec}), "
+                f"{other.spec} shows {other.layers}; fit a monitor with --model {other.spec}"
+            )
+        return predictor
     if ":" not in settings.spec:
         raise InputError(f"M was a Python object ({settings.spec}) when it was fitted; give it again, or --model SPEC")
     predictor, opened = open_model(settings.spec, classes, probe, settings.features)
