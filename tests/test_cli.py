@@ -20,7 +20,7 @@ from synthcp.report.pictures import image_picture
 from synthcp.report.rows import read_rows
 from synthcp.thresholds import Thresholds
 
-VERBS = ["demo", "fit", "calibrate", "score", "eval", "report"]
+VERBS = ["demo", "fit", "calibrate", "score", "eval", "report", "doctor"]
 SCENES = "scenes:?count=3&size=48x64"
 
 

@@ -46,11 +46,12 @@ ARROWS: dict[str, set[str]] = {
     "provenance": set(),
     "scoring": FITTED | {"detectors", "evaluation", "report", "provenance"},
     "calibrating": FITTED | {"evaluation", "report", "provenance", "scoring"},
+    "doctor": FITTED | {"fitting", "provenance"},
     "demo": PRODUCT | {"provenance"},
     "__init__": PRODUCT,
     "overrides": {"checkpoint", "config"},
     "progress": set(),
-    "cli": PRODUCT | {"demo", "overrides", "progress", "provenance"},
+    "cli": PRODUCT | {"doctor", "demo", "overrides", "progress", "provenance"},
     "__main__": {"cli"},
 }
 

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
 from synthcp import runtime
 from synthcp.errors import InputError
-from synthcp.runtime import Runtime, choose_runtime, generator_of, seed_of
+from synthcp.runtime import Runtime, cgroup_limits, choose_runtime, generator_of, seed_of, usable_cores
 
 CPU = torch.device("cpu")
 
@@ -59,3 +63,55 @@ def test_autocast_runs_convolutions_at_the_precision(precision: runtime.Precisio
     here = Runtime(CPU, precision)
     with here.autocast():
         assert nn.Conv2d(1, 1, 3)(torch.rand(1, 1, 5, 5)).dtype == dtype
+
+
+@pytest.fixture
+def control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put this process into a control group, with a file of this name in some of the groups."""
+    monkeypatch.setattr(runtime, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(runtime, "_OWN_CGROUP", tmp_path / "own")
+
+    def put(own: str, name: str = "cpu.max", **limits: str) -> None:
+        (tmp_path / "own").write_text(f"4:memory:/other\n0::/{own}\n")
+        for group, text in limits.items():
+            folder = tmp_path / "cgroup" / group.replace("_", "/")
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(f"{text}\n")
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("mask", "limits", "cores"),
+    [
+        (8, {}, 8),
+        (8, {"job": "max 100000"}, 8),
+        (8, {"job": "300000 100000"}, 3),
+        (8, {"job": "max 100000", "job_step": "250000 100000"}, 3),  # two and a half
+        (8, {"job": "200000 100000", "job_step": "500000 100000"}, 2),  # the group above limits too
+        (8, {"job": "20000 100000"}, 1),
+        (2, {"job": "600000 100000"}, 2),
+        (8, {"other": "100000 100000"}, 8),  # not ours
+    ],
+)
+def test_usable_cores_are_those_of_mask_and_quota(
+    control_group: Callable[..., None], monkeypatch: pytest.MonkeyPatch, mask: int, limits: dict[str, str], cores: int
+) -> None:
+    control_group("job/step", **limits)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(mask)), raising=False)
+    assert usable_cores() == cores
+
+
+def test_the_limits_of_a_container_are_at_the_root(control_group: Callable[..., None], tmp_path: Path) -> None:
+    control_group("")
+    (tmp_path / "cgroup").mkdir()
+    (tmp_path / "cgroup" / "memory.max").write_text("7000\n")
+    assert cgroup_limits("memory.max") == ["7000"] and cgroup_limits("cpu.max") == []
+
+
+def test_without_control_groups_and_masks_every_core_is_usable(
+    control_group: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 5)
+    assert cgroup_limits("cpu.max") == [] and usable_cores() == 5

@@ -1,11 +1,14 @@
-"""Where and how precisely networks run: device, precision, memory layout, and randomness that depends on no history."""
+"""Where and how precisely networks run: device, cores, precision, memory layout, randomness without a history."""
 
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import torch
@@ -15,6 +18,10 @@ from synthcp.errors import InputError
 
 Precision = Literal["fp32", "bf16"]
 Module = TypeVar("Module", bound=nn.Module)
+
+BF16_GAIN = 1.2
+"""How much faster bf16 must be than fp32 before "auto" takes it."""
+_CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,7 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
     except (RuntimeError, AssertionError) as error:
         raise InputError(f"device {device!r} is not usable here; use auto, cpu or cuda") from error
     if precision == "auto":
-        return Runtime(chosen, "bf16" if bf16_gain(chosen) > 1.2 else "fp32")
+        return Runtime(chosen, "bf16" if bf16_gain(chosen) > BF16_GAIN else "fp32")
     if precision not in ("fp32", "bf16"):
         raise InputError(f"precision {precision!r} is unknown; use auto, fp32 or bf16")
     return Runtime(chosen, "bf16" if precision == "bf16" else "fp32")
@@ -71,11 +78,12 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
 
 def bf16_gain(device: torch.device) -> float:
     """Time of a small convolution step in fp32 over its time in bf16, channels last; above 1 means bf16 is faster."""
-    fp32, bf16 = (_probe(Runtime(device, precision)) for precision in ("fp32", "bf16"))
+    fp32, bf16 = (step_seconds(Runtime(device, precision)) for precision in ("fp32", "bf16"))
     return fp32 / bf16
 
 
-def _probe(runtime: Runtime, repeats: int = 3) -> float:
+def step_seconds(runtime: Runtime, repeats: int = 3) -> float:
+    """Time of a small convolution step, forward and backward: the best of several."""
     network = runtime.place(nn.Sequential(*[nn.Conv2d(64, 64, 3, padding=1) for _ in range(3)]))
     features = runtime.send(torch.ones(2, 64, 48, 64))
     best = float("inf")
@@ -87,6 +95,22 @@ def _probe(runtime: Runtime, repeats: int = 3) -> float:
             torch.cuda.synchronize(runtime.device)
         best = min(best, time.perf_counter() - start)
     return best
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; fewer than the machine has under an affinity mask or a container's quota."""
+    mask = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = (limit.split() for limit in cgroup_limits("cpu.max"))
+    return min([mask, *(math.ceil(int(quota) / int(period)) for quota, period in quotas)])
+
+
+def cgroup_limits(name: str) -> list[str]:
+    """What a control file (cgroup v2) of this process' group and of the groups above it says, where it limits."""
+    own = _OWN_CGROUP.read_text() if _OWN_CGROUP.is_file() else ""
+    paths = [line.removeprefix("0::").lstrip("/") for line in own.splitlines() if line.startswith("0::")]
+    groups = [group for path in paths for group in (_CGROUPS / path, *(_CGROUPS / path).parents)]
+    files = [group / name for group in groups if group.is_relative_to(_CGROUPS) and (group / name).is_file()]
+    return [text for text in (file.read_text().strip() for file in files) if not text.startswith("max")]
 
 
 def seed_of(*parts: str | int) -> int:

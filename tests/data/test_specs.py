@@ -5,7 +5,7 @@ import pytest
 from synthcp.data.camvid import CamVid
 from synthcp.data.folder import Folder
 from synthcp.data.scenes import Scenes
-from synthcp.data.specs import open_dataset
+from synthcp.data.specs import open_dataset, with_split
 from synthcp.errors import DataError, InputError
 
 
@@ -64,3 +64,15 @@ def test_missing_root(fails, kind):
         open_dataset(kind)
     with fails("/not/there: no such folder", error=DataError):
         open_dataset(f"{kind}:/not/there")
+
+
+@pytest.mark.parametrize(
+    ("spec", "other"),
+    [
+        ("folder:a", "folder:a?split=val"),
+        ("folder:a?split=test", "folder:a?split=val"),
+        ("scenes:?count=4&split=test&seed=1", "scenes:?count=4&seed=1&split=val"),
+    ],
+)
+def test_the_split_of_a_spec_is_replaced(spec, other):
+    assert with_split(spec, "val") == other

@@ -6,7 +6,7 @@ import pytest
 
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.data.specs import open_dataset
-from synthcp.data.subset import Subset
+from synthcp.data.subset import Subset, spread
 from synthcp.errors import DataError
 
 SCENES = "scenes:?count=5&size=48x64"
@@ -22,6 +22,13 @@ def test_a_subset_keeps_samples_and_their_ids(scenes: Scenes) -> None:
     assert list(part.ids) == [scenes.ids[3], scenes.ids[1]] and len(part) == 2 and part.classes == scenes.classes
     assert [sample.id for sample in part] == list(part.ids)
     assert part[0].image.equal(scenes[3].image)
+
+
+@pytest.mark.parametrize(
+    ("count", "kept"), [(1, [0]), (2, [0, 2]), (3, [0, 1, 3]), (5, [0, 1, 2, 3, 4]), (9, [0, 1, 2, 3, 4])]
+)
+def test_a_few_samples_are_spread_over_all(scenes: Scenes, count: int, kept: list[int]) -> None:
+    assert list(spread(scenes, count).ids) == [scenes.ids[index] for index in kept]
 
 
 def test_a_file_of_ids_keeps_the_order_of_the_data(scenes: Scenes, tmp_path: Path) -> None:

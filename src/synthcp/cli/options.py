@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -28,7 +27,7 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of everything random.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
 Precision = Annotated[str, typer.Option(metavar="NAME", help="auto, fp32 or bf16; auto measures which is faster.")]
-Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CPU; by default one per core.")]
+Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CPU; by default one per usable core.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
@@ -47,4 +46,6 @@ def use_threads(threads: int | None) -> None:
     """Set the number of threads of the CPU."""
     import torch
 
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    from synthcp.runtime import usable_cores
+
+    torch.set_num_threads(threads or usable_cores())

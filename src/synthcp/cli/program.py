@@ -11,6 +11,7 @@ import typer
 from synthcp import __version__
 from synthcp.cli.calibrate import calibrate_verb
 from synthcp.cli.demo import demo_verb
+from synthcp.cli.doctor import doctor_verb
 from synthcp.cli.eval import eval_verb
 from synthcp.cli.exit_codes import BAD_INPUT, FINE, INTERNAL_ERROR, INTERRUPTED
 from synthcp.cli.fit import fit_verb
@@ -27,6 +28,7 @@ app.command("calibrate", epilog="Example: synthcp calibrate --monitor runs/a --d
 app.command("score", epilog="Example: synthcp score images/ --monitor runs/a --out out/images")(score_verb)
 app.command("eval", epilog="Example: synthcp eval --monitor runs/a --data folder:street --out out/a")(eval_verb)
 app.command("report", epilog="Example: synthcp report out/images")(report_verb)
+app.command("doctor", epilog="Example: synthcp doctor --data folder:street --fit")(doctor_verb)
 
 
 def main() -> None:

@@ -25,15 +25,30 @@ def check_labels(dataset: Dataset) -> None:
     labelled = False
     channels = len(dataset[0].image)
     for sample in dataset:
-        label_map = _label_map(sample)
-        _check_shapes(sample, label_map, channels)
-        _check_values(sample.id, label_map, dataset.classes)
+        label_map = check_sample(sample, dataset.classes, channels)
         labelled = labelled or bool((label_map != dataset.classes.ignore_index).any())
     if not labelled:
         raise DataError(
             f"every pixel of all {len(dataset)} label maps ({dataset.ids[0]} and on) is the ignore value "
             f'{dataset.classes.ignore_index}; nothing can be learnt; correct "ignore_index" in classes.json'
         )
+
+
+def check_sample(sample: Sample, classes: Classes, channels: int) -> Tensor:
+    """Check one sample and return its label map.
+
+    Args:
+        sample: Of the data set.
+        classes: Of the data set.
+        channels: Of its first image.
+
+    Raises:
+        DataError: As check_labels, of this sample alone.
+    """
+    label_map = _label_map(sample)
+    _check_shapes(sample, label_map, channels)
+    _check_values(sample.id, label_map, classes)
+    return label_map
 
 
 def _label_map(sample: Sample) -> Tensor:

@@ -48,6 +48,13 @@ def split_of(spec: str, split: str) -> str:
     return dict(parse_qsl(Spec.parse(spec).query)).get("split", split)
 
 
+def with_split(spec: str, split: str) -> str:
+    """Return a SPEC with its split replaced."""
+    place, _, query = spec.partition("?")
+    others = [item for item in query.split("&") if item and not item.startswith("split=")]
+    return f"{place}?{'&'.join([*others, f'split={split}'])}"
+
+
 def _root(name: str, root: str) -> Path:
     if not root:
         raise DataError(f"{name} needs the folder of the data set: {name}:ROOT")

@@ -1,4 +1,4 @@
-"""Some samples of a data set: a fold, or those that a file names."""
+"""Some samples of a data set: a fold, those that a file names, or a few from all over it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,12 @@ class Subset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         """Return one sample."""
         return self._dataset[self._indices[index]]
+
+
+def spread(dataset: Dataset, count: int) -> Subset:
+    """Return up to `count` samples, evenly spread over a data set; the first one is always among them."""
+    kept = min(count, len(dataset))
+    return Subset(dataset, [number * len(dataset) // kept for number in range(kept)])
 
 
 def only(dataset: Dataset, path: Path) -> Subset:

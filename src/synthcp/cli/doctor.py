@@ -1,0 +1,68 @@
+"""synthcp doctor."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from synthcp.cli.exit_codes import BAD_INPUT, FINE
+from synthcp.cli.options import Device, Model, Threads, use_threads
+
+if TYPE_CHECKING:
+    from synthcp.doctor.findings import Finding
+
+STYLES = {"good": "green", "note": "yellow", "bad": "bold red"}
+
+
+def doctor_verb(
+    data: Annotated[str, typer.Option(metavar="SPEC", help="Labelled images to look at.")] = "",
+    every_image: Annotated[bool, typer.Option("--all", help="Look at all of them, in place of 200.")] = False,
+    model: Model = None,
+    features: Annotated[str, typer.Option(metavar="MODULE", help="The module whose input is f_M.")] = "",
+    monitor: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder that synthcp fit wrote.")] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Try a few steps of a fit, and say what all will take.")] = False,
+    scale: Annotated[str, typer.Option(metavar="NAME", help="Of the fit: tiny, small or full.")] = "small",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that would be written.")] = Path("runs"),
+    device: Device = "auto",
+    threads: Threads = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON lines.")] = False,
+) -> int:
+    """Say what is right and wrong here: libraries, machine, a data set, a model, a monitor.
+
+    Each finding is good, a note or bad; one that is bad ends with exit code 2.
+    """
+    use_threads(threads)
+    from synthcp.doctor.examine import Request, examine
+    from synthcp.segmentation.settings import BUILT_IN
+
+    request = Request(data, every_image, model or BUILT_IN, features, monitor, fit, scale, out, device)
+    states = Counter[str]()
+    for title, findings in examine(request):
+        states.update(finding.state for finding in findings)
+        _print_json(findings) if as_json else Console().print(_table(title, findings))
+    if not as_json:
+        typer.echo(f"{states['good']} good, {states['note']} to note, {states['bad']} bad")
+    return BAD_INPUT if states["bad"] else FINE
+
+
+def _print_json(findings: list[Finding]) -> None:
+    for finding in findings:
+        print(json.dumps(asdict(finding)))
+
+
+def _table(title: str, findings: list[Finding]) -> Table:
+    """Texts, not markup: "[" may be part of them."""
+    table = Table("Name", "State", "What", "Remedy", title=Text(title, "bold"), title_justify="left", box=SIMPLE)
+    for finding in findings:
+        state = Text(finding.state, STYLES[finding.state])
+        table.add_row(Text(finding.name), state, Text(finding.what), Text(finding.remedy))
+    return table

@@ -1,0 +1,1 @@
+"""What is right and wrong with a machine, a data set, a model and a monitor, before they cost hours."""

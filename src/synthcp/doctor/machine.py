@@ -1,0 +1,166 @@
+"""The machine: cores, precision, accelerators, memory and disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from synthcp.doctor.findings import Finding, attempt
+from synthcp.provenance import hardware
+from synthcp.runtime import BF16_GAIN, Runtime, bf16_gain, cgroup_limits, step_seconds, usable_cores
+
+SLOWER = 1.1
+"""Two threads that take this much longer than one are in each other's way."""
+SCARCE = 2e9
+"""Bytes of memory or disk below which a fit of scale small may not fit in."""
+
+_CPU_INFO, _MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+_CPU = torch.device("cpu")
+
+
+def check_machine(out: Path) -> list[Finding]:
+    """Check where networks would run, and the folder that would be written."""
+    checks = [
+        ("idle threads", idle_threads),
+        ("threads", threads),
+        ("bf16", bf16),
+        ("accelerator", accelerators),
+        ("memory", memory),
+        ("disk", lambda: disk(out)),
+        ("output", lambda: writable(out)),
+    ]
+    return [finding for name, check in checks for finding in attempt(name, check)]
+
+
+def idle_threads() -> list[Finding]:
+    """Tell whether idle threads sleep; those that spin slow each other down."""
+    policy = os.environ.get("OMP_WAIT_POLICY", "")
+    if policy.upper() == "PASSIVE":
+        return [Finding("idle threads", "good", "sleep (OMP_WAIT_POLICY=PASSIVE)")]
+    what = f"spin on busy cores (OMP_WAIT_POLICY is {policy or 'not set'})"
+    return [Finding("idle threads", "note", what, "set OMP_WAIT_POLICY=PASSIVE before torch is imported")]
+
+
+def threads() -> list[Finding]:
+    """Compare threads with usable cores, and the speed of two threads with that of one."""
+    cores, chosen = usable_cores(), torch.get_num_threads()
+    there = f"{cores} of {os.cpu_count()} cores are usable"
+    if chosen > cores:
+        line = f"{there}, but {chosen} threads are used; they wait for each other"
+        return [Finding("threads", "note", line, f"--threads {cores}")]
+    if cores == 1:
+        return [Finding("threads", "good", there)]
+    one, two = (_seconds_with(count) for count in (1, 2))
+    line = f"{there}; a convolution step takes {1e3 * one:.0f} ms on one thread, {1e3 * two:.0f} ms on two"
+    if two > SLOWER * one:
+        return [Finding("threads", "note", line, "--threads 1, or end what else keeps the cores busy")]
+    return [Finding("threads", "good", line)]
+
+
+def bf16() -> list[Finding]:
+    """Tell whether the processor has bf16 units, and whether they are faster here."""
+    flags = cpu_flags()
+    units = ", ".join(flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags) or "no unit for it"
+    gain = bf16_gain(_CPU)
+    line = f"{hardware(_CPU)}: {units if flags else 'units unknown'}; {gain:.2f} times as fast as fp32"
+    return [Finding("bf16", "good", f"{line}, so auto takes {'bf16' if gain > BF16_GAIN else 'fp32'} on the CPU")]
+
+
+def cpu_flags() -> set[str]:
+    """Return what the processor can do, by the names of Linux; nothing on other systems."""
+    lines = _CPU_INFO.read_text().splitlines() if _CPU_INFO.is_file() else []
+    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":")[1].split()}
+
+
+def accelerators() -> list[Finding]:
+    """Name the accelerators with their memory, and say when there is one that torch cannot use."""
+    if torch.cuda.is_available():
+        return [_cuda(index) for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        room = amount(torch.mps.recommended_max_memory())
+        return [Finding("mps", "note", f"{room} of memory; auto does not take it", "--device mps")]
+    if torch.version.cuda:
+        line = f"torch is built for CUDA {torch.version.cuda}, but finds no GPU"
+        return [Finding("accelerator", "note", line, "look at nvidia-smi; without a GPU, torch's CPU build is smaller")]
+    if shutil.which("nvidia-smi"):
+        line = "there is an NVIDIA driver, but this torch is built for the CPU"
+        return [Finding("accelerator", "note", line, "install torch's CUDA build")]
+    return [Finding("accelerator", "good", "none; the CPU will do for the scales tiny and small")]
+
+
+def memory() -> list[Finding]:
+    """Tell how much memory is free."""
+    free = free_memory()
+    if free is None:
+        return [Finding("memory", "note", "unknown on this system")]
+    remedy = "close other programs, or use --scale tiny"
+    return [_supply("memory", f"{amount(free)} are free", free, remedy)]
+
+
+def free_memory() -> int | None:
+    """Return the bytes of memory that a new process could use, within a container's limit; None when unknown."""
+    lines = _MEMORY_INFO.read_text().splitlines() if _MEMORY_INFO.is_file() else []
+    free = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable")]
+    return min([*free, *map(int, cgroup_limits("memory.max"))], default=None)
+
+
+def disk(out: Path) -> list[Finding]:
+    """Tell how much room there is where the output would go."""
+    free = free_disk(out)
+    return [_supply("disk", f"{amount(free)} are free for {out}", free, "make room, or write elsewhere")]
+
+
+def free_disk(out: Path) -> int:
+    """Return the free bytes of the disk that a folder is, or would be, on."""
+    return shutil.disk_usage(_existing(out)).free
+
+
+def writable(out: Path) -> list[Finding]:
+    """Try to write where the output would go; nothing stays."""
+    try:
+        tempfile.TemporaryFile(dir=_existing(out)).close()
+    except OSError as error:
+        line = f"{out} cannot be written: {error.strerror}"
+        return [Finding("output", "bad", line, "choose another folder, or change its permissions")]
+    return [Finding("output", "good", f"{out} can be written")]
+
+
+def _existing(path: Path) -> Path:
+    path = path.expanduser().absolute()
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _cuda(index: int) -> Finding:
+    free, total = torch.cuda.mem_get_info(index)
+    line = f"{torch.cuda.get_device_name(index)}, {amount(free)} of {amount(total)} are free"
+    return _supply(f"cuda:{index}", line, free, "end what else uses the GPU, or use --device cpu")
+
+
+def _supply(name: str, line: str, free: int, remedy: str) -> Finding:
+    return Finding(name, "note", line, remedy) if free < SCARCE else Finding(name, "good", line)
+
+
+def amount(count: float) -> str:
+    """Say a number of bytes: "2.1 GB" or "340 MB"."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+@contextmanager
+def _thread_count(count: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _seconds_with(count: int) -> float:
+    with _thread_count(count):
+        return step_seconds(Runtime(_CPU))

@@ -1,0 +1,170 @@
+"""A model M that somebody brings: does it say what a monitor needs, and is it right more often than by chance?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.data.subset import spread
+from synthcp.doctor.findings import Finding, attempt
+from synthcp.metrics.overlap import confusion_matrix, mean_iou
+from synthcp.records import Classes, Prediction
+from synthcp.runtime import Runtime
+from synthcp.segmentation.base import Predictor, Segmenter
+from synthcp.segmentation.settings import ModelSettings
+from synthcp.segmentation.specs import open_model
+
+IMAGES = 8
+"""Number of images that the model is tried on."""
+NEAR_CHANCE = 0.1
+"""Share of the way from chance to perfection below which a model might as well guess."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a model said of some images.
+
+    Attributes:
+        classes: Of the data.
+        prediction: For the first image.
+        confusion: Pixels per true and predicted class over all labelled images, shape (L, L); None without any.
+        labelled: Number of these images.
+        seconds: Of the fastest image.
+    """
+
+    classes: Classes
+    prediction: Prediction
+    confusion: Tensor | None
+    labelled: int
+    seconds: float
+
+
+def check_model(model: str | Segmenter, dataset: Dataset, runtime: Runtime, features: str = "") -> list[Finding]:
+    """Open a model, and try it on some images of a data set.
+
+    Args:
+        model: Its SPEC, or the segmenter itself.
+        dataset: Images, best with label maps.
+        runtime: Where the model runs.
+        features: Name of the module whose input is f_M; found by itself when empty.
+    """
+    predictor, settings = open_model(model, dataset.classes, dataset[0].image[None], features)
+    kind = "a live network" if isinstance(predictor, Segmenter) else "predictions on disk"
+    opened = Finding("model", "good", f"{settings.spec}: {kind}")
+    return [opened, *attempt("forward", lambda: _findings(try_model(predictor, dataset, runtime), settings))]
+
+
+@torch.no_grad()
+def try_model(predictor: Predictor, dataset: Dataset, runtime: Runtime) -> Trial:
+    """Let a model predict a few images, spread over a data set."""
+    if isinstance(predictor, Segmenter):
+        runtime.place(predictor).eval()
+    classes, first, confusions, seconds = dataset.classes, None, list[Tensor](), float("inf")
+    for sample in spread(dataset, IMAGES):
+        image = runtime.send(sample.image[None])
+        start = time.perf_counter()
+        prediction = predictor.predict(sample.id, image)
+        predicted = prediction.label_map[0].cpu()  # waits for the device
+        seconds = min(seconds, time.perf_counter() - start)
+        first = first or prediction
+        if sample.label_map is not None and prediction.logits.shape[1] == len(classes):
+            confusions.append(confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index))
+    assert first is not None  # a data set has a first image
+    return Trial(classes, first, sum(confusions[1:], confusions[0]) if confusions else None, len(confusions), seconds)
+
+
+def _findings(trial: Trial, settings: ModelSettings) -> list[Finding]:
+    return [
+        _class_count(trial.prediction.logits, trial.classes),
+        _logits(trial.prediction.logits.float()),
+        _features(trial.prediction, settings),
+        *_quality(trial),
+        Finding("speed", "good", f"{trial.seconds:.3f} s per image"),
+    ]
+
+
+def _class_count(logits: Tensor, classes: Classes) -> Finding:
+    came = logits.shape[1]
+    if came == len(classes):
+        return Finding("class count", "good", f"{came}, as the data")
+    line = f"the model tells {came} classes, the data {len(classes)}"
+    return Finding("class count", "bad", line, "train it on these classes, or choose channels of its output")
+
+
+def _logits(logits: Tensor) -> Finding:
+    strange = float((~logits.isfinite()).float().mean())
+    if strange:
+        line = f"{strange:.2%} are NaN or infinite"
+        return Finding("logits", "bad", line, "check the weights, mean and std; run the model in fp32")
+    low, high = float(logits.min()), float(logits.max())
+    if low == high:
+        return Finding("logits", "bad", f"all are {low:g}", "are the weights loaded?")
+    total = logits.sum(dim=1)
+    if low >= 0 and high <= 1 and torch.allclose(total, torch.ones_like(total), atol=1e-2):
+        line = "these are probabilities (in [0, 1], sum 1); a second softmax would blur them"
+        return Finding("logits", "bad", line, "return what goes into the softmax, or the logarithm")
+    return Finding("logits", "good", f"{low:.2f} to {high:.2f}")
+
+
+def _features(prediction: Prediction, settings: ModelSettings) -> Finding:
+    if prediction.features is None:
+        return Finding("features", "note", "none: a monitor of this model has no anomaly map", "give a live model")
+    shape = "x".join(map(str, prediction.features.shape[1:]))
+    layers = f"{len(prediction.layers)} layer{'s' if len(prediction.layers) > 1 else ''}"
+    module = f", f_M is the input of {settings.features}" if settings.features else ""
+    return Finding("features", "good", f"{layers}, the last {shape}{module}")
+
+
+def _quality(trial: Trial) -> list[Finding]:
+    if trial.confusion is None or not trial.confusion.sum():
+        return []
+    reached, chance = mean_iou(trial.confusion), chance_iou(trial.confusion)
+    line = f"{reached:.1%} on {trial.labelled} images; blind guesses would reach {chance:.1%}"
+    order, reordered = best_order(trial.confusion)
+    if above_chance(reordered, chance) > above_chance(reached, chance) + NEAR_CHANCE:
+        names = [(trial.classes.names[label], channel) for channel, label in enumerate(order) if channel != label]
+        moved = ", ".join(f"{name} is its {channel}" for name, channel in names)
+        return [Finding("mIoU", "bad", f"{line}, other class order {reordered:.1%}", f"reorder its classes: {moved}")]
+    if above_chance(reached, chance) < NEAR_CHANCE:
+        remedy = "check mean and std, the order of the colours (RGB), the size it sees, and the order of the classes"
+        return [Finding("mIoU", "bad", f"{line}; this is near chance", remedy)]
+    return [Finding("mIoU", "good", line)]
+
+
+def above_chance(value: float, chance: float) -> float:
+    """Share of the way from chance to perfection, 1 where chance is perfect; as Cohen's kappa does for accuracy."""
+    return (value - chance) / (1 - chance) if chance < 1 else 1.0
+
+
+def chance_iou(confusion: Tensor) -> float:
+    """Mean IoU of guesses as frequent per class as the predictions, but blind to the image.
+
+    Args:
+        confusion: Pixels per true and predicted class, shape (L, L).
+    """
+    pixels = confusion.double()
+    true, predicted = pixels.sum(1) / pixels.sum(), pixels.sum(0) / pixels.sum()
+    both = true * predicted
+    return float((both / (true + predicted - both)).nanmean())
+
+
+def best_order(confusion: Tensor) -> tuple[Sequence[int], float]:
+    """Find the order of the model's classes that fits the labels best.
+
+    Args:
+        confusion: Pixels per true and predicted class, shape (L, L).
+
+    Returns:
+        The class of the data for each channel of the model, and the mean IoU in this order.
+    """
+    pixels = confusion.double()
+    overlap = pixels / (pixels.sum(1, keepdim=True) + pixels.sum(0, keepdim=True) - pixels)
+    labels, channels = linear_sum_assignment(-overlap.nan_to_num(0.0).numpy())
+    reordered = confusion[:, torch.as_tensor(channels)]  # channel of label 0 first
+    return [int(label) for _, label in sorted(zip(channels, labels, strict=True))], mean_iou(reordered)

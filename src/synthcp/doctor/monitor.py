@@ -1,0 +1,60 @@
+"""A fitted monitor: what it is, what it was fitted with, and whether it still opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthcp.doctor.findings import Finding, attempt
+from synthcp.monitor import Monitor, MonitorSettings, load_settings
+from synthcp.provenance import versions
+
+
+def check_monitor(run: Path, device: str = "auto") -> list[Finding]:
+    """Check a monitor.
+
+    Args:
+        run: Its folder.
+        device: Where it is opened.
+    """
+    settings = load_settings(run)
+    return [
+        _identity(settings),
+        _versions(settings.facts.get("versions", "")),
+        _calibration(settings),
+        *attempt("weights", lambda: _weights(run, device)),
+    ]
+
+
+def _identity(settings: MonitorSettings) -> Finding:
+    facts = {"model": settings.model.spec, **settings.facts}
+    told = [f"{name} {facts[name]}" for name in ("model", "data", "variant", "scale", "seed") if facts.get(name)]
+    counts = f"{len(settings.classes)} classes, {settings.channels} channels, {len(settings.training_ids)} images"
+    return Finding("monitor", "good", f"{', '.join(told)}; {counts}")
+
+
+def _versions(fitted: str) -> Finding:
+    """Compare "torch 2.13.0, python 3.11.7", as a fit writes it, with what is here."""
+    if not fitted:
+        return Finding("fitted with", "note", "unknown versions")
+    here = versions()
+    then = dict(part.split(" ", 1) for part in fitted.split(", "))
+    changed = [f"{name} {here[name]}" for name, release in then.items() if here.get(name, release) != release]
+    if not changed:
+        return Finding("fitted with", "good", f"{fitted}, as here")
+    return Finding("fitted with", "note", f"{fitted}; here {', '.join(changed)}", "if its scores move, fit it again")
+
+
+def _calibration(settings: MonitorSettings) -> Finding:
+    calibration = settings.calibration
+    if calibration is None:
+        return Finding("calibration", "note", "none, so nothing is promised", "synthcp calibrate --help")
+    line = f"{calibration.created[:10]}, {calibration.images} images of {calibration.data or 'unnamed data'}"
+    if not calibration.speaks_of(settings.model.spec):
+        return Finding("calibration", "note", f"{line}, but of {calibration.model}", "calibrate it again")
+    return Finding("calibration", "good", f"{line}; at most {calibration.promise.alpha:.0%} of intervals miss")
+
+
+def _weights(run: Path, device: str) -> list[Finding]:
+    monitor = Monitor.load(run, device)
+    model = "M" if monitor.segmenter is not None else "M's predictions"
+    return [Finding("weights", "good", f"{model}, G and F open on {monitor.runtime.device}")]

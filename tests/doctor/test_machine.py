@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections import namedtuple
+
+import pytest
+import torch
+
+from synthcp.doctor import machine
+from synthcp.doctor.machine import (
+    accelerators,
+    amount,
+    bf16,
+    check_machine,
+    cpu_flags,
+    disk,
+    free_disk,
+    free_memory,
+    idle_threads,
+    memory,
+    threads,
+    writable,
+)
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def cores(monkeypatch):
+    """Plant usable cores, chosen threads, and the seconds of a step on one and on two threads."""
+
+    def plant(usable, chosen, one=0.020, two=0.011):
+        counts = []
+        monkeypatch.setattr(machine, "usable_cores", lambda: usable)
+        monkeypatch.setattr(torch, "get_num_threads", lambda: chosen)
+        monkeypatch.setattr(torch, "set_num_threads", counts.append)
+        monkeypatch.setattr(machine, "step_seconds", lambda runtime: {1: one, 2: two}[counts[-1]])
+        return counts
+
+    return plant
+
+
+def test_every_check_says_something(tmp_path):
+    before = torch.get_num_threads()
+    found = check_machine(tmp_path)
+    assert [finding.name for finding in found] == [
+        "idle threads", "threads", "bf16", "accelerator", "memory", "disk", "output",
+    ]  # fmt: skip
+    assert torch.get_num_threads() == before
+    assert not any("\n" in finding.what + finding.remedy for finding in found)
+
+
+def test_a_check_that_breaks_does_not_stop_the_others(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "usable_cores", lambda: 1 // 0)
+    found = {finding.name: finding for finding in check_machine(tmp_path)}
+    assert found["threads"].what.startswith("ZeroDivisionError") and found["output"].state == "good"
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "what"),
+    [
+        ("PASSIVE", "good", "sleep"),
+        ("passive", "good", "sleep"),
+        ("ACTIVE", "note", "OMP_WAIT_POLICY is ACTIVE"),
+        (None, "note", "OMP_WAIT_POLICY is not set"),
+    ],
+)
+def test_idle_threads(monkeypatch, policy, state, what):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if policy:
+        monkeypatch.setenv("OMP_WAIT_POLICY", policy)
+    (finding,) = idle_threads()
+    assert finding.state == state and what in finding.what
+
+
+def test_more_threads_than_usable_cores_are_noted(cores):
+    cores(usable=3, chosen=64)
+    (finding,) = threads()
+    assert finding.state == "note" and "64 threads" in finding.what and finding.remedy == "--threads 3"
+    assert finding.what.startswith(f"3 of {os.cpu_count()} cores")
+
+
+def test_two_threads_that_help_are_good(cores):
+    counts = cores(usable=4, chosen=4)
+    (finding,) = threads()
+    assert finding.state == "good" and "20 ms on one thread, 11 ms on two" in finding.what
+    assert counts == [1, 4, 2, 4]  # set back each time
+
+
+def test_two_threads_in_each_others_way_are_noted(cores):
+    cores(usable=2, chosen=2, one=0.020, two=0.050)
+    (finding,) = threads()
+    assert finding.state == "note" and finding.remedy.startswith("--threads 1")
+
+
+def test_a_single_core_is_not_measured(cores):
+    assert cores(usable=1, chosen=1) == [] and threads()[0].state == "good"
+
+
+@pytest.mark.parametrize(
+    ("info", "gain", "units", "precision"),
+    [
+        ("flags\t\t: fpu avx512_bf16 amx_bf16 sse\n", 3.0, "amx_bf16, avx512_bf16; 3.00 times", "takes bf16"),
+        ("flags\t\t: fpu avx512_bf16\n", 1.1, ": avx512_bf16; 1.10 times", "takes fp32"),
+        ("flags\t\t: fpu sse\n", 0.4, "no unit for it; 0.40 times", "takes fp32"),
+        ("", 0.4, "units unknown", "takes fp32"),
+    ],
+)
+def test_bf16(monkeypatch, tmp_path, info, gain, units, precision):
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{info}")
+    monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine, "bf16_gain", lambda device: gain)
+    (finding,) = bf16()
+    assert units in finding.what and precision in finding.what
+
+
+def test_flags_are_unknown_on_other_systems(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "none")
+    assert cpu_flags() == set()
+
+
+def test_each_gpu_is_named_with_its_memory(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {'AB'[index]}")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: [(70e9, 80e9), (1e9, 40e9)][index])
+    first, second = accelerators()
+    assert (first.name, first.state, first.what) == ("cuda:0", "good", "GPU A, 70.0 GB of 80.0 GB are free")
+    assert (second.name, second.state) == ("cuda:1", "note") and "1.0 GB of 40.0 GB" in second.what
+
+
+@pytest.mark.parametrize(
+    ("mps", "build", "driver", "state", "what"),
+    [
+        (True, None, None, "note", "9.0 GB of memory; auto does not take it"),
+        (False, "12.8", None, "note", "built for CUDA 12.8, but finds no GPU"),
+        (False, None, "/usr/bin/nvidia-smi", "note", "this torch is built for the CPU"),
+        (False, None, None, "good", "none"),
+    ],
+)
+def test_without_cuda(monkeypatch, mps, build, driver, state, what):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 9_000_000_000)
+    monkeypatch.setattr(torch.version, "cuda", build)
+    monkeypatch.setattr(shutil, "which", lambda name: driver)
+    (finding,) = accelerators()
+    assert finding.state == state and what in finding.what
+
+
+@pytest.mark.parametrize(
+    ("limits", "free", "state"),
+    [([], 8_192_000_000, "good"), (["1500000000"], 1_500_000_000, "note"), (["99000000000"], 8_192_000_000, "good")],
+)
+def test_memory_is_what_machine_and_container_leave(monkeypatch, tmp_path, limits, free, state):
+    (tmp_path / "meminfo").write_text("MemTotal: 16000000 kB\nMemFree: 2000000 kB\nMemAvailable: 8000000 kB\n")
+    monkeypatch.setattr(machine, "_MEMORY_INFO", tmp_path / "meminfo")
+    monkeypatch.setattr(machine, "cgroup_limits", lambda name: limits)
+    assert free_memory() == free
+    assert memory()[0].state == state and amount(free) in memory()[0].what
+
+
+def test_memory_is_unknown_on_other_systems(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "_MEMORY_INFO", tmp_path / "none")
+    monkeypatch.setattr(machine, "cgroup_limits", lambda name: [])
+    assert free_memory() is None and "unknown" in memory()[0].what
+
+
+@pytest.mark.parametrize(("free", "state"), [(3_000_000_000, "good"), (400_000_000, "note")])
+def test_disk(monkeypatch, tmp_path, free, state):
+    asked = []
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or Usage(10**12, 0, free))
+    assert disk(tmp_path / "not" / "yet")[0].state == state and asked == [tmp_path]
+
+
+def test_free_disk_is_what_the_file_system_says(tmp_path):
+    blocks = os.statvfs(tmp_path)
+    assert free_disk(tmp_path / "new") == pytest.approx(blocks.f_bavail * blocks.f_frsize, rel=0.02)
+
+
+def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path):
+    assert writable(tmp_path / "a" / "b")[0].state == "good" and list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_bad(tmp_path):
+    (tmp_path / "runs").write_text("no folder")
+    (finding,) = writable(tmp_path / "runs")
+    assert finding.state == "bad" and "cannot be written" in finding.what
+
+
+def test_a_folder_without_permission_is_bad(monkeypatch, tmp_path):
+    def refused(dir):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(machine.tempfile, "TemporaryFile", refused)
+    assert writable(tmp_path)[0].what == f"{tmp_path} cannot be written: Permission denied"

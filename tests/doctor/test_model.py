@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from synthcp.doctor.model import NEAR_CHANCE, above_chance, best_order, chance_iou, check_model, try_model
+from synthcp.errors import InputError
+from synthcp.metrics.overlap import confusion_matrix, mean_iou
+from synthcp.runtime import Runtime
+from synthcp.segmentation.settings import ModelSettings
+
+HERE = Runtime(torch.device("cpu"))
+
+
+@pytest.fixture
+def dataset(held, sample):
+    """Ten images with all four classes, in other shares each."""
+    return held([sample(f"{n}", *[1] * (n % 3 + 2), *[2] * (n % 4 + 1), *[3] * (n % 2 + 2), 255) for n in range(10)])
+
+
+@pytest.fixture
+def check(dataset, seer):
+    """Findings of a model with these answers, by name."""
+
+    def check(answer, layers=()):
+        findings = check_model(seer(answer, layers), dataset, HERE)
+        assert not any("\n" in finding.what + finding.remedy for finding in findings)
+        return {finding.name: finding for finding in findings}
+
+    return check
+
+
+def right(one_hot):
+    return 6 * one_hot - 2
+
+
+def test_a_model_that_is_right(check):
+    found = check(right, [torch.zeros(1, 5, 4, 5), torch.zeros(1, 7, 2, 3)])
+    assert {finding.state for finding in found.values()} == {"good"}
+    assert found["model"].what.endswith("Seer: a live network") and found["class count"].what == "4, as the data"
+    assert found["logits"].what == "-2.00 to 4.00" and found["features"].what == "2 layers, the last 7x2x3"
+    assert found["mIoU"].what.startswith("100.0% on 8 images; blind guesses would reach ")
+    assert float(found["speed"].what.split()[0]) >= 0
+
+
+def test_a_model_of_another_number_of_classes(check):
+    found = check(lambda one_hot: torch.cat([one_hot, one_hot[:, :1]], dim=1))
+    assert found["class count"].state == "bad" and found["class count"].what.startswith(
+        "the model tells 5 classes, the data 4"
+    )
+    assert "mIoU" not in found
+
+
+@pytest.mark.parametrize(
+    ("answer", "state", "what"),
+    [
+        (lambda one_hot: torch.where(one_hot[:, :1] > 0, torch.nan, one_hot), "bad", "% are NaN or infinite"),
+        (lambda one_hot: torch.zeros_like(one_hot), "bad", "all are 0"),
+        (lambda one_hot: right(one_hot).softmax(1), "bad", "these are probabilities"),
+        (lambda one_hot: right(one_hot).log_softmax(1), "good", "-6.01 to -0.01"),
+        (lambda one_hot: one_hot + 0.5, "good", "0.50 to 1.50"),
+        (lambda one_hot: right(one_hot).sigmoid() * 0.9, "good", "0.11 to 0.88"),
+    ],
+)
+def test_logits(check, answer, state, what):
+    finding = check(answer)["logits"]
+    assert finding.state == state and what in finding.what and bool(finding.remedy) == (state == "bad")
+
+
+def test_the_share_of_nan_is_counted(check, dataset):
+    share = float((dataset[0].label_map.where(dataset[0].label_map < 4, 0) == 0).float().mean())
+    finding = check(lambda one_hot: torch.where(one_hot[:, :1] > 0, torch.nan, one_hot))["logits"]
+    assert finding.what.startswith(f"{share:.2%} ")
+
+
+def test_a_model_without_features_has_no_anomaly_map(check):
+    finding = check(right)["features"]
+    assert finding.state == "note" and "no anomaly map" in finding.what
+
+
+def test_a_model_of_another_class_order_is_told_the_right_one(check):
+    finding = check(lambda one_hot: right(one_hot)[:, [2, 0, 1, 3]])["mIoU"]  # its class 0 is car, 1 sky, 2 road
+    assert finding.state == "bad" and finding.what.endswith("other class order 100.0%")
+    assert finding.remedy == "reorder its classes: car is its 0, sky is its 1, road is its 2"
+
+
+def test_a_model_that_guesses_is_near_chance(check):
+    finding = check(lambda one_hot: torch.tensor([0.0, 1, 0, 0]).view(1, 4, 1, 1).expand_as(one_hot))["mIoU"]
+    assert finding.state == "bad" and "near chance" in finding.what and "mean and std" in finding.remedy
+
+
+def test_without_labels_there_is_no_miou(held, seer, sample):
+    bare = held([replace(sample("a", 1), label_map=None), replace(sample("b", 1), label_map=None)])
+    assert "mIoU" not in [finding.name for finding in check_model(seer(right), bare, HERE)]
+
+
+def test_a_model_that_breaks_is_one_line(dataset, seer):
+    class Fails(seer):
+        def predict(self, sample_id, image):
+            if sample_id == "1":
+                raise RuntimeError("size mismatch\nexpected 4")
+            return super().predict(sample_id, image)
+
+    findings = check_model(Fails(right), dataset, HERE)
+    assert [(finding.name, finding.state) for finding in findings] == [("model", "good"), ("forward", "bad")]
+    assert findings[1].what == "RuntimeError: size mismatch expected 4"
+
+
+def test_a_model_that_does_not_open_is_an_error(dataset):
+    with pytest.raises(InputError):
+        check_model("no-such:model", dataset, HERE)
+
+
+def test_predictions_on_disk_are_found_by_id(dataset, seer, monkeypatch):
+    asked = []
+
+    class Saved:
+        def predict(self, sample_id, image):
+            asked.append(sample_id)
+            return seer(right)(image)
+
+    monkeypatch.setattr("synthcp.doctor.model.open_model", lambda *_: (Saved(), ModelSettings("preds:DIR", layers=0)))
+    found = check_model("preds:DIR", dataset, HERE)
+    assert found[0].what == "preds:DIR: predictions on disk" and asked == ["0", "1", "2", "3", "5", "6", "7", "8"]
+
+
+def test_the_confusion_is_summed_over_the_images(dataset, seer):
+    trial = try_model(seer(lambda one_hot: right(one_hot)[:, [0, 2, 1, 3]]), dataset, HERE)
+    truth = torch.stack([dataset[index].label_map for index in (0, 1, 2, 3, 5, 6, 7, 8)])
+    predicted = truth.where(truth < 4, 0)
+    predicted = torch.tensor([0, 2, 1, 3])[predicted]
+    assert trial.labelled == 8 and trial.confusion.equal(confusion_matrix(truth, predicted, 4, 255))
+
+
+def test_chance_is_what_shuffled_predictions_reach():
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.multinomial(torch.tensor([0.6, 0.3, 0.1]), 40_000, replacement=True, generator=generator)
+    predicted = torch.multinomial(torch.tensor([0.2, 0.3, 0.5]), 40_000, replacement=True, generator=generator)
+    best = truth.where(truth != 2, 1)
+    for guesses in (predicted, best):
+        chance = chance_iou(confusion_matrix(truth, guesses, 3, 255))
+        shuffled = guesses[torch.randperm(40_000, generator=generator)]
+        assert chance == pytest.approx(mean_iou(confusion_matrix(truth, shuffled, 3, 255)), abs=0.005)
+
+
+def test_a_constant_guess_is_exactly_at_chance():
+    confusion = torch.tensor([[0, 70, 0], [0, 20, 0], [0, 10, 0]])
+    assert chance_iou(confusion) == pytest.approx(mean_iou(confusion)) == pytest.approx(0.2 / 3)
+    assert above_chance(mean_iou(confusion), chance_iou(confusion)) == pytest.approx(0) and NEAR_CHANCE > 0
+    assert above_chance(1.0, 0.4) == 1 and above_chance(0.7, 0.4) == pytest.approx(0.5) and above_chance(1, 1) == 1
+
+
+def test_the_best_order_is_the_best_of_all():
+    confusion = torch.randint(0, 100, (4, 4), generator=torch.Generator().manual_seed(3))
+    scores = {}
+    for order in itertools.permutations(range(4)):  # channel k is class order[k]
+        reordered = torch.empty_like(confusion)
+        for channel, label in enumerate(order):
+            reordered[:, label] = confusion[:, channel]
+        scores[order] = mean_iou(reordered)
+    order, score = best_order(confusion)
+    assert tuple(order) == max(scores, key=scores.get) and score == pytest.approx(max(scores.values()))
+    assert tuple(order) != (0, 1, 2, 3)
