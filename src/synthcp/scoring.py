@@ -27,6 +27,7 @@ from synthcp.training.loop import Progress, silent
 
 METRICS = "metrics.json"
 PROTOCOL = "images at the working size of M; ignored pixels left out; positives: wrong pixels, or unknown objects"
+FIT_FACTS = ("data", "model", "imperfect predictions", "command", "commit", "precision", "threads")
 Item = TypeVar("Item")
 
 
@@ -245,7 +246,7 @@ def _provenance(monitor: Monitor) -> dict[str, str]:
     return {
         "protocol": PROTOCOL,
         **{name: facts[name] for name in ("variant", "scale", "seed") if name in facts},
-        **{f"fit: {name}": facts[name] for name in ("data", "command", "commit") if name in facts},
+        **{f"fit: {name}": facts[name] for name in FIT_FACTS if name in facts},
         "precision": monitor.runtime.precision,
         "hardware": hardware(monitor.runtime.device),
         "commit": commit(),

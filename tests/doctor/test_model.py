@@ -164,3 +164,12 @@ def test_the_best_order_is_the_best_of_all():
     order, score = best_order(confusion)
     assert tuple(order) == max(scores, key=scores.get) and score == pytest.approx(max(scores.values()))
     assert tuple(order) != (0, 1, 2, 3)
+
+
+def test_a_model_that_sees_another_size_is_judged_at_that_of_the_labels(dataset, seer):
+    class Twice:
+        def predict(self, sample_id, image):
+            prediction = seer(right)(image)
+            return replace(prediction, logits=prediction.logits.repeat_interleave(2, 2).repeat_interleave(2, 3))
+
+    assert mean_iou(try_model(Twice(), dataset, HERE).confusion) > 0.8

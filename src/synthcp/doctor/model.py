@@ -16,7 +16,7 @@ from synthcp.doctor.findings import Finding, attempt
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
 from synthcp.records import Classes, Prediction
 from synthcp.runtime import Runtime
-from synthcp.segmentation.base import Predictor, Segmenter
+from synthcp.segmentation.base import Predictor, Segmenter, at_size
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import open_model
 
@@ -70,10 +70,11 @@ def try_model(predictor: Predictor, dataset: Dataset, runtime: Runtime) -> Trial
         image = runtime.send(sample.image[None])
         start = time.perf_counter()
         prediction = predictor.predict(sample.id, image)
-        predicted = prediction.label_map[0].cpu()  # waits for the device
+        prediction.label_map.cpu()  # waits for the device
         seconds = min(seconds, time.perf_counter() - start)
         first = first or prediction
         if sample.label_map is not None and prediction.logits.shape[1] == len(classes):
+            predicted = at_size(prediction, sample.label_map.shape).label_map[0].cpu()
             confusions.append(confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index))
     assert first is not None  # a data set has a first image
     return Trial(classes, first, sum(confusions[1:], confusions[0]) if confusions else None, len(confusions), seconds)

@@ -94,7 +94,9 @@ def _settings(
     if path.exists():
         return _resumed(settings, path, options)
     runtime = choose_runtime(options.device, options.precision)
-    save_json(path, {"settings": to_dict(settings), "precision": runtime.precision, "threads": torch.get_num_threads()})
+    where = {"precision": runtime.precision, "threads": str(torch.get_num_threads())}
+    settings = replace(settings, facts=settings.facts | where)
+    save_json(path, {"settings": to_dict(settings), "precision": runtime.precision})
     return settings, runtime
 
 
