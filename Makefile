@@ -2,11 +2,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+ZOO := .venv-zoo
 
 # Idle OpenMP threads sleep instead of spinning; on busy cores that is several times faster.
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help install demo test test-all check bench clean
+.PHONY: help install demo test test-all test-zoo check bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -17,10 +18,13 @@ demo: $(STAMP)  ## fit and score on drawn streets: runs/demo
 	$(BIN)/synthcp demo --out runs/demo
 
 test: $(STAMP)  ## run the tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not zoo"
 
-test-all: $(STAMP)  ## run all tests
-	$(BIN)/python -m pytest
+test-all: $(STAMP)  ## run all tests but those of test-zoo
+	$(BIN)/python -m pytest -m "not zoo"
+
+test-zoo: $(ZOO)/.installed  ## test the adapters of torchvision and segmentation-models-pytorch
+	$(ZOO)/bin/python -m pytest -m zoo tests/segmentation tests/examples
 
 check: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff check
@@ -30,8 +34,8 @@ check: $(STAMP)  ## lint, formatting and types
 bench: $(STAMP)  ## run every script in benchmarks/
 	@set -e; for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done
 
-clean:  ## remove .venv, builds and caches; runs/ and out/ stay
-	rm -rf .venv dist build .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove the environments, builds and caches; runs/ and out/ stay
+	rm -rf .venv $(ZOO) dist build .pytest_cache .mypy_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
@@ -39,4 +43,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "Installing into .venv (once; torch is a large download)"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+$(ZOO)/.installed: pyproject.toml constraints-zoo.txt
+	@echo "Installing into $(ZOO) (once; a torch that fits torchvision is a large download)"
+	@$(PYTHON) -m venv $(ZOO)
+	@$(ZOO)/bin/python -m pip install -q --disable-pip-version-check -c constraints-zoo.txt -e ".[zoo]" pytest
 	@touch $@

@@ -135,7 +135,7 @@ def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tupl
 def _facts(options: FitOptions, model: ModelSettings) -> dict[str, str]:
     imperfect = options.imperfect or KFold()
     return {
-        "model": model.spec,
+        "model": model.spec + (f" ({model.note})" if model.note else ""),
         "imperfect predictions": type(imperfect).__name__.lower(),
         "variant": options.variant if isinstance(options.variant, str) else "own",
         "scale": options.scale if isinstance(options.scale, str) else "own",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from synthcp.checkpoint import load_module, load_tensors
+from synthcp.checkpoint import load_tensors
 from synthcp.errors import InputError, WeightsError
 from synthcp.segmentation.extras import import_extra
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
@@ -26,14 +26,14 @@ def load_torchvision(architecture: str, weights: str) -> LoadedNetwork:
     known = models.list_models(module=models.segmentation)
     if architecture not in known:
         raise InputError(f"tv:{architecture}: torchvision has no such model; {choices(architecture, known)}")
-    tensors = _tensors(f"tv:{architecture}", weights)
-    auxiliary = any(name.startswith("aux_classifier.") for name in tensors)
-    classes = _classes(tensors, "classifier", weights)
-    network = models.get_model(
-        architecture, weights=None, weights_backbone=None, num_classes=classes, aux_loss=auxiliary or None
-    )
-    load_module(Path(weights).expanduser(), network)
-    return _loaded(network)
+
+    def build(tensors: Mapping[str, Tensor]) -> nn.Module:
+        auxiliary = any(name.startswith("aux_classifier.") for name in tensors) or None
+        options = {"weights": None, "weights_backbone": None, "aux_loss": auxiliary}
+        network: nn.Module = models.get_model(architecture, num_classes=_outputs(tensors, "classifier"), **options)
+        return network
+
+    return _loaded(f"tv:{architecture}", weights, build)
 
 
 def load_smp(place: str, weights: str, channels: int) -> LoadedNetwork:
@@ -48,39 +48,39 @@ def load_smp(place: str, weights: str, channels: int) -> LoadedNetwork:
     if not encoder:
         raise InputError(f"smp:{place}: write smp:ARCH/ENCODER, such as smp:Unet/resnet34")
     library = import_extra("segmentation_models_pytorch", "zoo")
-    classes = _classes(_tensors(f"smp:{place}", weights), "segmentation_head", weights)
 
-    def build() -> nn.Module:
-        network: nn.Module = library.create_model(
-            architecture, encoder, encoder_weights=None, in_channels=channels, classes=classes
-        )
+    def build(tensors: Mapping[str, Tensor]) -> nn.Module:
+        options = {"encoder_weights": None, "in_channels": channels, "classes": _outputs(tensors, "segmentation_head")}
+        network: nn.Module = library.create_model(architecture, encoder, **options)
         return network
 
-    network = _built(f"smp:{place}", build)
-    load_module(Path(weights).expanduser(), network)
-    return _loaded(network)
+    return _loaded(f"smp:{place}", weights, build)
 
 
-def _tensors(spec: str, weights: str) -> Mapping[str, Tensor]:
+def _loaded(spec: str, weights: str, build: Callable[[Mapping[str, Tensor]], nn.Module]) -> LoadedNetwork:
+    """Build a network for its weights, and fill it with them."""
     if not weights:
         raise InputError(f"{spec} needs the weights of your model: {spec}?weights=FILE.safetensors")
-    return load_tensors(Path(weights).expanduser())[0]
+    tensors, _ = load_tensors(Path(weights).expanduser())
+    try:
+        network = build(tensors)
+    except WeightsError as error:
+        raise WeightsError(f"{weights} {error}; give the state dict of the whole {spec}") from error
+    except Exception as error:  # KeyError for an encoder, RuntimeError for an architecture, ...
+        raise InputError(f"{spec} cannot be built: {' '.join(str(error).split())}") from error
+    expected = network.state_dict()
+    wrong = sorted(expected.keys() ^ tensors.keys()) or [
+        name for name, value in expected.items() if value.shape != tensors[name].shape
+    ]
+    if wrong:
+        raise WeightsError(f"{weights} does not fit {spec} (first difference: {wrong[0]}); give its own state dict")
+    network.load_state_dict(dict(tensors))
+    return LoadedNetwork(network, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 
-def _classes(tensors: Mapping[str, Tensor], head: str, weights: str) -> int:
+def _outputs(tensors: Mapping[str, Tensor], head: str) -> int:
     """The number of classes that a head gives: the size of its last bias."""
     biases = sorted(name for name in tensors if name.startswith(f"{head}.") and name.endswith(".bias"))
     if not biases:
-        raise WeightsError(f"{weights} has no weights of a {head}; give the state dict of the whole model")
+        raise WeightsError(f"has no weights of a {head}")
     return tensors[biases[-1]].numel()
-
-
-def _built(spec: str, build: Callable[[], nn.Module]) -> nn.Module:
-    try:
-        return build()
-    except Exception as error:  # KeyError for an encoder, RuntimeError for an architecture, ...
-        raise InputError(f"{spec} cannot be built: {' '.join(str(error).split())}") from error
-
-
-def _loaded(network: nn.Module) -> LoadedNetwork:
-    return LoadedNetwork(network, mean=IMAGENET_MEAN, std=IMAGENET_STD)
