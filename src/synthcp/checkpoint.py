@@ -52,7 +52,8 @@ def _diagnosis(path: Path) -> str:
     with path.open("rb") as file:
         head = file.read(2)
     if head[:1] == b"\x80" or head == b"PK":
-        return "is a pickle, which is never loaded because it can run code; convert it to safetensors first"
+        convert = "safetensors.torch.save_file(torch.load(FILE, weights_only=True), NEW_FILE)"
+        return f"is a pickle, which is never loaded because it can run code; convert it once: {convert}"
     return "is damaged or not a safetensors file; restore it or fit again"
 
 

@@ -106,5 +106,5 @@ def test_names_and_weights_that_are_wrong(torchvision_model, smp_model, classes,
     with fails("does not fit smp:Unet/resnet34", "first difference", error=WeightsError):
         open_model(f"smp:Unet/resnet34?weights={weights}", classes, probe)
     torch.save({"a": torch.zeros(1)}, tmp_path / "weights.pth")
-    with fails("is a pickle", "convert it to safetensors", error=WeightsError):
+    with fails("is a pickle", "convert it once: safetensors.torch.save_file", error=WeightsError):
         open_model(f"smp:Unet/resnet18?weights={tmp_path / 'weights.pth'}", classes, probe)
