@@ -36,7 +36,8 @@ class ModelSettings:
 
     def in_words(self) -> str:
         """What was opened, and what was decided about it, in one line."""
-        seen = f"f_M is {self._feature_place()}" if self.layers else "no features, so that it cannot look at a drawing"
+        blind = "predictions on disk: error map and class quality, but no anomaly map, which needs a live model"
+        seen = f"f_M is {self._feature_place()}" if self.layers else blind
         return "; ".join(filter(None, (f"M: {self.spec}", seen, self.note)))
 
     def _feature_place(self) -> str:
