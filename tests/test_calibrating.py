@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -247,6 +248,20 @@ def test_the_promise_is_that_of_the_stored_segmenter(calibrated, monitor):
     assert calibrated[1].model == monitor.settings.model.spec == "deeplab"
     assert Monitor.load(calibrated[0], "cpu").settings.calibration == calibrated[1]
     assert Monitor.load(calibrated[0], "cpu", model=monitor.segmenter).settings.calibration is None
+
+
+def test_an_object_in_the_place_of_the_stored_segmenter_has_a_promise_of_its_own(calibrated, scenes, monitor, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(calibrated[0], run)
+    calibration = calibrate(run, scenes, EASY, device="cpu", model=monitor.segmenter)
+    assert (calibration.model, load_settings(run).calibration) == ("DeepLab", calibration)
+    assert load_settings(run).model == monitor.settings.model  # the stored one stays
+    assert Monitor.load(run, "cpu", model=monitor.segmenter).settings.calibration == calibration
+    assert Monitor.load(run, "cpu").settings.calibration is None
+    other = copy.deepcopy(monitor.segmenter)
+    with torch.no_grad():
+        next(other.parameters()).mul_(1.5)
+    assert Monitor.load(run, "cpu", model=other).settings.calibration is None
 
 
 def test_an_evaluation_says_what_became_of_the_promise(calibrated, tmp_path):

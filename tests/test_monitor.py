@@ -8,7 +8,8 @@ import torch
 from synthcp.data.images import read_image
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import DataError, InputError, WeightsError
-from synthcp.monitor import Monitor, load_settings
+from synthcp.monitor import Monitor, build_segmenter, load_settings
+from synthcp.nn.spatial import resize
 from synthcp.report.pictures import image_picture
 from synthcp.thresholds import Thresholds
 
@@ -24,6 +25,17 @@ def assert_equal(one, other):
     for field in fields(one):
         first, second = getattr(one, field.name), getattr(other, field.name)
         assert torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second, field.name
+
+
+def test_another_segmenter_in_its_place_keeps_its_own_weights(monitor, run_folder, image):
+    other = build_segmenter(monitor.settings).eval()
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    loaded = Monitor.load(run_folder, "cpu", model=other)
+    assert loaded.segmenter is other and loaded.settings.model.spec == "DeepLab"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+    own = other.predict("", image[None])
+    assert torch.equal(loaded.assess(image).label_map, resize(own.logits, (HEIGHT, WIDTH)).argmax(dim=1)[0])
+    assert not torch.equal(loaded.assess(image).label_map, monitor.assess(image).label_map)
 
 
 def test_a_path_and_its_pixels_are_judged_alike(monitor, image, tmp_path):

@@ -21,6 +21,7 @@ from synthcp.provenance import now
 from synthcp.records import Sample
 from synthcp.report.rows import Row, row_of
 from synthcp.scoring import judged, require_match
+from synthcp.segmentation.specs import AnyModel
 from synthcp.training.loop import Progress, silent
 
 
@@ -55,7 +56,7 @@ def calibrate(
     device: str = "auto",
     precision: str = "fp32",
     progress: Progress = silent,
-    model: str | None = None,
+    model: AnyModel | None = None,
 ) -> Calibration:
     """Set intervals and thresholds on labelled images, and store them in the monitor in place of older ones.
 
@@ -70,21 +71,22 @@ def calibrate(
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16"; that of the scores to come.
         progress: Called after every image.
-        model: SPEC of an M in place of the monitor's own; the promise is about this M then.
+        model: An M in place of the monitor's own; the promise is about this M then.
 
     Raises:
         InputError: The monitor has seen an image, the images are too few for the promise, or the data does not fit the
             monitor.
     """
     run, promise = Path(run), promise or Promise()
-    _require_unseen(dataset, load_settings(run).training_ids)
+    stored = load_settings(run)
+    _require_unseen(dataset, stored.training_ids)
     monitor = Monitor.load(run, device, precision, model)
     promise.check_images(len(dataset), flags_pixels=monitor.segmenter is not None)
     require_match(dataset, monitor)
     evidence = _look(dataset, monitor, progress)
     promise.check_images(len(evidence.rows), flags_pixels=bool(evidence.curves))
-    calibration = fit_calibration(evidence, promise, monitor.classes.names, data, model or monitor.settings.model.spec)
-    save_settings(run, replace(monitor.settings, calibration=calibration))
+    calibration = fit_calibration(evidence, promise, monitor.classes.names, data, *monitor.settings.model.identity)
+    save_settings(run, replace(stored, calibration=calibration))
     return calibration
 
 
@@ -119,7 +121,12 @@ def _known(sample: Sample, label_map: Tensor, ignore_index: int) -> Tensor:
 
 
 def fit_calibration(
-    evidence: Evidence, promise: Promise, names: tuple[str, ...], data: str = "", model: str = ""
+    evidence: Evidence,
+    promise: Promise,
+    names: tuple[str, ...],
+    data: str = "",
+    model: str = "",
+    fingerprint: str = "",
 ) -> Calibration:
     """The numbers that keep a promise.
 
@@ -129,6 +136,7 @@ def fit_calibration(
         names: Of the classes.
         data: Name of the data, for the record.
         model: SPEC of M.
+        fingerprint: Of M's weights.
     """
     true, predicted = evidence.of_classes("true_iou"), evidence.of_classes("predicted_iou")
     return Calibration(
@@ -141,4 +149,5 @@ def fit_calibration(
         review=fit_review(evidence.of_images("true_quality"), evidence.of_images("mean_quality"), promise),
         anomaly=fit_anomaly(evidence.curves, promise.area) if evidence.curves else None,
         model=model,
+        fingerprint=fingerprint,
     )

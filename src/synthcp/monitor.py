@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from synthcp.segmentation.base import Predictor, Segmenter, at_size
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.settings import ModelSettings
-from synthcp.segmentation.specs import reopen_model
+from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.thresholds import Thresholds
@@ -49,7 +49,7 @@ class MonitorSettings:
         blend: The fitted score; None where the variant has none.
         thresholds: Of the alarms.
         t: Threshold of eq. 9's refinement.
-        model: Which M.
+        model: Which M; of a loaded monitor the one that it watches, of a stored one that of the fit.
         facts: Data, seed, versions and the like, for the report.
         training_ids: Ids of the images it was fitted on.
         calibration: What it promises; None when nothing is.
@@ -269,7 +269,7 @@ class Monitor:
         folder: str | Path,
         device: str = "auto",
         precision: str = "fp32",
-        model: str | Predictor | Callable[[Tensor], object] | None = None,
+        model: AnyModel | None = None,
     ) -> Monitor:
         """Read a monitor from its folder.
 
@@ -285,13 +285,13 @@ class Monitor:
             WeightsError: A weights file is missing, damaged or does not fit.
         """
         folder = Path(folder)
-        settings = load_settings(folder)
-        calibration = settings.calibration
-        if calibration is not None and not calibration.speaks_of(settings.model.spec if model is None else model):
-            settings = replace(settings, calibration=None)
+        stored = load_settings(folder)
         runtime = choose_runtime(device, precision)
-        predictor = _predictor(settings, model)
-        monitor = cls(settings, predictor, build_generator(settings), build_network(settings), runtime)
+        opened = _opened(stored, model)
+        settings = replace(stored, model=opened.settings)
+        if stored.calibration is not None and not stored.calibration.speaks_of(*opened.settings.identity):
+            settings = replace(settings, calibration=None)
+        monitor = cls(settings, opened.predictor, build_generator(settings), build_network(settings), runtime)
         for name, module in monitor._modules().items():
             load_module(folder / f"{name}.safetensors", module)
         return monitor
@@ -303,11 +303,13 @@ class Monitor:
         return modules
 
 
-def _predictor(settings: MonitorSettings, model: str | Predictor | Callable[[Tensor], object] | None) -> Predictor:
+def _opened(settings: MonitorSettings, model: AnyModel | None) -> OpenedModel:
     """The M of a monitor, or another one in its place."""
-    if model is None and settings.model.is_built_in:
-        return build_segmenter(settings)
-    return reopen_model(settings.model, settings.classes, settings.channels, model)
+    if model is not None:
+        return replace_model(model, settings.model, settings.classes, settings.channels)
+    if settings.model.is_built_in:
+        return OpenedModel(build_segmenter(settings), settings.model)
+    return reopen_model(settings.model, settings.classes, settings.channels)
 
 
 def failure_comparator(

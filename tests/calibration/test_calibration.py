@@ -60,11 +60,17 @@ def test_an_assessment_is_judged_by_the_mean_over_the_classes_that_are_there(sec
         ("preds:val", "preds:test", True),
         ("preds:val", "deeplab", False),
         ("deeplab", "preds:val", False),
-        ("deeplab", torch.nn.Identity(), False),
+        ("deeplab", "DeepLab", False),
     ],
 )
-def test_a_promise_is_about_one_segmenter(calibrated: str, used: object, spoken_of: bool) -> None:
+def test_a_promise_is_about_one_segmenter(calibrated: str, used: str, spoken_of: bool) -> None:
     assert replace(WHOLE, model=calibrated).speaks_of(used) == spoken_of
+
+
+def test_a_promise_is_about_the_weights_that_it_saw() -> None:
+    whole = replace(WHOLE, model="onnx:m.onnx", fingerprint="a1")
+    assert whole.speaks_of("onnx:m.onnx", "a1")
+    assert not whole.speaks_of("onnx:m.onnx", "b2") and not whole.speaks_of("onnx:m.onnx")
 
 
 def test_a_promise_is_told_in_words() -> None:

@@ -147,7 +147,7 @@ def test_branches_that_meet_are_a_question(export, classes, probe, fails):
         open_model(f"onnx:{path}", classes, probe, "relu")
     segmenter, settings = open_model(f"onnx:{path}", classes, probe, "/Relu_output_0")
     torch.testing.assert_close(segmenter.predict("", probe).features, network.body(probe).relu(), atol=1e-4, rtol=0)
-    assert reopen_model(settings, classes, 3).feature_name == "/Relu_output_0"
+    assert reopen_model(settings, classes, 3).predictor.feature_name == "/Relu_output_0"
     segmenter, _ = open_model(f"onnx:{path}", classes, probe, "logits")
     torch.testing.assert_close(segmenter.predict("", probe).features, network(probe), atol=1e-4, rtol=0)
 

@@ -16,7 +16,7 @@ from synthcp.segmentation.adapters import adapt
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.segmentation.loaded import LoadedNetwork
 from synthcp.segmentation.settings import ModelSettings
-from synthcp.segmentation.specs import open_model, reopen_model
+from synthcp.segmentation.specs import open_model, reopen_model, replace_model
 
 SOURCE = """
 import torch
@@ -127,7 +127,7 @@ def test_what_is_stored_opens_the_same_model_again(file, classes, probe):
     segmenter, settings = open_model(f"{file}:load", classes, probe)
     stored = from_dict(ModelSettings, json.loads(json.dumps(to_dict(settings))))
     assert stored == settings
-    again = reopen_model(stored, classes, 3)
+    again = reopen_model(stored, classes, 3).predictor
     torch.testing.assert_close(again.predict("", probe).logits, segmenter.predict("", probe).logits)
 
 
@@ -136,13 +136,21 @@ def test_weights_that_have_changed(file, classes, probe, fails):
     file.write_text(SOURCE.replace("seed=0", "seed=2"))
     with fails("have changed since the fit; restore them or fit again", error=WeightsError):
         reopen_model(settings, classes, 3)
-    assert reopen_model(settings, classes, 3, f"{file}:other").feature_name == "2"
+    assert replace_model(f"{file}:other", settings, classes, 3).predictor.feature_name == "2"
 
 
 def test_features_that_were_chosen_are_kept(file, classes, probe):
     _, settings = open_model(f"{file}:load", classes, probe, "1")
     assert settings.features == "1"
-    assert reopen_model(settings, classes, 3).predict("", probe).features.shape == (1, 8, 64, 96)
+    assert reopen_model(settings, classes, 3).predictor.predict("", probe).features.shape == (1, 8, 64, 96)
+
+
+def test_another_model_has_its_features_where_the_first_one_had_them(file, network, classes, probe):
+    _, settings = open_model(network, classes, probe, "logits")
+    assert replace_model(network, settings, classes, 3).settings == settings
+    assert replace_model(f"{file}:load", settings, classes, 3).settings.features == "logits"
+    elsewhere = replace(settings, features="no.such.place")
+    assert replace_model(network, elsewhere, classes, 3).settings.features == "2"  # found by itself
 
 
 def test_objects(network, classes, probe, fails):
@@ -150,7 +158,7 @@ def test_objects(network, classes, probe, fails):
     assert settings.spec == "Sequential" and settings.features == "2"
     with fails("Python object (Sequential)", "--model SPEC"):
         reopen_model(settings, classes, 3)
-    again = reopen_model(settings, classes, 3, network)
+    again = replace_model(network, settings, classes, 3).predictor
     torch.testing.assert_close(again.predict("", probe).logits, segmenter.predict("", probe).logits)
     function, settings = open_model(lambda image: network(image), classes, probe)
     assert settings.features == "logits" and "lambda" in settings.spec

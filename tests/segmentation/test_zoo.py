@@ -65,7 +65,7 @@ def test_torchvision(architecture, auxiliary, channels, torchvision_model, class
     prediction = segmenter.predict("", probe)
     torch.testing.assert_close(prediction.logits, network(normalised(probe))["out"])
     assert prediction.features.shape[1] == channels
-    assert reopen_model(settings, classes, 3).feature_name == "classifier.4"
+    assert reopen_model(settings, classes, 3).predictor.feature_name == "classifier.4"
 
 
 def test_the_two_heads_of_lraspp_are_a_question(torchvision_model, classes, probe, fails):

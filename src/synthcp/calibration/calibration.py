@@ -30,6 +30,7 @@ class Calibration:
         review: Which predictions are accepted.
         anomaly: Which pixels are flagged as unknown; None for a monitor without anomaly maps.
         model: SPEC of the M that made the predictions; the promise is about no other.
+        fingerprint: Of this M's weights, "" where they cannot be seen.
     """
 
     promise: Promise
@@ -41,11 +42,13 @@ class Calibration:
     review: ReviewRule
     anomaly: AnomalyRule | None = None
     model: str = ""
+    fingerprint: str = ""
 
-    def speaks_of(self, model: object) -> bool:
-        """Whether the promise is about this M, a SPEC or an object; of folders of predictions any is taken for its."""
-        both_saved = self.model.startswith(SAVED) and isinstance(model, str) and model.startswith(SAVED)
-        return model == self.model or both_saved
+    def speaks_of(self, model: str, fingerprint: str = "") -> bool:
+        """Whether the promise is about this M; any folder of predictions is taken for one of the same M."""
+        if self.model.startswith(SAVED):
+            return model.startswith(SAVED)
+        return (model, fingerprint) == (self.model, self.fingerprint)
 
     def judge(self, assessment: Assessment) -> Assessment:
         """The assessment with intervals, decision and the reasons for it."""

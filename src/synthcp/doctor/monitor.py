@@ -49,7 +49,7 @@ def _calibration(settings: MonitorSettings) -> Finding:
     if calibration is None:
         return Finding("calibration", "note", "none, so nothing is promised", "synthcp calibrate --help")
     line = f"{calibration.created[:10]}, {calibration.images} images of {calibration.data or 'unnamed data'}"
-    if not calibration.speaks_of(settings.model.spec):
+    if not calibration.speaks_of(*settings.model.identity):
         return Finding("calibration", "note", f"{line}, but of {calibration.model}", "calibrate it again")
     return Finding("calibration", "good", f"{line}; at most {calibration.promise.alpha:.0%} of intervals miss")
 

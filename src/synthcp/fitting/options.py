@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from synthcp.config import Scale, Variant
 from synthcp.fitting.imperfect import Imperfect
-from synthcp.segmentation.base import Predictor
 from synthcp.segmentation.settings import BUILT_IN
-from synthcp.segmentation.specs import OpenedModel
+from synthcp.segmentation.specs import AnyModel
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,6 @@ class FitOptions:
     device: str = "auto"
     precision: str = "auto"
     vgg19: Path | None = None
-    model: str | Predictor | Callable[[Tensor], object] | OpenedModel = BUILT_IN
+    model: AnyModel = BUILT_IN
     features: str = ""
     imperfect: Imperfect | None = None

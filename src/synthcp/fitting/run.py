@@ -52,7 +52,8 @@ def fit(
     settings, runtime = _settings(dataset, out, options, model, facts or {})
     if (out / SETTINGS).exists():  # resumed although finished, or killed while clearing up
         clear_up(out)
-        return Monitor.load(out, options.device, runtime.precision, predictor)
+        opened = None if predictor is None else OpenedModel(predictor, model)
+        return Monitor.load(out, options.device, runtime.precision, opened)
     return Stages(settings, dataset, out, runtime, options, predictor, progress).run()
 
 
@@ -61,10 +62,7 @@ def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, Mod
     probe = dataset[0].image[None]
     if options.model == BUILT_IN:
         return None, ModelSettings(probe_size=tuple(probe.shape[2:]))
-    opened = options.model
-    if not isinstance(opened, OpenedModel):
-        opened = open_model(opened, dataset.classes, probe, options.features)
-    predictor, model = opened
+    predictor, model = open_model(options.model, dataset.classes, probe, options.features)
     if options.imperfect is None or (isinstance(options.imperfect, KFold) and not options.imperfect.command):
         raise InputError(f"F needs predictions of images that {model.spec} has not seen; name them: {CHOICES}")
     return predictor, model

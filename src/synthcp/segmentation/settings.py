@@ -34,6 +34,11 @@ class ModelSettings:
         """Whether synthcp fits M itself, on images of the working size."""
         return self.spec == BUILT_IN
 
+    @property
+    def identity(self) -> tuple[str, str]:
+        """What tells M from another one: SPEC and fingerprint."""
+        return self.spec, self.fingerprint
+
     def in_words(self) -> str:
         """What was opened, and what was decided about it, in one line."""
         blind = "predictions on disk: error map and class quality, but no anomaly map, which needs a live model"

@@ -39,6 +39,11 @@ class OpenedModel(NamedTuple):
     settings: ModelSettings
 
 
+AnyModel = str | Predictor | Callable[[Tensor], object] | OpenedModel
+"""Whatever can be M: its SPEC (docs/own-model.md lists them), a Segmenter, any callable from an image (B, C, *S) in
+[0, 1] to logits, such as a torch.nn.Module, or what open_model made of one of these."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What a kind of model is opened with.
@@ -78,14 +83,11 @@ KINDS: dict[str, Kind] = {
 NAMES = (*KINDS, PREDICTIONS, "FILE.py:FACTORY", "MODULE:FACTORY")
 
 
-def open_model(
-    model: str | Predictor | Callable[[Tensor], object], classes: Classes, probe: Tensor, features: str = ""
-) -> OpenedModel:
+def open_model(model: AnyModel, classes: Classes, probe: Tensor, features: str = "") -> OpenedModel:
     """Open the M that somebody brought.
 
     Args:
-        model: Its SPEC (docs/own-model.md lists them), a Segmenter, or any callable from an image (B, C, *S) in [0, 1]
-            to logits, such as a torch.nn.Module.
+        model: M; one that is open already is returned as it is.
         classes: The label set that its predictions must have.
         probe: An image of the data, shape (1, C, *S), in [0, 1], by which the model is tried.
         features: Where f_M is: the module whose input it is, an entry of the model's output, or "logits"; found by
@@ -95,6 +97,8 @@ def open_model(
         InputError: The SPEC is unknown, or the model does not do what it should with the probe.
         MissingExtraError: A library that the model needs is not installed.
     """
+    if isinstance(model, OpenedModel):
+        return model
     if isinstance(model, str):
         spec, predictor = model, _opened(Spec.parse(model), classes, probe, features)
     elif isinstance(model, Segmenter) or not callable(model):
@@ -105,39 +109,55 @@ def open_model(
     return OpenedModel(predictor, _settings(spec, predictor, probe))
 
 
-def reopen_model(
-    settings: ModelSettings,
-    classes: Classes,
-    channels: int,
-    model: str | Predictor | Callable[[Tensor], object] | None = None,
-) -> Predictor:
+def reopen_model(settings: ModelSettings, classes: Classes, channels: int) -> OpenedModel:
     """Open the M of a monitor again.
 
     Args:
         settings: What is stored of it.
         classes: Of the monitor.
         channels: Of the images.
-        model: Another one to take its place: a SPEC, a Segmenter or a callable.
+
+    Raises:
+        InputError: The model cannot be opened.
+        WeightsError: Its weights have changed since the fit.
+    """
+    if ":" not in settings.spec:
+        raise InputError(f"M was a Python object ({settings.spec}) when it was fitted; give it again, or --model SPEC")
+    opened = open_model(settings.spec, classes, _grey(settings, channels), settings.features)
+    if opened.settings.fingerprint != settings.fingerprint:
+        raise WeightsError(f"the weights of {settings.spec} have changed since the fit; restore them or fit again")
+    return opened
+
+
+def replace_model(model: AnyModel, settings: ModelSettings, classes: Classes, channels: int) -> OpenedModel:
+    """Open another M in the place of a monitor's own; its f_M is where it was there, if it has such a place.
+
+    Args:
+        model: The other one.
+        settings: What is stored of the monitor's own.
+        classes: Of the monitor.
+        channels: Of the images.
 
     Raises:
         InputError: The model cannot be opened, or it shows fewer or more feature maps than F was fitted with.
-        WeightsError: Its weights have changed since the fit.
     """
-    probe = torch.full((1, channels, *(settings.probe_size or PROBE_SIZE)), 0.5)
-    if model is not None:
-        predictor, other = open_model(model, classes, probe)
-        if other.layers != settings.layers:
-            raise InputError(
-                f"the monitor was fitted with an M that shows {settings.layers} feature maps ({settings.spec}), "
-                f"{other.spec} shows {other.layers}; fit a monitor with --model {other.spec}"
-            )
-        return predictor
-    if ":" not in settings.spec:
-        raise InputError(f"M was a Python object ({settings.spec}) when it was fitted; give it again, or --model SPEC")
-    predictor, opened = open_model(settings.spec, classes, probe, settings.features)
-    if opened.fingerprint != settings.fingerprint:
-        raise WeightsError(f"the weights of {settings.spec} have changed since the fit; restore them or fit again")
-    return predictor
+    probe = _grey(settings, channels)
+    try:
+        opened = open_model(model, classes, probe, settings.features)
+    except InputError:  # of a place that it does not have, perhaps
+        opened = open_model(model, classes, probe)
+    other = opened.settings
+    if other.layers != settings.layers:
+        raise InputError(
+            f"the monitor was fitted with an M that shows {settings.layers} feature maps ({settings.spec}), "
+            f"{other.spec} shows {other.layers}; fit a monitor with --model {other.spec}"
+        )
+    return opened
+
+
+def _grey(settings: ModelSettings, channels: int) -> Tensor:
+    """An image by which a model is tried when those of the fit are not there."""
+    return torch.full((1, channels, *(settings.probe_size or PROBE_SIZE)), 0.5)
 
 
 def _opened(spec: Spec, classes: Classes, probe: Tensor, features: str) -> Predictor:
@@ -195,6 +215,6 @@ def _settings(spec: str, predictor: Predictor, probe: Tensor) -> ModelSettings:
         return ModelSettings(spec, predictor.feature_name, 1, size, predictor.fingerprint, note)
     if isinstance(predictor, Segmenter):
         with torch.no_grad():
-            layers = len(predictor.eval().predict("", probe).layers)
+            layers = len(predictor.to(probe.device).eval().predict("", probe).layers)
         return ModelSettings(spec, "", layers, size, fingerprint_of_module(predictor))
     return ModelSettings(spec, "", 0, size)
