@@ -2,12 +2,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 
 from synthcp.data.base import Dataset
 from synthcp.runtime import generator_of
-from synthcp.training.corruption import CorruptedLabels, corrupt
+from synthcp.training.corruption import CorruptedLabels, _grown, corrupt
 
 SIZES = [(48, 64), (12, 24, 20)]
 
@@ -27,6 +29,14 @@ def test_mistakes_are_some_in_whole_pieces_and_never_the_ignore_value(size: tupl
         shares.append((corrupted != label_map)[label_map != 255].float().mean().item())
     assert 0.02 < sum(shares) / len(shares) < 0.6 and max(shares) < 1
     assert len(set(shares)) > 10
+
+
+@pytest.mark.parametrize(("size", "radius"), [((9, 14), 2), ((5, 7, 9), 1)])
+def test_a_class_grows_by_a_box(size: tuple[int, ...], radius: int) -> None:
+    label_map = torch.randint(3, size, generator=generator_of("growth")) * (torch.rand(size) < 0.2)
+    box = np.ones([2 * radius + 1] * len(size))
+    expected = np.where(binary_dilation(label_map == 2, box), 2, label_map)
+    assert _grown(label_map, 2, radius).equal(torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -13,8 +13,6 @@ from synthcp.records import Prediction
 from synthcp.runtime import generator_of
 from synthcp.segmentation.base import certain
 
-_MAX_POOL = {2: F.max_pool2d, 3: F.max_pool3d}
-
 
 @dataclass(frozen=True)
 class CorruptedLabels:
@@ -70,8 +68,11 @@ def _present(label_map: Tensor, generator: torch.Generator) -> int:
 
 def _grown(label_map: Tensor, label: int, radius: int) -> Tensor:
     """A class dilated over its neighbours; what was eroded of them is a mistake as well."""
-    where = (label_map == label).float()[None, None]
-    grown = _MAX_POOL[label_map.ndim](where, 2 * radius + 1, stride=1, padding=radius)[0, 0] > 0
+    grown = label_map == label
+    for axis in range(label_map.ndim):  # the same box as at once, at a fraction of the cost
+        lines = grown.movedim(axis, -1).float()
+        grown = F.max_pool1d(lines.flatten(0, -2)[:, None], 2 * radius + 1, stride=1, padding=radius).view_as(lines) > 0
+        grown = grown.movedim(-1, axis)
     return label_map.masked_fill(grown, label)
 
 
