@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
+from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
 from synthcp.fitting.stages import Stages, clear_up
@@ -44,6 +46,12 @@ def test_a_folder_that_holds_a_run_is_not_touched(begin: Callable[..., None]) ->
         (replace(TINY, variant="paper"), 4, "begun with other variant"),
         (replace(TINY, seed=1), 4, "begun with seed 0; resume with the same seed"),
         (TINY, 5, "begun with other training_ids"),
+        (
+            replace(TINY, imperfect=KFold(2)),
+            4,
+            "begun with imperfect predictions kfold; resume",
+        ),
+        (replace(TINY, imperfect=Corrupt()), 4, "begun with imperfect predictions kfold; resume with the same"),
     ],
 )
 def test_a_run_is_resumed_with_what_it_was_begun_with(
@@ -53,6 +61,21 @@ def test_a_run_is_resumed_with_what_it_was_begun_with(
     with pytest.raises(InputError, match=text) as caught:
         begin(replace(options, resume=True), count)
     assert "\n" not in str(caught.value)
+
+
+def test_predictions_that_are_not_there_are_missed_before_anything_is_trained(
+    begin: Callable[..., None], tmp_path: Path
+) -> None:
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    for number in (0, 1, 3):
+        Image.new("L", (64, 48)).save(folder / f"train-000{number}.png")
+    with pytest.raises(InputError, match=r"no prediction of 1 of the 4 images \(first: train-0002\)"):
+        begin(replace(TINY, imperfect=Folds(folder)))
+    held_out = HeldOut(Scenes(ScenesConfig(count=3, height=48, width=64, split="val")))
+    with pytest.raises(InputError, match=r"no prediction of 3 of the 3 images \(first: val-0000\)"):
+        begin(replace(TINY, model=f"preds:{folder}", imperfect=held_out))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_finished_run_keeps_nothing_that_only_a_fit_needs(tmp_path: Path) -> None:

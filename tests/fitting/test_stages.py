@@ -12,12 +12,14 @@ from torch import Tensor
 from synthcp.config import VARIANTS, Scale, from_dict, to_dict
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
-from synthcp.fitting.imperfect import Corrupt, HeldOut, Imperfect
+from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
 from synthcp.monitor import Monitor, MonitorSettings
 from synthcp.records import Prediction
+from synthcp.report.pictures import label_picture
 from synthcp.segmentation.base import Segmenter
+from synthcp.thresholds import NEVER
 from synthcp.training.crossfit import ImperfectPredictions
 
 
@@ -92,6 +94,36 @@ def test_corrupted_labels_leave_f_the_label_map_alone(options: FitOptions, tmp_p
     assert (variant.uses_doubt, variant.label_input, variant.score) == (False, "one_hot", "raw")
     image = scenes("test", 1)[0].image
     assert monitor.assess(image).anomaly_map is not None
+    assert (monitor.settings.usual.anomaly, monitor.settings.usual.anomaly_share) == (NEVER, 1.0)
+
+
+def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options: FitOptions, tmp_path: Path) -> None:
+    for sample in scenes("train", 6):
+        assert sample.label_map is not None
+        label_picture(sample.label_map, scenes("train", 6).classes).save(tmp_path / f"{sample.id}.png")
+    chosen = replace(options, imperfect=Folds(tmp_path))
+    live = fit(scenes("train", 6), tmp_path / "live", replace(chosen, model=Bright())).settings
+    assert (live.variant.uses_doubt, live.variant.label_input, live.variant.score) == (False, "one_hot", "raw")
+    assert live.usual.anomaly == NEVER
+    saved = fit(scenes("train", 6), tmp_path / "saved", replace(chosen, model=f"preds:{tmp_path}")).settings
+    assert saved.variant == replace(VARIANTS["ours"], starts_from_segmenter=False)  # it is as sure when it is used
+
+
+def test_m_looks_at_the_image_itself_where_the_predictions_come_from_elsewhere(
+    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[tuple[object, ...]] = []
+    monkeypatch.setattr(ImperfectPredictions, "write", lambda self, *arguments: written.append(arguments))
+    monkeypatch.setattr("synthcp.fitting.stages.Stages.comparator", _stop)
+    model, images = Bright(), scenes("train", 4)
+    for sample in images:  # half as large as the images
+        assert sample.label_map is not None
+        label_picture(sample.label_map[::2, ::2], images.classes).save(tmp_path / f"{sample.id}.png")
+    with pytest.raises(Stopped):
+        fit(images, tmp_path / "run", replace(options, model=model, imperfect=Folds(tmp_path)))
+    prediction = written[2][3]
+    assert isinstance(prediction, Prediction) and prediction.seen == (48, 64)
+    torch.testing.assert_close(prediction.layers, model(images[2].image[None]).layers)
 
 
 class Stopped(Exception):

@@ -83,7 +83,7 @@ class FeatureDistance:
 
     def _seen(self, picture: Tensor, prediction: Prediction) -> Prediction:
         """What M says of a picture, shown to it at the size at which it saw the image."""
-        return self.segmenter.predict("", resize(picture, prediction.seen_size))
+        return self.segmenter.predict("", resize(picture, prediction.seen_size, antialias=True))
 
     def _layers(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, ...]:
         return prediction.layers or self._seen(image, prediction).layers

@@ -30,6 +30,9 @@ class KFold:
     folds: int = 0
     command: str = ""
 
+    def __str__(self) -> str:
+        return f"kfold:{self.folds}" if self.folds else "kfold"
+
 
 @dataclass(frozen=True)
 class HeldOut:
@@ -40,6 +43,9 @@ class HeldOut:
     """
 
     dataset: Dataset
+
+    def __str__(self) -> str:
+        return "heldout"
 
 
 @dataclass(frozen=True)
@@ -52,10 +58,16 @@ class Folds:
 
     folder: Path
 
+    def __str__(self) -> str:
+        return f"folds:{self.folder}"
+
 
 @dataclass(frozen=True)
 class Corrupt:
     """Ground truth with mistakes drawn into it: the weakest choice, since a model errs in ways of its own."""
+
+    def __str__(self) -> str:
+        return "corrupt"
 
 
 Imperfect = KFold | HeldOut | Folds | Corrupt

@@ -11,16 +11,18 @@ import torch
 
 from synthcp import __version__
 from synthcp.checkpoint import load_json, save_json
-from synthcp.config import SCALES, VARIANTS, Variant, choose, from_dict, to_dict
+from synthcp.config import SCALES, VARIANTS, choose, from_dict, to_dict
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.errors import InputError
-from synthcp.fitting.imperfect import CHOICES, Corrupt, HeldOut, KFold
+from synthcp.fitting.imperfect import CHOICES, Folds, HeldOut, Imperfect, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.stages import Stages, clear_up
 from synthcp.monitor import SETTINGS, Monitor, MonitorSettings
+from synthcp.nn.spatial import dims_of
 from synthcp.runtime import Runtime, choose_runtime
 from synthcp.segmentation.base import Predictor
+from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import BUILT_IN, ModelSettings
 from synthcp.segmentation.specs import OpenedModel, open_model
 from synthcp.training.loop import Progress, silent
@@ -49,6 +51,7 @@ def fit(
     """
     options = options or FitOptions()
     predictor, model = _model(dataset, options)
+    _require_predictions(dataset, options.imperfect, predictor)
     settings, runtime = _settings(dataset, out, options, model, facts or {})
     if (out / SETTINGS).exists():  # resumed although finished, or killed while clearing up
         clear_up(out)
@@ -68,21 +71,30 @@ def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, Mod
     return predictor, model
 
 
+def _require_predictions(dataset: Dataset, imperfect: Imperfect | None, predictor: Predictor | None) -> None:
+    """Miss predictions that should be on disk now, not after G was trained."""
+    if isinstance(imperfect, Folds):
+        dims = dims_of(dataset[0].image[None])
+        SavedPredictions(imperfect.folder, dataset.classes, dims).require(dataset.ids)
+    if isinstance(imperfect, HeldOut) and isinstance(predictor, SavedPredictions):
+        predictor.require(imperfect.dataset.ids)
+
+
 def _settings(
     dataset: Dataset, out: Path, options: FitOptions, model: ModelSettings, facts: dict[str, str]
 ) -> tuple[MonitorSettings, Runtime]:
     scale = choose(SCALES, options.scale, "scale") if isinstance(options.scale, str) else options.scale
     variant = choose(VARIANTS, options.variant, "variant") if isinstance(options.variant, str) else options.variant
-    image = dataset[0].image
+    image = dataset[0].image[None]
     seen = list(dataset.ids)
     if isinstance(options.imperfect, HeldOut):
         _check_held_out(dataset, options.imperfect.dataset)
         seen += options.imperfect.dataset.ids
     settings = MonitorSettings(
         classes=dataset.classes,
-        channels=image.shape[0],
-        spatial_dims=2 if image.ndim == 3 else 3,
-        variant=_variant(variant, model, options),
+        channels=image.shape[1],
+        spatial_dims=dims_of(image),
+        variant=variant if model.is_built_in else replace(variant, starts_from_segmenter=False),
         scale=scale,
         model=model,
         facts=facts | _facts(options, model),
@@ -96,15 +108,6 @@ def _settings(
     settings = replace(settings, facts=settings.facts | where)
     save_json(path, {"settings": to_dict(settings), "precision": runtime.precision})
     return settings, runtime
-
-
-def _variant(variant: Variant, model: ModelSettings, options: FitOptions) -> Variant:
-    """What the model and its imperfect predictions leave of a variant."""
-    if not model.is_built_in:  # its trunk is of another kind
-        variant = replace(variant, starts_from_segmenter=False)
-    if isinstance(options.imperfect, Corrupt):  # a corrupted label map says nothing of M's doubt
-        variant = replace(variant, uses_doubt=False, label_input="one_hot", score="raw")
-    return variant
 
 
 def _check_held_out(dataset: Dataset, held_out: Dataset) -> None:
@@ -125,16 +128,17 @@ def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tupl
     for name in ("classes", "channels", "variant", "scale", "training_ids", "model"):
         if getattr(begun, name) != getattr(settings, name):
             raise InputError(f"{path.parent} was begun with other {name}; resume with the same data and options")
-    if begun.facts.get("seed") != settings.facts.get("seed"):
-        raise InputError(f"{path.parent} was begun with seed {begun.facts.get('seed')}; resume with the same seed")
+    for name in ("seed", "imperfect predictions"):
+        then = begun.facts.get(name)
+        if then != settings.facts[name]:
+            raise InputError(f"{path.parent} was begun with {name} {then}; resume with the same {name}")
     return begun, choose_runtime(options.device, saved["precision"])
 
 
 def _facts(options: FitOptions, model: ModelSettings) -> dict[str, str]:
-    imperfect = options.imperfect or KFold()
     return {
         "model": model.spec + (f" ({model.note})" if model.note else ""),
-        "imperfect predictions": type(imperfect).__name__.lower(),
+        "imperfect predictions": str(options.imperfect or KFold()),
         "variant": options.variant if isinstance(options.variant, str) else "own",
         "scale": options.scale if isinstance(options.scale, str) else "own",
         "seed": str(options.seed),

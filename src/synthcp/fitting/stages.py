@@ -73,6 +73,7 @@ class Stages:
         self.views: tuple[str, ...] = ("last",)
         self.dataset = self._prepared(dataset)
         self.judged = self.dataset
+        self.doubts = True
 
     def run(self) -> Monitor:
         """Run all stages."""
@@ -151,25 +152,24 @@ class Stages:
 
     def imperfect_predictions(self, predictor: Predictor, generators: dict[str, Generator]) -> None:
         """Predictions of images that M has not seen, and drawings of them, for F to learn from."""
-        imperfect = self.options.imperfect or KFold()
-        match imperfect:
-            case KFold(command=""):
-                self._folds(imperfect.folds or self.settings.scale.folds, generators)
-            case KFold():
-                self._predictions(self.original, self._trained_folds(imperfect), predictor, generators)
-            case HeldOut():
-                self.judged = self._prepared(imperfect.dataset)
-                self._predictions(imperfect.dataset, predictor, predictor, generators)
-            case Folds():
-                self._predictions(self.original, self._saved(imperfect.folder), predictor, generators)
+        match self.options.imperfect or KFold():
+            case KFold(folds, command=""):
+                self._folds(folds or self.settings.scale.folds, generators)
+            case KFold(folds, command):
+                source = self._saved(self._trained_folds(folds, command))
+                self._predictions(self.original, source, predictor, generators)
+            case HeldOut(dataset):
+                self.judged = self._prepared(dataset)
+                self._predictions(dataset, predictor, predictor, generators)
+            case Folds(folder):
+                self._predictions(self.original, self._saved(folder), predictor, generators)
             case Corrupt():
-                self._predictions(self.original, CorruptedLabels(self.original, self.seed), predictor, generators)
+                self._predictions(self.original, CorruptedLabels(self.dataset, self.seed), predictor, generators)
 
-    def _trained_folds(self, kfold: KFold) -> Predictor:
+    def _trained_folds(self, folds: int, command: str) -> Path:
         """The predictions of models that the user's own command trains."""
-        folds, rule = kfold.folds or self.settings.scale.folds, self.settings.variant.fold_rule
-        folder = self.out / "folds"
-        return self._saved(train_folds(kfold.command, self.original, self.dataset.groups, folds, rule, folder))
+        scale, rule = self.settings.scale, self.settings.variant.fold_rule
+        return train_folds(command, self.original, self.dataset.groups, folds or scale.folds, rule, self.out / "folds")
 
     def _saved(self, folder: Path) -> SavedPredictions:
         saved = SavedPredictions(folder, self.settings.classes, self.settings.spatial_dims)
@@ -181,13 +181,21 @@ class Stages:
     ) -> None:
         """The predictions of one source, drawn; M, if it is a live model, looks at the drawings."""
         segmenter = predictor if isinstance(predictor, Segmenter) else None
+        self._forget_doubt(source, segmenter)
         for index, sample_id in enumerate(dataset.ids):
             if not self.imperfect.path("last", index).exists():
                 image = self.runtime.send(dataset[index].image[None])
                 with torch.no_grad(), self.runtime.autocast():
-                    prediction = source.predict(sample_id, image)
+                    prediction = _seen_by(segmenter, image, source.predict(sample_id, image))
                 self._write("last", index, self.judged[index].image, prediction, segmenter, generators)
             self.progress("predictions", index + 1, len(dataset), {})
+
+    def _forget_doubt(self, source: Predictor, segmenter: Segmenter | None) -> None:
+        """Let F do without M's doubt when it learns from label maps but will see what a live M says."""
+        saved = isinstance(source, SavedPredictions) and source.are_label_maps and segmenter is not None
+        if saved or isinstance(source, CorruptedLabels):
+            variant = replace(self.settings.variant, uses_doubt=False, label_input="one_hot", score="raw")
+            self.settings, self.doubts = replace(self.settings, variant=variant), False
 
     def _write(
         self,
@@ -265,7 +273,8 @@ class Stages:
         settings = self.settings
         if settings.variant.score == "blend":
             settings = replace(settings, blend=fit_score(network, aside, self.runtime, self.seed))
-        judge = failure_comparator(settings, segmenter, network)
+        # label maps are all equally sure, which says nothing of the usual anomaly: its thresholds need M's own doubt
+        judge = failure_comparator(settings, segmenter if self.doubts else None, network)
         settings = replace(settings, thresholds=fit_thresholds(judge, aside, self.runtime))
         save_module(path, network)
         save_json(path.with_suffix(".json"), to_dict(settings))
@@ -277,6 +286,14 @@ class Stages:
         config = replace(self.settings.scale.comparator, loss=variant.loss)
         config = config if variant.averaged else replace(config, average=0.0)
         return config if variant.augmented else replace(config, zoom=(1.0, 1.0), jitter=0.0)
+
+
+def _seen_by(segmenter: Segmenter | None, image: Tensor, prediction: Prediction) -> Prediction:
+    """A prediction of whatever source, with what a live M sees in the image, as it will when the monitor is used."""
+    if segmenter is None or prediction.layers:
+        return prediction
+    seen = segmenter.predict("", image)
+    return replace(prediction, layers=seen.layers, seen=seen.seen_size)
 
 
 def clear_up(out: Path) -> None:

@@ -21,6 +21,11 @@ _AVERAGE_POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPo
 _LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 
 
+def dims_of(batch: Tensor) -> SpatialDims:
+    """Return the number of spatial axes of a batch, 2 for (B, C, H, W), 3 for (B, C, D, H, W)."""
+    return 3 if batch.ndim == 5 else 2
+
+
 def conv(
     spatial_dims: SpatialDims,
     in_channels: int,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.errors import DataError, InputError, ShapeError, SynthCPError
-from synthcp.nn.spatial import SpatialDims
+from synthcp.nn.spatial import SpatialDims, dims_of
 from synthcp.records import Classes, Prediction
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.class_mapping import ClassMapping, choose_mapping
@@ -129,7 +129,7 @@ def adapt(
     if isinstance(loaded.network, nn.Module):
         loaded.network.to(probe.device).eval().requires_grad_(False)
     mean, std = adaptation.mean or loaded.mean, adaptation.std or loaded.std
-    segmenter = AdaptedSegmenter(loaded.network, _dims(probe), mean, std, adaptation.input_size)
+    segmenter = AdaptedSegmenter(loaded.network, dims_of(probe), mean, std, adaptation.input_size)
     _check_channels(probe, mean=mean, std=std)
     shown = segmenter.normalize(_first_view(segmenter.input_size, probe))
     output, segmenter.differentiable = _tried(segmenter, shown)
@@ -188,10 +188,6 @@ def entries_of(output: object) -> Mapping[str, Tensor]:
         return {}
     named: Mapping[Any, Any] = output if isinstance(output, Mapping) else getattr(output, "__dict__", {})
     return {str(name): value for name, value in named.items() if isinstance(value, Tensor)}
-
-
-def _dims(probe: Tensor) -> SpatialDims:
-    return 3 if probe.ndim == 5 else 2
 
 
 def _check_channels(probe: Tensor, **values: Sequence[float]) -> None:

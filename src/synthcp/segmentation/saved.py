@@ -56,6 +56,11 @@ class SavedPredictions:
         self.mapping = None if mapping is None else read_mapping(mapping, classes)
         self.files, self.by_name = _found(self.folder)
 
+    @property
+    def are_label_maps(self) -> bool:
+        """Whether some of them are label maps, which do not say how sure M was."""
+        return any(path.suffix != ".npz" for path in self.files.values())
+
     def require(self, ids: Sequence[str]) -> None:
         """Check that every image has a prediction.
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synthcp.errors import InputError, WeightsError
-from synthcp.nn.spatial import SpatialDims
+from synthcp.nn.spatial import SpatialDims, dims_of
 from synthcp.records import Classes
 from synthcp.segmentation.adapters import Adaptation, AdaptedSegmenter, adapt
 from synthcp.segmentation.base import Predictor, Segmenter
@@ -162,7 +162,7 @@ def _grey(settings: ModelSettings, channels: int) -> Tensor:
 
 def _opened(spec: Spec, classes: Classes, probe: Tensor, features: str) -> Predictor:
     if spec.name == PREDICTIONS:
-        return _saved(spec, classes, 3 if probe.ndim == 5 else 2, features)
+        return _saved(spec, classes, dims_of(probe), features)
     kind = KINDS.get(spec.name) or _factory(spec)
     options = spec.options(kind.options)
     loaded = kind.load(Request(spec.root, options, features, probe.shape[1]))
