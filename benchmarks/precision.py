@@ -18,8 +18,9 @@ from torch import Tensor
 from synthcp.config import SCALES, VARIANTS
 from synthcp.data.prepared import Prepared
 from synthcp.data.scenes import Scenes, ScenesConfig
-from synthcp.monitor import MonitorSettings, build_generator, build_network, build_segmenter
+from synthcp.networks import build_generator, build_network, build_segmenter
 from synthcp.runtime import Module, Runtime, bf16_gain, choose_runtime
+from synthcp.settings import MonitorSettings
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.training.comparator import ComparatorTraining, ImperfectExamples
 from synthcp.training.crossfit import ImperfectPredictions

@@ -18,10 +18,11 @@ from synthcp.calibration.review import fit_review
 from synthcp.data.prepared import resized
 from synthcp.data.scenes import CLASSES, Scenes, ScenesConfig
 from synthcp.errors import DataError, InputError
-from synthcp.monitor import Monitor, load_settings
+from synthcp.monitor import Monitor
 from synthcp.report.pictures import image_picture
 from synthcp.report.rows import Row, read_rows
 from synthcp.scoring import evaluate_run, score
+from synthcp.settings import load_settings
 
 COUNT = 14
 EASY = Promise(alpha=0.3, delta=0.2, floor=0.05, area=0.1)

@@ -15,9 +15,10 @@ from synthcp.config import SCALES
 from synthcp.data.specs import open_dataset
 from synthcp.fitting.imperfect import KFold
 from synthcp.fitting.options import FitOptions
-from synthcp.monitor import Monitor, load_settings
+from synthcp.monitor import Monitor
 from synthcp.report.pictures import image_picture
 from synthcp.report.rows import read_rows
+from synthcp.settings import load_settings
 from synthcp.thresholds import Thresholds
 
 VERBS = ["demo", "fit", "calibrate", "score", "eval", "report", "doctor"]

@@ -8,8 +8,8 @@ import pytest
 from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose, from_dict, to_dict
 from synthcp.detection.blend import Blend
 from synthcp.errors import InputError
-from synthcp.monitor import MonitorSettings
 from synthcp.records import Classes
+from synthcp.settings import MonitorSettings
 from synthcp.thresholds import Thresholds
 
 CLASSES = Classes(("sky", "road"), ((1, 2, 3), (4, 5, 6)), ignore_index=-1)

@@ -18,9 +18,11 @@ from synthcp.detection.blend import Blend
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.detectors import available, load_detectors
 from synthcp.errors import InputError, WeightsError
-from synthcp.monitor import Monitor, MonitorSettings, build_generator, build_network, build_segmenter
+from synthcp.monitor import Monitor
+from synthcp.networks import build_generator, build_network, build_segmenter
 from synthcp.records import Classes, Prediction
 from synthcp.runtime import Runtime
+from synthcp.settings import MonitorSettings
 
 LOGIT_NAMES = ["msp", "entropy", "max-logit"]
 ALL = [*LOGIT_NAMES, "direct", "untrained", "synthcp"]

@@ -16,7 +16,8 @@ FILES = sorted(SOURCE.glob("synthcp/**/*.py"))
 OPEN = {"records", "errors", "__version__"}
 NETWORKS = {"nn", "segmentation", "synthesis", "detection"}
 LEARNING = NETWORKS | {"data", "metrics", "checkpoint", "runtime"}
-FITTED = LEARNING | {"training", "config", "thresholds", "calibration", "monitor", "controls"}
+STORED = LEARNING | {"training", "config", "thresholds", "calibration", "settings"}
+FITTED = STORED | {"networks", "monitor", "controls"}
 PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring", "calibrating"}
 
 # A room is a folder or a file directly below synthcp. Each may import the rooms or modules named here, itself, and
@@ -39,8 +40,10 @@ ARROWS: dict[str, set[str]] = {
     "report": {"evaluation", "metrics"},
     "thresholds": LEARNING | {"training"},
     "calibration": {"metrics"},
-    "monitor": LEARNING | {"training", "config", "thresholds", "calibration"},
-    "controls": LEARNING | {"training", "config", "monitor"},
+    "settings": LEARNING | {"training", "config", "thresholds", "calibration"},
+    "networks": NETWORKS | {"settings"},
+    "monitor": LEARNING | {"networks", "settings"},
+    "controls": LEARNING | {"training", "config", "settings", "networks", "monitor"},
     "detectors": FITTED,
     "fitting": FITTED,
     "provenance": set(),

@@ -8,9 +8,11 @@ import torch
 from synthcp.data.images import read_image
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import DataError, InputError, WeightsError
-from synthcp.monitor import Monitor, build_segmenter, load_settings
+from synthcp.monitor import Monitor
+from synthcp.networks import build_segmenter
 from synthcp.nn.spatial import resize
 from synthcp.report.pictures import image_picture
+from synthcp.settings import load_settings
 from synthcp.thresholds import Thresholds
 
 HEIGHT, WIDTH = 50, 83

@@ -16,12 +16,13 @@ from synthcp.calibration.promise import Promise
 from synthcp.calibration.review import fit_review
 from synthcp.data.base import Dataset
 from synthcp.errors import InputError
-from synthcp.monitor import Monitor, load_settings, save_settings
+from synthcp.monitor import Monitor
 from synthcp.provenance import now
 from synthcp.records import Sample
 from synthcp.report.rows import Row, row_of
 from synthcp.scoring import judged, require_match
 from synthcp.segmentation.specs import AnyModel
+from synthcp.settings import load_settings, save_settings
 from synthcp.training.loop import Progress, silent
 
 

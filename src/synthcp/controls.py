@@ -9,7 +9,9 @@ from synthcp.config import from_dict
 from synthcp.detection.base import Detector
 from synthcp.detection.direct import DirectPrediction
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
-from synthcp.monitor import Monitor, MonitorSettings, build_generator, build_network, failure_comparator
+from synthcp.monitor import Monitor
+from synthcp.networks import build_generator, build_network, failure_comparator
+from synthcp.settings import MonitorSettings
 from synthcp.training.comparator import DIRECT
 
 UNTRAINED = "untrained"

@@ -3,119 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from synthcp.calibration.calibration import Calibration
-from synthcp.checkpoint import load_json, load_module, save_json, save_module
-from synthcp.config import Scale, Variant, from_dict, to_dict
+from synthcp.checkpoint import load_module, save_module
 from synthcp.data.images import read_image
 from synthcp.data.transforms import short_side
-from synthcp.detection.blend import Blend
-from synthcp.detection.failure import FailureComparator
-from synthcp.detection.feature_distance import FeatureDistance
-from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
+from synthcp.detection.siamese import SiameseNetwork
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
-from synthcp.errors import DataError, InputError
-from synthcp.nn.spatial import SpatialDims, resize
+from synthcp.errors import DataError
+from synthcp.networks import build_generator, build_network, build_segmenter, failure_comparator
+from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
 from synthcp.runtime import Runtime, choose_runtime
 from synthcp.segmentation.base import Predictor, Segmenter, at_size
-from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
-from synthcp.segmentation.input_size import InputSize
-from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
+from synthcp.settings import MonitorSettings, load_settings, save_settings
 from synthcp.synthesis.base import Generator
-from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
-from synthcp.thresholds import Thresholds
 
-SETTINGS = "monitor.json"
 SMALLEST_SIDE = 16
-
-
-@dataclass(frozen=True)
-class MonitorSettings:
-    """Everything about a monitor but its weights.
-
-    Attributes:
-        classes: The label set.
-        channels: Of the images.
-        spatial_dims: 2 or 3.
-        variant: What is computed.
-        scale: How big it is.
-        blend: The fitted score; None where the variant has none.
-        thresholds: Of the alarms.
-        t: Threshold of eq. 9's refinement.
-        model: Which M; of a loaded monitor the one that it watches, of a stored one that of the fit.
-        facts: Data, seed, versions and the like, for the report.
-        training_ids: Ids of the images it was fitted on.
-        calibration: What it promises; None when nothing is.
-    """
-
-    classes: Classes
-    channels: int
-    spatial_dims: SpatialDims
-    variant: Variant
-    scale: Scale
-    blend: Blend | None = None
-    thresholds: Thresholds = field(default_factory=Thresholds)
-    t: float = 0.999
-    model: ModelSettings = field(default_factory=ModelSettings)
-    facts: dict[str, str] = field(default_factory=dict)
-    training_ids: tuple[str, ...] = ()
-    calibration: Calibration | None = None
-
-    @property
-    def usual(self) -> Thresholds:
-        """The thresholds in force: a calibrated anomaly threshold takes the place of the fitted one."""
-        rule = None if self.calibration is None else self.calibration.anomaly
-        if rule is None:
-            return self.thresholds
-        return replace(self.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share)
-
-
-def build_segmenter(settings: MonitorSettings) -> DeepLab:
-    """Return the built-in M with fresh weights; it sees images at the working size."""
-    scale = settings.scale
-    config = DeepLabConfig(
-        classes=len(settings.classes),
-        in_channels=settings.channels,
-        depth=scale.depth,
-        width=scale.segmenter_width,
-        output_stride=scale.output_stride,
-        rates=scale.rates,
-    )
-    input_size = InputSize("short", (scale.side,)) if scale.side else InputSize()
-    return DeepLab(settings.spatial_dims, config, input_size)
-
-
-def build_generator(settings: MonitorSettings) -> SpadeGenerator:
-    """Return G with fresh weights."""
-    scale = settings.scale
-    config = SpadeConfig(
-        len(settings.classes), settings.channels, scale.spade_width, scale.spade_hidden, scale.multipliers
-    )
-    return SpadeGenerator(settings.spatial_dims, config)
-
-
-def build_network(settings: MonitorSettings) -> SiameseNetwork:
-    """Return F with fresh weights."""
-    variant, scale = settings.variant, settings.scale
-    config = SiameseConfig(
-        classes=len(settings.classes),
-        in_channels=settings.channels,
-        depth=18,
-        width=scale.segmenter_width if variant.starts_from_segmenter else min(64, scale.segmenter_width),
-        disagreements=settings.model.disagreements,
-        hidden=scale.fusion,
-        shared=variant.shared,
-        label_input=variant.label_input,
-        uses_doubt=variant.uses_doubt,
-    )
-    return SiameseNetwork(settings.spatial_dims, config)
 
 
 class Monitor:
@@ -310,37 +219,3 @@ def _opened(settings: MonitorSettings, model: AnyModel | None) -> OpenedModel:
     if settings.model.is_built_in:
         return OpenedModel(build_segmenter(settings), settings.model)
     return reopen_model(settings.model, settings.classes, settings.channels)
-
-
-def failure_comparator(
-    settings: MonitorSettings, segmenter: Segmenter | None, network: SiameseNetwork
-) -> FailureComparator:
-    """Return a comparator with the score that the settings ship; without a live M it finds no anomalies."""
-    score: Blend | str = settings.variant.score
-    if score == "blend":
-        assert settings.blend is not None
-        score = settings.blend
-    distance = None if segmenter is None else FeatureDistance(segmenter, settings.t)
-    return FailureComparator(network, distance, score)
-
-
-def save_settings(folder: Path, settings: MonitorSettings) -> None:
-    """Write the settings of a monitor, whole or not at all.
-
-    Raises:
-        InputError: The folder cannot be written.
-    """
-    save_json(folder / SETTINGS, to_dict(settings))
-
-
-def load_settings(folder: Path) -> MonitorSettings:
-    """Read the settings of a monitor.
-
-    Raises:
-        InputError: The folder holds no finished monitor.
-    """
-    if not (folder / SETTINGS).is_file():
-        unfinished = (folder / "config.json").is_file()
-        remedy = "finish it with synthcp fit --resume" if unfinished else "give a folder written by synthcp fit"
-        raise InputError(f"{folder} holds no finished monitor ({SETTINGS} is missing); {remedy}")
-    return from_dict(MonitorSettings, load_json(folder / SETTINGS))

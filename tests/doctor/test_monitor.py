@@ -14,7 +14,7 @@ from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.doctor import monitor as module
 from synthcp.doctor.monitor import check_monitor
 from synthcp.errors import InputError
-from synthcp.monitor import load_settings
+from synthcp.settings import load_settings
 
 
 @pytest.fixture

@@ -15,10 +15,11 @@ from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
-from synthcp.monitor import Monitor, MonitorSettings
+from synthcp.monitor import Monitor
 from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
 from synthcp.segmentation.base import Segmenter
+from synthcp.settings import MonitorSettings
 from synthcp.thresholds import NEVER
 from synthcp.training.crossfit import ImperfectPredictions
 

@@ -47,10 +47,10 @@ def eval_verb(
     """
     use_threads(threads)
     from synthcp.data.specs import open_dataset, split_of
-    from synthcp.monitor import load_settings
     from synthcp.report.outputs import write_text
     from synthcp.report.tables import to_markdown, to_rich
     from synthcp.scoring import evaluate_run, seen_in_fitting
+    from synthcp.settings import load_settings
 
     dataset = open_dataset(data, split)
     names = None if detectors is None else detectors.split(",")

@@ -18,13 +18,14 @@ from synthcp.errors import InputError
 from synthcp.fitting.imperfect import CHOICES, Folds, HeldOut, Imperfect, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.stages import Stages, clear_up
-from synthcp.monitor import SETTINGS, Monitor, MonitorSettings
+from synthcp.monitor import Monitor
 from synthcp.nn.spatial import dims_of
 from synthcp.runtime import Runtime, choose_runtime
 from synthcp.segmentation.base import Predictor
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import BUILT_IN, ModelSettings
 from synthcp.segmentation.specs import OpenedModel, open_model
+from synthcp.settings import SETTINGS, MonitorSettings
 from synthcp.training.loop import Progress, silent
 
 CONFIG = "config.json"

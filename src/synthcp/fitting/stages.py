@@ -20,19 +20,14 @@ from synthcp.data.subset import Subset
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
 from synthcp.fitting.options import FitOptions
-from synthcp.monitor import (
-    Monitor,
-    MonitorSettings,
-    build_generator,
-    build_network,
-    build_segmenter,
-    failure_comparator,
-)
+from synthcp.monitor import Monitor
+from synthcp.networks import build_generator, build_network, build_segmenter, failure_comparator
 from synthcp.nn.vgg import VGG19
 from synthcp.records import Prediction
 from synthcp.runtime import Runtime, seed_of
 from synthcp.segmentation.base import Predictor, Segmenter, at_size
 from synthcp.segmentation.saved import SavedPredictions
+from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.losses import FeatureNetwork
