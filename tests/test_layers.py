@@ -39,7 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "evaluation": {"detection.base", "segmentation.base", "metrics", "data", "checkpoint", "runtime"},
     "report": {"evaluation", "metrics"},
     "thresholds": LEARNING | {"training"},
-    "calibration": {"metrics"},
+    "calibration": {"metrics", "spec"},
     "settings": LEARNING | {"training", "config", "thresholds", "calibration"},
     "networks": NETWORKS | {"settings"},
     "monitor": LEARNING | {"networks", "settings"},
@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
     "__init__": PRODUCT,
     "overrides": {"checkpoint", "config"},
     "progress": set(),
-    "cli": PRODUCT | {"doctor", "demo", "overrides", "progress", "provenance"},
+    "cli": PRODUCT | {"doctor", "demo", "overrides", "progress", "provenance", "spec"},
     "__main__": {"cli"},
 }
 

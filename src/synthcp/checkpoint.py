@@ -99,13 +99,19 @@ def load_module(path: Path, module: nn.Module) -> None:
         WeightsError: The file is missing, damaged, or made for another network.
     """
     tensors, _ = load_tensors(path)
-    expected = module.state_dict()
-    wrong = sorted(set(tensors) ^ set(expected)) or [
-        key for key, value in expected.items() if value.shape != tensors[key].shape
-    ]
+    wrong = first_difference(module, tensors)
     if wrong:
-        raise WeightsError(f"{path} does not fit the network (first difference: {wrong[0]}); use the run's own file")
+        raise WeightsError(f"{path} does not fit the network (first difference: {wrong}); use the run's own file")
     module.load_state_dict(tensors)
+
+
+def first_difference(module: nn.Module, tensors: Mapping[str, Tensor]) -> str:
+    """Return the first name at which weights do not fit a network; empty when all do."""
+    expected = module.state_dict()
+    wrong = sorted(tensors.keys() ^ expected.keys()) or [
+        name for name, value in expected.items() if value.shape != tensors[name].shape
+    ]
+    return wrong[0] if wrong else ""
 
 
 def training_state(modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:

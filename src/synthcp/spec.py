@@ -10,6 +10,9 @@ from synthcp.errors import InputError
 
 Options = Mapping[str, str]
 
+PREDICTIONS = "preds"
+"""Name of the SPECs of predictions on disk; every batch of images has a folder of its own."""
+
 
 @dataclass(frozen=True)
 class Spec:

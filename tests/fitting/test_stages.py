@@ -84,8 +84,8 @@ def test_f_learns_from_what_the_model_says_of_images_it_has_not_seen(
         fit(scenes("train", 4), tmp_path / "run", replace(options, model=model, imperfect=HeldOut(held_out)))
     assert [index for _, index, *_ in written] == [0, 1, 2, 3, 4]
     _, _, image, prediction, segmenter, *_ = written[3]
-    assert segmenter is model and image.shape == (3, 32, 43) and prediction.logits.shape == (1, 9, 32, 43)
-    assert prediction.seen == (48, 64)
+    assert segmenter is model and image.shape == (3, 32, 43) and prediction.logits.shape == (1, 9, 48, 64)
+    assert prediction.seen_size == (48, 64)
     torch.testing.assert_close(prediction.layers[0], model(held_out[3].image[None]).layers[0])
 
 
@@ -123,7 +123,7 @@ def test_m_looks_at_the_image_itself_where_the_predictions_come_from_elsewhere(
     with pytest.raises(Stopped):
         fit(images, tmp_path / "run", replace(options, model=model, imperfect=Folds(tmp_path)))
     prediction = written[2][3]
-    assert isinstance(prediction, Prediction) and prediction.seen == (48, 64)
+    assert isinstance(prediction, Prediction) and prediction.seen_size == (48, 64)
     torch.testing.assert_close(prediction.layers, model(images[2].image[None]).layers)
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from synthcp.errors import WeightsError
-from synthcp.segmentation.huggingface import EPSILON, MaskClassifier, load_huggingface
+from synthcp.segmentation.base import EPSILON
+from synthcp.segmentation.huggingface import MaskClassifier, load_huggingface
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD
 from synthcp.segmentation.specs import open_model
 

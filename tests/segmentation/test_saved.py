@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from synthcp.errors import DataError, InputError, MissingExtraError
-from synthcp.segmentation.base import CERTAIN
-from synthcp.segmentation.saved import EPSILON, SavedPredictions
+from synthcp.segmentation.base import CERTAIN, EPSILON
+from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.specs import open_model
 
 IMAGE = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))

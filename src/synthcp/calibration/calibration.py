@@ -11,9 +11,7 @@ from synthcp.calibration.intervals import Intervals
 from synthcp.calibration.promise import Promise
 from synthcp.calibration.review import ReviewRule
 from synthcp.records import Assessment, Decision
-
-SAVED = "preds:"
-"""SPECs of predictions on disk start so; every batch of images has a folder of its own."""
+from synthcp.spec import PREDICTIONS, Spec
 
 
 @dataclass(frozen=True)
@@ -46,8 +44,8 @@ class Calibration:
 
     def speaks_of(self, model: str, fingerprint: str = "") -> bool:
         """Whether the promise is about this M; any folder of predictions is taken for one of the same M."""
-        if self.model.startswith(SAVED):
-            return model.startswith(SAVED)
+        if Spec.parse(self.model).name == PREDICTIONS:
+            return Spec.parse(model).name == PREDICTIONS
         return (model, fingerprint) == (self.model, self.fingerprint)
 
     def judge(self, assessment: Assessment) -> Assessment:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from synthcp.errors import InputError
+from synthcp.spec import PREDICTIONS
 
 DataSpec = Annotated[str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, camvid:ROOT or scenes:?count=40.")]
 MonitorFolder = Annotated[Path, typer.Option("--monitor", metavar="RUN", help="Folder that synthcp fit wrote.")]
@@ -39,7 +40,7 @@ def other_model(model: str | None, predictions: Path | None) -> str | None:
     """
     if model is not None and predictions is not None:
         raise InputError("--model and --predictions both name M; give one of them")
-    return model if predictions is None else f"preds:{predictions}"
+    return model if predictions is None else f"{PREDICTIONS}:{predictions}"
 
 
 def use_threads(threads: int | None) -> None:

@@ -125,11 +125,11 @@ def _short(scale: Scale) -> Scale:
 
 
 def main() -> None:
-    """Read a wish, try it, print its cost; an error is one line on stderr and code 2."""
+    """Read a wish, try it, print its cost; an error is one line on stderr and code 1."""
     try:
         print(json.dumps(asdict(run_trial(Wish(**json.load(sys.stdin))))))
     except SynthCPError as error:
-        sys.exit(f"{error}")
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

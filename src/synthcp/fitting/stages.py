@@ -25,7 +25,7 @@ from synthcp.networks import build_generator, build_network, build_segmenter, fa
 from synthcp.nn.vgg import VGG19
 from synthcp.records import Prediction
 from synthcp.runtime import Runtime, seed_of
-from synthcp.segmentation.base import Predictor, Segmenter, at_size
+from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
@@ -182,7 +182,8 @@ class Stages:
                 image = self.runtime.send(dataset[index].image[None])
                 with torch.no_grad(), self.runtime.autocast():
                     prediction = _seen_by(segmenter, image, source.predict(sample_id, image))
-                self._write("last", index, self.judged[index].image, prediction, segmenter, generators)
+                small = self.judged[index].image
+                self.imperfect.write("last", index, small, prediction, segmenter, generators, self.runtime)
             self.progress("predictions", index + 1, len(dataset), {})
 
     def _forget_doubt(self, source: Predictor, segmenter: Segmenter | None) -> None:
@@ -191,18 +192,6 @@ class Stages:
         if saved or isinstance(source, CorruptedLabels):
             variant = replace(self.settings.variant, uses_doubt=False, label_input="one_hot", score="raw")
             self.settings, self.doubts = replace(self.settings, variant=variant), False
-
-    def _write(
-        self,
-        view: str,
-        index: int,
-        image: Tensor,
-        prediction: Prediction,
-        segmenter: Segmenter | None,
-        generators: dict[str, Generator],
-    ) -> None:
-        prediction = at_size(prediction, image.shape[1:])
-        self.imperfect.write(view, index, image, prediction, segmenter, generators, self.runtime)
 
     def _folds(self, folds: int, generators: dict[str, Generator]) -> None:
         """Predictions of every image by a built-in M of another fold, once for each fold seed."""
@@ -234,7 +223,7 @@ class Stages:
                 if not self.imperfect.path(view, index).exists():
                     with torch.no_grad(), self.runtime.autocast():
                         prediction = segmenter(self.runtime.send(image[None]))
-                    self._write(view, index, image, prediction, segmenter, generators)
+                    self.imperfect.write(view, index, image, prediction, segmenter, generators, self.runtime)
                 self.progress(f"{name} {view} predictions", number + 1, len(held_out), {})
 
     def _examples(self, drawing: str) -> tuple[ImperfectExamples, ImperfectExamples]:

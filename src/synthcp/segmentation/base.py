@@ -18,6 +18,9 @@ from synthcp.segmentation.input_size import InputSize
 CERTAIN = 10.0
 """Logit of the one class that a label map names; how sure the model was, a label map does not say."""
 
+EPSILON = 1e-6
+"""Added to probabilities before their logarithm is taken; the smallest then stays finite."""
+
 
 class Predictor(Protocol):
     """Whoever makes the predictions: a live network, or a folder of predictions that another program made."""
@@ -85,6 +88,11 @@ class Segmenter(nn.Module):
 def at_size(prediction: Prediction, size: Sequence[int]) -> Prediction:
     """Return the prediction with logits at another size; it remembers at which size M saw the image."""
     return replace(prediction, logits=resize(prediction.logits, size), seen=prediction.seen_size)
+
+
+def log_probabilities(probabilities: Tensor) -> Tensor:
+    """Return probabilities as logits, of which they are the softmax if they sum to 1."""
+    return (probabilities + EPSILON).log()
 
 
 def certain(label_map: Tensor, classes: int) -> Prediction:

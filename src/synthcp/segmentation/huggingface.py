@@ -10,13 +10,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from synthcp.errors import InputError, WeightsError
+from synthcp.segmentation.base import log_probabilities
 from synthcp.segmentation.extras import import_extra
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
 
 MASK_MODELS = ("mask2former", "maskformer")
 PIXEL_FEATURES = "pixel_decoder_last_hidden_state"
-EPSILON = 1e-6
-"""Added to a mask model's scores, of which the logits are the logarithm; the smallest then stays finite."""
 
 
 class MaskClassifier(nn.Module):
@@ -40,7 +39,7 @@ class MaskClassifier(nn.Module):
         classes = output.class_queries_logits.softmax(dim=-1)[..., :-1]  # the last class is "no object"
         masks = output.masks_queries_logits.sigmoid()
         scores = (classes.transpose(1, 2) @ masks.flatten(start_dim=2)).unflatten(2, masks.shape[2:])
-        return {"logits": (scores + EPSILON).log(), PIXEL_FEATURES: output[PIXEL_FEATURES]}
+        return {"logits": log_probabilities(scores), PIXEL_FEATURES: output[PIXEL_FEATURES]}
 
 
 def load_huggingface(place: str) -> LoadedNetwork:

@@ -17,7 +17,7 @@ from synthcp.data.images import read_label_map
 from synthcp.errors import DataError, InputError
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes, Prediction
-from synthcp.segmentation.base import certain
+from synthcp.segmentation.base import certain, log_probabilities
 from synthcp.segmentation.class_mapping import ClassMapping, read_mapping
 from synthcp.segmentation.extras import import_extra
 
@@ -28,8 +28,6 @@ FOLD = re.compile(r"(?:.*/)?fold_\w+/validation/(?P<id>.*)")
 """Where nnU-Net leaves the predictions of the images that a fold has not seen."""
 
 PROBABILITIES = ("probabilities", "softmax")
-EPSILON = 1e-6
-"""Added to probabilities, of which the logits are the logarithm; the smallest then stays finite."""
 
 
 class SavedPredictions:
@@ -134,7 +132,7 @@ class SavedPredictions:
         if key in PROBABILITIES:
             if scores.min() < -1e-3 or scores.max() > 1 + 1e-3:
                 raise DataError(f"{path} holds {key} outside [0, 1]; if they are logits, store them under 'logits'")
-            scores = (scores.clamp(0, 1) + EPSILON).log()
+            scores = log_probabilities(scores.clamp(0, 1))
         if self.mapping is not None:
             return ClassMapping(len(scores), self.mapping).logits(scores[None])[0]
         if len(scores) != len(self.classes):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from synthcp.checkpoint import load_tensors
+from synthcp.checkpoint import first_difference, load_tensors
 from synthcp.errors import InputError, WeightsError
 from synthcp.segmentation.extras import import_extra
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
@@ -68,13 +68,10 @@ def _loaded(spec: str, weights: str, build: Callable[[Mapping[str, Tensor]], nn.
         raise WeightsError(f"{weights} {error}; give the state dict of the whole {spec}") from error
     except Exception as error:  # KeyError for an encoder, RuntimeError for an architecture, ...
         raise InputError(f"{spec} cannot be built: {' '.join(str(error).split())}") from error
-    expected = network.state_dict()
-    wrong = sorted(expected.keys() ^ tensors.keys()) or [
-        name for name, value in expected.items() if value.shape != tensors[name].shape
-    ]
+    wrong = first_difference(network, tensors)
     if wrong:
-        raise WeightsError(f"{weights} does not fit {spec} (first difference: {wrong[0]}); give its own state dict")
-    network.load_state_dict(dict(tensors))
+        raise WeightsError(f"{weights} does not fit {spec} (first difference: {wrong}); give its own state dict")
+    network.load_state_dict(tensors)
     return LoadedNetwork(network, mean=IMAGENET_MEAN, std=IMAGENET_STD)
 
 

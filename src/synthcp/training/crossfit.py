@@ -15,7 +15,7 @@ from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.errors import InputError
 from synthcp.records import Prediction
 from synthcp.runtime import Runtime
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, at_size
 from synthcp.synthesis.base import Generator
 
 FoldRule = Literal["contiguous", "dealt", "group"]
@@ -87,12 +87,12 @@ class ImperfectPredictions:
             view: Of the prediction.
             index: Of the image.
             image: x, shape (C, *S), in [0, 1].
-            prediction: For x, logits of shape (1, L, *S).
+            prediction: Of M for x, with logits (1, L, *s) of any size.
             segmenter: The M that looks at the drawings; None when there is no live one.
             generators: G, by name.
             runtime: Where the networks run.
         """
-        batch = runtime.send(image[None])
+        batch, prediction = runtime.send(image[None]), at_size(prediction, image.shape[1:])
         feature_distance = None if segmenter is None else FeatureDistance(segmenter)
         tensors = {"logits": prediction.logits[0].half()}
         with runtime.autocast():
