@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.metrics import jaccard_score
 
-from synthcp.calibrating import Evidence, calibrate, fit_calibration
+from synthcp.calibrating import Outcomes, calibrate, fit_calibration
 from synthcp.calibration.intervals import interval_radius
 from synthcp.calibration.promise import Promise
 from synthcp.calibration.review import fit_review
@@ -129,7 +129,7 @@ def test_a_second_calibration_replaces_the_first(calibrated, scenes, tmp_path):
 
 def test_without_anomaly_maps_no_area_is_promised():
     rows = [Row(str(i), "", mean_quality=0.5, predicted_iou={"a": 0.5}, true_iou={"a": 0.4}) for i in range(12)]
-    calibration = fit_calibration(Evidence(rows), EASY, ("a",))
+    calibration = fit_calibration(Outcomes(rows), EASY, ("a",))
     assert calibration.anomaly is None and calibration.groups == 0
     assert calibration.intervals.radii == {"a": pytest.approx(0.1)} and calibration.review.accepted == 12
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from synthcp.data.specs import open_dataset
     from synthcp.errors import SynthCPError
     from synthcp.evaluation import evaluate
-    from synthcp.fitting.imperfect import HeldOut
+    from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
     from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.monitor import Monitor
@@ -23,9 +23,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Assessment",
     "Classes",
+    "Corrupt",
     "Detection",
     "FitOptions",
+    "Folds",
     "HeldOut",
+    "KFold",
     "Monitor",
     "Prediction",
     "Promise",
@@ -43,9 +46,12 @@ __all__ = [
 _HOMES = {
     "Assessment": "records",
     "Classes": "records",
+    "Corrupt": "fitting.imperfect",
     "Detection": "records",
     "FitOptions": "fitting.options",
+    "Folds": "fitting.imperfect",
     "HeldOut": "fitting.imperfect",
+    "KFold": "fitting.imperfect",
     "Monitor": "monitor",
     "Prediction": "records",
     "Promise": "calibration.promise",

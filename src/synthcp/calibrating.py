@@ -27,7 +27,7 @@ from synthcp.training.loop import Progress, silent
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Outcomes:
     """What the calibration images show.
 
     Attributes:
@@ -84,9 +84,9 @@ def calibrate(
     monitor = Monitor.load(run, device, precision, model)
     promise.check_images(len(dataset), flags_pixels=monitor.segmenter is not None)
     require_match(dataset, monitor)
-    evidence = _look(dataset, monitor, progress)
-    promise.check_images(len(evidence.rows), flags_pixels=bool(evidence.curves))
-    calibration = fit_calibration(evidence, promise, monitor.classes.names, data, *monitor.settings.model.identity)
+    outcomes = _look(dataset, monitor, progress)
+    promise.check_images(len(outcomes.rows), flags_pixels=bool(outcomes.curves))
+    calibration = fit_calibration(outcomes, promise, monitor.classes.names, data, *monitor.settings.model.identity)
     save_settings(run, replace(stored, calibration=calibration))
     return calibration
 
@@ -100,19 +100,19 @@ def _require_unseen(dataset: Dataset, training_ids: tuple[str, ...]) -> None:
         )
 
 
-def _look(dataset: Dataset, monitor: Monitor, progress: Progress) -> Evidence:
-    evidence = Evidence()
+def _look(dataset: Dataset, monitor: Monitor, progress: Progress) -> Outcomes:
+    outcomes = Outcomes()
     for number, (sample, assessment) in enumerate(judged(dataset, monitor)):
         assert sample.label_map is not None  # require_match ran before
         known = _known(sample, sample.label_map, dataset.classes.ignore_index)
         if known.any():
             row = row_of(sample.id, sample.id, assessment, dataset.classes, label_map=sample.label_map)
-            evidence.rows.append(row)
-            evidence.groups.update(filter(None, [sample.group]))
+            outcomes.rows.append(row)
+            outcomes.groups.update(filter(None, [sample.group]))
             if assessment.anomaly_map is not None:
-                evidence.curves.append(score_curve(assessment.anomaly_map[known].numpy()))
+                outcomes.curves.append(score_curve(assessment.anomaly_map[known].numpy()))
         progress("calibrate", number + 1, len(dataset), {})
-    return evidence
+    return outcomes
 
 
 def _known(sample: Sample, label_map: Tensor, ignore_index: int) -> Tensor:
@@ -122,7 +122,7 @@ def _known(sample: Sample, label_map: Tensor, ignore_index: int) -> Tensor:
 
 
 def fit_calibration(
-    evidence: Evidence,
+    outcomes: Outcomes,
     promise: Promise,
     names: tuple[str, ...],
     data: str = "",
@@ -132,23 +132,23 @@ def fit_calibration(
     """The numbers that keep a promise.
 
     Args:
-        evidence: Of the calibration images.
+        outcomes: Of the calibration images.
         promise: What shall hold.
         names: Of the classes.
         data: Name of the data, for the record.
         model: SPEC of M.
         fingerprint: Of M's weights.
     """
-    true, predicted = evidence.of_classes("true_iou"), evidence.of_classes("predicted_iou")
+    true, predicted = outcomes.of_classes("true_iou"), outcomes.of_classes("predicted_iou")
     return Calibration(
         promise=promise,
         created=now(),
         data=data,
-        images=len(evidence.rows),
-        groups=len(evidence.groups),
+        images=len(outcomes.rows),
+        groups=len(outcomes.groups),
         intervals=fit_intervals(true, predicted, names, promise.alpha),
-        review=fit_review(evidence.of_images("true_quality"), evidence.of_images("mean_quality"), promise),
-        anomaly=fit_anomaly(evidence.curves, promise.area) if evidence.curves else None,
+        review=fit_review(outcomes.of_images("true_quality"), outcomes.of_images("mean_quality"), promise),
+        anomaly=fit_anomaly(outcomes.curves, promise.area) if outcomes.curves else None,
         model=model,
         fingerprint=fingerprint,
     )

@@ -88,6 +88,7 @@ def test_the_command_trains_each_fold_once(scenes: Scenes, tmp_path: Path) -> No
     program = tmp_path / "it's a program.py"
     program.write_text(
         f"import sys, pathlib\n_, train, val, out = sys.argv\nassert pathlib.Path(out).is_dir()\n"
+        f"for name in open(val).read().split(): pathlib.Path(out, name + '.png').touch()\n"
         f"pathlib.Path({str(log)!r}).open('a').write(repr([open(p).read().split() for p in (train, val)]) + '\\n')\n"
     )
     command = f"{sys.executable} '{str(program).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
@@ -99,6 +100,13 @@ def test_the_command_trains_each_fold_once(scenes: Scenes, tmp_path: Path) -> No
     assert runs == [[ids[3:], ids[:3]], [ids[:3], ids[3:]]]
     train_folds(command, scenes, [""] * 6, 2, "contiguous", tmp_path / "folds")
     assert len(log.read_text().splitlines()) == 2  # what has run is not run again
+
+
+def test_a_fold_without_all_of_its_predictions_does_not_count(scenes: Scenes, tmp_path: Path) -> None:
+    for left in ("true", f"touch {{out}}/{scenes.ids[0]}.png"):
+        with pytest.raises(InputError, match="no prediction"):
+            train_folds(f"{left} # {{train_list}} {{val_list}} {{out}}", scenes, [""] * 6, 2, "contiguous", tmp_path)
+        assert not list(tmp_path.rglob("done"))
 
 
 def test_a_command_that_fails_says_so(scenes: Scenes, tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
+from synthcp.nn.spatial import dims_of
+from synthcp.segmentation.saved import SavedPredictions
 from synthcp.training.crossfit import FoldRule, assign_folds
 
 CHOICES = "heldout[:SPEC], folds:DIR, kfold:4 with --train-cmd, or corrupt"
@@ -141,7 +143,7 @@ def train_folds(command: str, dataset: Dataset, groups: Sequence[str], folds: in
         The folder of all predictions.
 
     Raises:
-        InputError: The command fails.
+        InputError: The command fails, or leaves an image of a fold without a prediction.
     """
     fold_of = assign_folds(groups, folds, rule)
     for fold in range(folds):
@@ -155,6 +157,8 @@ def train_folds(command: str, dataset: Dataset, groups: Sequence[str], folds: in
             (folder / f"{place[1:-1]}.txt").write_text("".join(f"{sample_id}\n" for sample_id in ids))
         if not (folder / "done").exists():
             _run(command, folder)
+            predictions = SavedPredictions(folder / "validation", dataset.classes, dims_of(dataset[0].image[None]))
+            predictions.require(lists["{val_list}"])  # else the fold would count as run, and the last one would tell
             (folder / "done").touch()
     return out
 
