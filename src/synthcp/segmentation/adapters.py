@@ -44,7 +44,7 @@ class Adaptation:
 
 
 class AdaptedSegmenter(Segmenter):
-    """A network that somebody brought.
+    """A network that somebody brought; one call at a time, for f_M is read by a hook that would mix up two threads.
 
     Args:
         network: From a normalised image (B, C, *S) to an output (see logits_in).
