@@ -130,7 +130,7 @@ def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tupl
         if getattr(begun, name) != getattr(settings, name):
             raise InputError(f"{path.parent} was begun with other {name}; resume with the same data and options")
     for name in ("seed", "imperfect predictions"):
-        then = begun.facts.get(name)
+        then = begun.facts.get(name, settings.facts[name])  # a run of an older release may not tell
         if then != settings.facts[name]:
             raise InputError(f"{path.parent} was begun with {name} {then}; resume with the same {name}")
     return begun, choose_runtime(options.device, saved["precision"])
