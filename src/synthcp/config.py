@@ -28,7 +28,8 @@ class Variant:
         shared: One encoder for image and drawing (paper) or two (official).
         label_input: How F sees the prediction.
         uses_doubt: Whether M's doubt and eq. 9 reach F's heads (ours).
-        starts_from_segmenter: Whether F's encoder starts from M's trunk (ours) or from scratch.
+        starts_from_segmenter: Whether F's encoder starts from the trunk of M, or of a scout beside a brought M (ours),
+            or from scratch.
         loss: Variant of eq. 8.
         score: The shipped error map: F's own ("raw"), F's plus 1 - MSP ("sum", official), or fitted ("blend", ours).
         fold_rule: How the training images are divided into folds.

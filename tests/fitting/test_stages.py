@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from synthcp.config import VARIANTS, Scale, from_dict, to_dict
 from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.detection.siamese import SiameseNetwork
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.options import FitOptions
@@ -19,9 +21,11 @@ from synthcp.monitor import Monitor
 from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
 from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.deeplab import DeepLab
 from synthcp.settings import MonitorSettings
 from synthcp.thresholds import NEVER
 from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.gan import GanTraining
 
 
 class Bright(Segmenter):
@@ -52,8 +56,7 @@ def test_the_model_sees_its_images_at_their_own_size(options: FitOptions, tmp_pa
     model, held_out = Bright(), scenes("val", 8)
     chosen = replace(options, model=model, imperfect=HeldOut(held_out))
     monitor = fit(scenes("train", 6), tmp_path / "run", chosen)
-    # the images, and drawings brought to their size; G's perceptual loss alone shows it images of the working size
-    assert model.sizes == {(48, 64), (32, 43)}
+    assert model.sizes == {(48, 64)}  # the images, and drawings brought to their size
     assert monitor.segmenter is model and monitor.settings.model.layers == 1
     assert set(monitor.settings.training_ids) == set(held_out.ids) | {f"train-000{index}" for index in range(6)}
     image = scenes("test", 1)[0].image
@@ -61,6 +64,29 @@ def test_the_model_sees_its_images_at_their_own_size(options: FitOptions, tmp_pa
     assert assessment.label_map.equal(model(image[None]).label_map[0])  # its own answer, at the size of the image
     assert assessment.anomaly_map is not None and assessment.anomaly_map.shape == (48, 64)
     assert not (tmp_path / "run" / "segmenter.safetensors").exists()
+
+
+def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
+    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lent = []
+    monkeypatch.setattr(SiameseNetwork, "load_encoder", lambda self, weights: lent.append(weights))
+    begin = GanTraining.__init__
+
+    def watched(self: GanTraining, generator: object, judge: object, network: Any, *rest: Any) -> None:
+        lent.append(None if network is None else network.__self__)
+        begin(self, generator, judge, network, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GanTraining, "__init__", watched)
+    model = Bright()
+    chosen = replace(options, model=model, imperfect=HeldOut(scenes("val", 6)))
+    fit(scenes("train", 4), tmp_path / "ours", chosen)
+    scout, trunk = lent
+    assert isinstance(scout, DeepLab) and trunk.keys() == scout.trunk.state_dict().keys()
+    assert not list((tmp_path / "ours").glob("scout*"))  # F has what it needed of it
+    lent.clear()
+    fit(scenes("train", 4), tmp_path / "paper", replace(chosen, variant="paper"))
+    assert lent == [model]
 
 
 def test_a_monitor_is_opened_again_with_its_model(options: FitOptions, tmp_path: Path) -> None:
@@ -107,7 +133,7 @@ def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options
     assert (live.variant.uses_doubt, live.variant.label_input, live.variant.score) == (False, "one_hot", "raw")
     assert live.usual.anomaly == NEVER
     saved = fit(scenes("train", 6), tmp_path / "saved", replace(chosen, model=f"preds:{tmp_path}")).settings
-    assert saved.variant == replace(VARIANTS["ours"], starts_from_segmenter=False)  # it is as sure when it is used
+    assert saved.variant == VARIANTS["ours"]  # it is as sure when it is used
 
 
 def test_m_looks_at_the_image_itself_where_the_predictions_come_from_elsewhere(

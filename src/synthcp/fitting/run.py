@@ -95,7 +95,7 @@ def _settings(
         classes=dataset.classes,
         channels=image.shape[1],
         spatial_dims=dims_of(image),
-        variant=variant if model.is_built_in else replace(variant, starts_from_segmenter=False),
+        variant=variant,
         scale=scale,
         model=model,
         facts=facts | _facts(options, model),

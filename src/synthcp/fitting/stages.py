@@ -39,6 +39,7 @@ from synthcp.training.gan import GanTraining
 from synthcp.training.loop import Progress, forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining
 
+M, SCOUT = "segmenter", "scout"
 SYNTHCP = "synthcp"
 """Name of the trained generator's drawings."""
 
@@ -65,6 +66,7 @@ class Stages:
         self.seed = options.seed
         self.progress = progress
         self.imperfect = ImperfectPredictions(out / "imperfect")
+        self.scout: Segmenter | None = None
         self.views: tuple[str, ...] = ("last",)
         self.dataset = self._prepared(dataset)
         self.judged = self.dataset
@@ -72,8 +74,9 @@ class Stages:
 
     def run(self) -> Monitor:
         """Run all stages."""
-        predictor = self.segmenter() if self.brought is None else self._placed(self.brought)
+        predictor = self.segmenter(M) if self.brought is None else self._placed(self.brought)
         segmenter = predictor if isinstance(predictor, Segmenter) else None
+        self.scout = segmenter if self.brought is None else self._scout()
         generators = {SYNTHCP: self.generator(segmenter)}
         if self.options.controls:
             generators[UNTRAINED] = self.untrained_generator()
@@ -96,19 +99,30 @@ class Stages:
             self.runtime.place(predictor).eval().requires_grad_(False)
         return predictor
 
-    def segmenter(self) -> Segmenter:
-        """M, on all training images."""
-        torch.manual_seed(seed_of(self.seed, "segmenter"))
+    @property
+    def _starts_from_trunk(self) -> bool:
+        return self.settings.variant.starts_from_segmenter and self.settings.scale.depth == 18
+
+    def _scout(self) -> Segmenter | None:
+        """Fit a segmenter of our own beside a brought M, whose trunk is of another kind or not there at all.
+
+        F's encoder starts from its trunk, and G's drawings are measured by its layers; it judges nothing.
+        """
+        return self.segmenter(SCOUT) if self._starts_from_trunk else None
+
+    def segmenter(self, name: str) -> Segmenter:
+        """The built-in segmenter, on all training images: M, or the scout of another M."""
+        torch.manual_seed(seed_of(self.seed, name))
         segmenter = self.runtime.place(build_segmenter(self.settings))
-        path = self.out / "segmenter.safetensors"
+        path = self.out / f"{name}.safetensors"
         if path.exists():
             load_module(path, segmenter)
             return segmenter.eval()
         config = self.settings.scale.segmentation
         training = SegmentationTraining(segmenter, self.dataset, config, self.runtime, self.seed)
-        train(training, config.steps, self.out, "segmenter", self.seed, self.progress)
+        train(training, config.steps, self.out, name, self.seed, self.progress)
         save_module(path, segmenter)
-        forget_checkpoint(self.out, "segmenter")
+        forget_checkpoint(self.out, name)
         return segmenter.eval()
 
     def generator(self, segmenter: Segmenter | None) -> Generator:
@@ -134,9 +148,10 @@ class Stages:
             vgg = VGG19()
             vgg.load_weights(load_tensors(self.options.vgg19)[0])
             return self.runtime.place(vgg).eval().requires_grad_(False)
-        if segmenter is None or not segmenter.differentiable:
+        network = self.scout or segmenter
+        if network is None or not network.differentiable:
             return None
-        return segmenter.requires_grad_(False).features
+        return network.requires_grad_(False).features
 
     def untrained_generator(self) -> Generator:
         """G as it was before training, for the control."""
@@ -246,9 +261,8 @@ class Stages:
         if path.with_suffix(".json").exists():
             load_module(path, network)
             return network.eval(), from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
-        starts_from_segmenter = self.settings.variant.starts_from_segmenter and self.settings.scale.depth == 18
-        if starts_from_segmenter and segmenter is not None:
-            network.load_encoder(segmenter.get_submodule("trunk").state_dict())
+        if self._starts_from_trunk and self.scout is not None:
+            network.load_encoder(self.scout.get_submodule("trunk").state_dict())
         examples, aside = self._examples(drawing)
         config, name = self._comparator_config(), path.stem
         training = ComparatorTraining(network, examples, config, self.runtime, self.seed)
@@ -283,6 +297,6 @@ def _seen_by(segmenter: Segmenter | None, image: Tensor, prediction: Prediction)
 def clear_up(out: Path) -> None:
     """Remove what only an unfinished run needs, and what a killed one left half written."""
     shutil.rmtree(out / "imperfect", ignore_errors=True)
-    for pattern in ("*.checkpoint.safetensors", ".*.safetensors.*.tmp"):
+    for pattern in ("*.checkpoint.safetensors", ".*.safetensors.*.tmp", f"{SCOUT}.safetensors"):
         for path in out.rglob(pattern):
             path.unlink()
