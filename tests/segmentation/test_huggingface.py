@@ -118,7 +118,7 @@ def test_another_kind_of_model(copy, fails):
         load_huggingface(str(folder))
 
 
-@pytest.mark.parametrize("place", ["./nowhere", "/nowhere", "~/nowhere", "some/where/nowhere", ""])
+@pytest.mark.parametrize("place", ["./nowhere", "/nowhere", "~/nowhere", "some/where/nowhere", "my_segformer", ""])
 def test_a_folder_that_is_not_there_is_not_asked_for_on_the_hub(place, offline, fails):
     with fails(f"hf:{place}: no such folder", "hf:OWNER/NAME"):
         load_huggingface(place)

@@ -37,7 +37,7 @@ def load_factory(place: str, name: str) -> LoadedNetwork:
             raise InputError(f"{spec}: {place} has no function {name!r}; {choices(name, known)}")
         try:
             network = factory if isinstance(factory, nn.Module) else factory()
-        except Exception as error:  # the user's own code may raise anything
+        except (Exception, SystemExit) as error:  # the user's own code may raise anything, and end the program
             raise InputError(f"{spec} raised {_told(error)}; it is called without arguments") from error
     if not callable(network):
         raise InputError(f"{spec} returned {type(network).__name__}; return the model, a callable from image to logits")
@@ -55,8 +55,9 @@ def _imported(place: str) -> ModuleType:
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"{place} cannot be imported: it raised {_told(error)}") from error
+    except (Exception, SystemExit) as error:
+        remedy = "check the name and the folder" if isinstance(error, ModuleNotFoundError) else "make it importable"
+        raise InputError(f"{place} cannot be imported: it raised {_told(error)}; {remedy}") from error
     return module
 
 
@@ -73,7 +74,7 @@ def _folder_of(place: str) -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """An error in one line, with the place where it was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""

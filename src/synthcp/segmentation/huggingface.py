@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,8 @@ def load_huggingface(place: str) -> LoadedNetwork:
         WeightsError: Its weights are missing, incomplete or only there as a pickle.
     """
     folder = Path(place).expanduser()
-    if not place or (not folder.is_dir() and (place[0] in "./~" or place.count("/") > 1)):
+    is_repository = place.count("/") == 1 and place[0] not in "./~"
+    if not place or not (folder.is_dir() or is_repository):
         raise InputError(f"hf:{place}: no such folder; write hf:DIR, or hf:OWNER/NAME for a repository of the hub")
     transformers = import_extra("transformers", "hf")
     local = folder.is_dir()
@@ -117,8 +119,10 @@ def _normalisation(transformers: Any, where: str, local: bool) -> tuple[tuple[fl
 
 @contextmanager
 def _silent(transformers: Any) -> Iterator[None]:
-    """Keep transformers from telling how it loads a model."""
-    logging = transformers.logging
+    """Keep transformers from telling how it loads a model, and the hub how often it was asked."""
+    logging, hub = transformers.logging, getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(ERROR)
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -126,5 +130,6 @@ def _silent(transformers: Any) -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(verbosity)
+        hub.setLevel(level)
         if bars:
             logging.enable_progress_bar()

@@ -53,7 +53,9 @@ def load_onnx(file: str, features: str = "") -> LoadedNetwork:
     except InputError:
         raise
     except Exception as error:  # both libraries raise exceptions of their own
-        raise InputError(f"onnx:{path} cannot be opened: {' '.join(str(error).split())[:300]}") from error
+        raise InputError(
+            f"onnx:{path} cannot be opened: {' '.join(str(error).split())[:300]}; export it again"
+        ) from error
     network = OnnxNetwork(session, graph.logits, name, graph.is_channels_last(name))
     return LoadedNetwork(network, features=name, fingerprint=fingerprint_of_files([path, *_weights(references, path)]))
 
