@@ -205,6 +205,7 @@ def test_labels_and_probabilities_are_mapped(tmp_path, saved, classes):
         ({"softmax": 5 * SCORES}, ("holds softmax outside [0, 1]", "'logits'")),
         ({"softmax": SCORES[:4]}, ("holds 4 classes, the data has 5", "?mapping=")),
         ({"softmax": SCORES[0]}, ("has the shape (20, 30)", "one axis more")),
+        ({"softmax": SCORES[:, :0]}, ("has the shape (5, 0, 30)",)),
         ({"logits": np.full((5, 20, 30), np.nan)}, ("NaN or infinite",)),
         ({"logits": np.array([{}], dtype=object)}, ("cannot be read", "allow_pickle=False")),
     ],
@@ -254,3 +255,14 @@ def test_as_a_model(tmp_path, classes, fails):
         open_model(f"preds:{tmp_path}", classes, IMAGE, "head")
     with pytest.raises(InputError, match="no option 'mean'; choose one of: mapping"):
         open_model(f"preds:{tmp_path}?mean=0.5", classes, IMAGE)
+
+
+def test_a_mapping_of_more_classes_than_a_file_holds(tmp_path, saved, fails):
+    names = {"0": "sky", "1": "road", "2": "car", "3": "tree", "4": "person", "99999999999": "sky"}
+    (tmp_path / "mapping.json").write_text(json.dumps(names))
+    write_png(tmp_path / "a.png")
+    write_npz(tmp_path / "b.npz", softmax=SCORES)
+    predictions = saved(mapping=tmp_path / "mapping.json")
+    assert predictions.predict("a", IMAGE).label_map[0].numpy().tolist() == LABELS.tolist()
+    with fails("b.npz holds 5 classes, but the mapping names class 99999999999", error=DataError):
+        predictions.predict("b", IMAGE)

@@ -64,10 +64,10 @@ class ClassMapping:
         """
         if self.is_identity:
             return labels
-        highest = max(max(source) for source in self.sources)
-        table = torch.full((max(highest, int(labels.max())) + 1,), ignore_index, device=labels.device)
+        table = torch.full((int(labels.max()) + 1,), ignore_index, device=labels.device)
         for index, source in enumerate(self.sources):
-            table[list(source)] = index
+            for label in source:
+                table[label : label + 1] = index  # nothing, where the label does not occur
         return table[labels]
 
 

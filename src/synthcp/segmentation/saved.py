@@ -134,6 +134,11 @@ class SavedPredictions:
                 raise DataError(f"{path} holds {key} outside [0, 1]; if they are logits, store them under 'logits'")
             scores = log_probabilities(scores.clamp(0, 1))
         if self.mapping is not None:
+            highest = max(map(max, self.mapping))
+            if highest >= len(scores):
+                raise DataError(
+                    f"{path} holds {len(scores)} classes, but the mapping names class {highest}; correct it"
+                )
             return ClassMapping(len(scores), self.mapping).logits(scores[None])[0]
         if len(scores) != len(self.classes):
             raise DataError(
@@ -193,7 +198,7 @@ def _spatial(path: Path, array: Any, size: tuple[int, ...]) -> Tensor:
     """Class scores on the axes of the image: nnU-Net gives flat images an axis of 1, and stores volumes as z, y, x."""
     if array.ndim == 4 and len(size) == 2 and array.shape[1] == 1:
         array = array[:, 0]
-    if array.ndim != len(size) + 1:
+    if array.ndim != len(size) + 1 or 0 in array.shape:
         raise DataError(f"{path} has the shape {array.shape}; class scores have one axis more than the image")
     volume = next((p for p in (path.with_suffix(end) for end in (".nii.gz", ".nii")) if p.is_file()), None)
     if len(size) == 3 and volume is not None:
