@@ -36,6 +36,9 @@ def broken():
 def text():
     return "model"
 
+def leaves():
+    raise SystemExit(3)
+
 def segmenter():
     from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
     return DeepLab(2, DeepLabConfig(5, width=4, rates=(1,)))
@@ -87,6 +90,7 @@ def test_a_factory_that_returns_a_segmenter(file, classes, probe, fails):
             "FILE:broken",
             ("mine.py:broken raised OSError: weights.bin is not there (mine.py, line 14)", "without arguments"),
         ),
+        ("FILE:leaves", ("mine.py:leaves raised SystemExit: 3",)),
         ("FILE:laod", ("has no function 'laod'", "did you mean load?")),
         ("FILE:text", ("returned str", "a callable from image to logits")),
         ("FILE.py:load", ("no such file", "current folder")),
@@ -100,6 +104,7 @@ def test_a_factory_that_returns_a_segmenter(file, classes, probe, fails):
         ("FILE:load?mapping=nowhere.json", ("nowhere.json is missing",)),
         ("hf:nowhere/at/all", ("hf:nowhere/at/all: no such folder",)),
         ("onnx:nowhere.onnx", ("nowhere.onnx: no such file",)),
+        ("preds:", ("names no folder of predictions; write preds:DIR",)),
         ("preds:nowhere", ("nowhere: no such folder",)),
     ],
 )
@@ -111,6 +116,12 @@ def test_a_wrong_spec(spec, texts, file, classes, probe, fails):
 def test_a_file_that_cannot_be_imported(tmp_path, classes, probe, fails):
     (tmp_path / "bad.py").write_text("x = 1\nraise ValueError('not today')\n")
     with fails("bad.py cannot be imported: it raised ValueError: not today (bad.py, line 2)"):
+        open_model(f"{tmp_path / 'bad.py'}:load", classes, probe)
+
+
+def test_a_file_that_ends_the_program(tmp_path, classes, probe, fails):
+    (tmp_path / "bad.py").write_text("import sys\nsys.exit('wrong machine')\n")
+    with fails("bad.py cannot be imported: it raised SystemExit: wrong machine (bad.py, line 2)"):
         open_model(f"{tmp_path / 'bad.py'}:load", classes, probe)
 
 
@@ -137,6 +148,13 @@ def test_weights_that_have_changed(file, classes, probe, fails):
     with fails("have changed since the fit; restore them or fit again", error=WeightsError):
         reopen_model(settings, classes, 3)
     assert replace_model(f"{file}:other", settings, classes, 3).predictor.feature_name == "2"
+
+
+def test_a_model_that_has_moved(file, classes, probe, fails):
+    _, settings = open_model(f"{file}:load", classes, probe)
+    file.rename(file.with_name("moved.py"))
+    with fails("mine.py: no such file", "if M has moved since the fit, say where it is: --model SPEC"):
+        reopen_model(settings, classes, 3)
 
 
 def test_features_that_were_chosen_are_kept(file, classes, probe):

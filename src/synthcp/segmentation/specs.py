@@ -122,7 +122,10 @@ def reopen_model(settings: ModelSettings, classes: Classes, channels: int) -> Op
     """
     if ":" not in settings.spec:
         raise InputError(f"M was a Python object ({settings.spec}) when it was fitted; give it again, or --model SPEC")
-    opened = open_model(settings.spec, classes, _grey(settings, channels), settings.features)
+    try:
+        opened = open_model(settings.spec, classes, _grey(settings, channels), settings.features)
+    except InputError as error:
+        raise type(error)(f"{error}; if M has moved since the fit, say where it is: --model SPEC") from error
     if opened.settings.fingerprint != settings.fingerprint:
         raise WeightsError(f"the weights of {settings.spec} have changed since the fit; restore them or fit again")
     return opened
@@ -174,6 +177,8 @@ def _opened(spec: Spec, classes: Classes, probe: Tensor, features: str) -> Predi
 
 def _saved(spec: Spec, classes: Classes, spatial_dims: SpatialDims, features: str) -> SavedPredictions:
     options = spec.options(("mapping",))
+    if not spec.root:
+        raise InputError(f"{spec.text} names no folder of predictions; write {PREDICTIONS}:DIR")
     if features:
         raise InputError(f"{spec.text} are predictions on disk, which have no features; leave --features out")
     return SavedPredictions(Path(spec.root), classes, spatial_dims, _path(options.get("mapping")))
