@@ -9,7 +9,8 @@ from PIL import Image
 from synthcp.data.images import read_image
 from synthcp.data.prepared import resized
 from synthcp.data.scenes import Scenes, ScenesConfig
-from synthcp.errors import DataError, InputError
+from synthcp.errors import DataError, InputError, ShapeError
+from synthcp.monitor import Monitor
 from synthcp.report.outputs import map_path, read_settings
 from synthcp.report.pictures import image_picture, read_grey
 from synthcp.report.rows import read_rows
@@ -187,6 +188,22 @@ def test_an_unknown_detector_is_refused(run_folder, scenes, tmp_path):
 def test_data_of_another_kind_is_refused(run_folder, tmp_path, dataset, message):
     with pytest.raises(InputError, match=message):
         evaluate_run(run_folder, dataset, tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())  # an output that was here before is left as it was
+
+
+@pytest.mark.parametrize("error", [DataError, ShapeError, InputError])
+def test_an_image_that_a_model_cannot_take_is_one_row(run_folder, images, tmp_path, monkeypatch, error):
+    assess = Monitor.assess
+
+    def fail_at_62(self, image, sample_id):
+        if image.shape[2] == 62:
+            raise error("it wants images of 48x64")
+        return assess(self, image, sample_id)
+
+    monkeypatch.setattr(Monitor, "assess", fail_at_62)
+    rows = {row.id: row for row in score([images], run_folder, tmp_path, device="cpu")}
+    assert [row.id for row in rows.values() if row.status == "error"] == ["test-0002"]
+    assert rows["test-0002"].message == "it wants images of 48x64" and len(rows) == COUNT
 
 
 def test_images_seen_in_fitting_are_counted():

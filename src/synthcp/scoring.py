@@ -141,9 +141,9 @@ def evaluate_run(
     """
     monitor = Monitor.load(run, device, precision, model)
     judges = load_detectors(run, monitor, detectors)
+    require_match(dataset, monitor)
     facts = dict(facts or {}) | ({} if model is None else {"model": model})
     with ResultsWriter(out, _settings(monitor, run, "Evaluation", facts.get("data", "")), ground_truth=True) as writer:
-        require_match(dataset, monitor)
         results = evaluate(
             judges,
             monitor.predictor,
@@ -177,7 +177,7 @@ def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter) -> Row:
     try:
         image = read_image(file.path, settings.channels)
         assessment = monitor.assess(image, file.id)
-    except DataError as error:
+    except InputError as error:  # of the file, or of a model that cannot take it
         row = Row(file.id, str(file.path), status="error", message=str(error))
     else:
         row = row_of(file.id, str(file.path), assessment, monitor.classes, settings.usual.anomaly)
