@@ -54,6 +54,8 @@ def test_folds_and_corruption() -> None:
         ("kfold:4", False, "", "{train_list} is missing"),
         ("kfold:4", False, COMMAND.replace("{out}", "here"), "{out} is missing"),
         ("kfold:4", True, COMMAND, "for the built-in one leave it out"),
+        ("kfold:1", True, "", "1 fold leaves no image to train on"),
+        ("heldout", False, COMMAND, "--train-cmd trains the models of --imperfect kfold"),
     ],
 )
 def test_what_cannot_be_read(text: str, built_in: bool, command: str, message: str) -> None:

@@ -15,6 +15,7 @@ from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
 from synthcp.fitting.stages import Stages, clear_up
+from synthcp.records import Sample
 
 
 @pytest.fixture
@@ -75,6 +76,9 @@ def test_predictions_that_are_not_there_are_missed_before_anything_is_trained(
     held_out = HeldOut(Scenes(ScenesConfig(count=3, height=48, width=64, split="val")))
     with pytest.raises(InputError, match=r"no prediction of 3 of the 3 images \(first: val-0000\)"):
         begin(replace(TINY, model=f"preds:{folder}", imperfect=held_out))
+    (folder / "train-0002.png").write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"train-0002.png is not an image"):
+        begin(replace(TINY, imperfect=Folds(folder)))
     assert not (tmp_path / "run").exists()
 
 
@@ -97,3 +101,32 @@ def test_unknown_names(begin: Callable[..., None]) -> None:
         begin(replace(TINY, variant="mine"))
     with pytest.raises(InputError, match="scale 'huge' is unknown; choose one of tiny, small, full"):
         begin(replace(TINY, scale="huge"))
+
+
+class Grey(Scenes):
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return replace(sample, image=sample.image[:1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"imperfect": "heldout"}, "imperfect='heldout'; give KFold"),
+        ({"features": "head"}, "for the built-in one leave them out"),
+        ({"vgg19": Path("nowhere")}, "nowhere: no such file; give the weights of VGG-19"),
+        ({"imperfect": HeldOut(Scenes(ScenesConfig(1, 48, 64, split="val")))}, "val-0000 alone is too little for F"),
+        ({"imperfect": HeldOut(Grey(ScenesConfig(2, 48, 64, split="val")))}, "3 channels, the held-out ones 1"),
+    ],
+)
+def test_what_is_refused_before_training(
+    begin: Callable[..., None], tmp_path: Path, changes: dict[str, object], text: str
+) -> None:
+    with pytest.raises(InputError, match=text):
+        begin(replace(TINY, **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_folder_of_a_run_may_be_a_text(begin: Callable[..., None], tmp_path: Path) -> None:
+    fit(Scenes(ScenesConfig(4, 48, 64)), str(tmp_path / "text"), TINY)
+    assert (tmp_path / "text" / "config.json").is_file()

@@ -85,7 +85,7 @@ def fit_verb(
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
     options = FitOptions(
-        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, imperfect=source
+        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source
     )
     facts = {"data": data, "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:

@@ -27,10 +27,17 @@ class KFold:
         folds: k; 0 takes the scale's.
         command: Of a program that trains a model somebody brought, with {train_list}, {val_list} and {out} in it; empty
             for the built-in M.
+
+    Raises:
+        InputError: There is one fold only.
     """
 
     folds: int = 0
     command: str = ""
+
+    def __post_init__(self) -> None:
+        if self.folds == 1:
+            raise InputError("1 fold leaves no image to train on; use 2 folds or more")
 
     def __str__(self) -> str:
         return f"kfold:{self.folds}" if self.folds else "kfold"
@@ -89,6 +96,8 @@ def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> 
         InputError: The text is none of these, or what it needs is not there.
     """
     kind, _, value = (text or ("kfold" if built_in else "heldout")).partition(":")
+    if command and kind != "kfold":
+        raise InputError("--train-cmd trains the models of --imperfect kfold:4; write that, or leave it out")
     if kind == "heldout":
         return HeldOut(_held_out(value, data, chosen=bool(text)))
     if kind == "folds" and value:

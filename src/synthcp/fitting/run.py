@@ -33,7 +33,7 @@ CONFIG = "config.json"
 
 def fit(
     dataset: Dataset,
-    out: Path,
+    out: str | Path,
     options: FitOptions | None = None,
     progress: Progress = silent,
     facts: dict[str, str] | None = None,
@@ -50,15 +50,26 @@ def fit(
     Raises:
         InputError: The folder holds another run, or the data or options are unusable.
     """
-    options = options or FitOptions()
+    out, options = Path(out), options or FitOptions()
+    _check(options)
     predictor, model = _model(dataset, options)
-    _require_predictions(dataset, options.imperfect, predictor)
+    if not (out / CONFIG).exists():
+        _check_predictions(dataset, options.imperfect, predictor)
     settings, runtime = _settings(dataset, out, options, model, facts or {})
     if (out / SETTINGS).exists():  # resumed although finished, or killed while clearing up
         clear_up(out)
         opened = None if predictor is None else OpenedModel(predictor, model)
         return Monitor.load(out, options.device, runtime.precision, opened)
     return Stages(settings, dataset, out, runtime, options, predictor, progress).run()
+
+
+def _check(options: FitOptions) -> None:
+    if not isinstance(options.imperfect, Imperfect | None):
+        raise InputError(f"imperfect={options.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()")
+    if options.features and options.model == BUILT_IN:
+        raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
+    if options.vgg19 is not None and not options.vgg19.is_file():
+        raise InputError(f"{options.vgg19}: no such file; give the weights of VGG-19 as safetensors")
 
 
 def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, ModelSettings]:
@@ -72,13 +83,19 @@ def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, Mod
     return predictor, model
 
 
-def _require_predictions(dataset: Dataset, imperfect: Imperfect | None, predictor: Predictor | None) -> None:
-    """Miss predictions that should be on disk now, not after G was trained."""
+def _check_predictions(dataset: Dataset, imperfect: Imperfect | None, predictor: Predictor | None) -> None:
+    """Tell of predictions on disk that are missing or unusable now, not after G was trained."""
     if isinstance(imperfect, Folds):
         dims = dims_of(dataset[0].image[None])
-        SavedPredictions(imperfect.folder, dataset.classes, dims).require(dataset.ids)
+        _read(SavedPredictions(imperfect.folder, dataset.classes, dims), dataset)
     if isinstance(imperfect, HeldOut) and isinstance(predictor, SavedPredictions):
-        predictor.require(imperfect.dataset.ids)
+        _read(predictor, imperfect.dataset)
+
+
+def _read(predictions: SavedPredictions, dataset: Dataset) -> None:
+    predictions.require(dataset.ids)
+    for sample in dataset:
+        predictions.predict(sample.id, sample.image[None])
 
 
 def _settings(
@@ -89,7 +106,7 @@ def _settings(
     image = dataset[0].image[None]
     seen = list(dataset.ids)
     if isinstance(options.imperfect, HeldOut):
-        _check_held_out(dataset, options.imperfect.dataset)
+        _check_held_out(dataset, options.imperfect.dataset, fewest=2 if variant.score == "blend" else 1)
         seen += options.imperfect.dataset.ids
     settings = MonitorSettings(
         classes=dataset.classes,
@@ -111,13 +128,20 @@ def _settings(
     return settings, runtime
 
 
-def _check_held_out(dataset: Dataset, held_out: Dataset) -> None:
+def _check_held_out(dataset: Dataset, held_out: Dataset, fewest: int) -> None:
+    if len(held_out) < fewest:
+        raise InputError(
+            f"{held_out.ids[0]} alone is too little for F, which is tried on images kept aside; add others"
+        )
     if held_out.classes.names != dataset.classes.names:
         names = ", ".join(held_out.classes.names)
         raise InputError(f"the held-out images have the classes {names}; they must be those of the training images")
     both = sorted(set(held_out.ids) & set(dataset.ids))
     if both:
         raise InputError(f"{both[0]} is both a training and a held-out image; F must learn from images M has not seen")
+    trained, came = len(dataset[0].image), len(held_out[0].image)
+    if trained != came:
+        raise InputError(f"the training images have {trained} channels, the held-out ones {came}; convert them")
     check_labels(held_out)
 
 
@@ -126,7 +150,7 @@ def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tupl
         raise InputError(f"{path.parent} holds a run already; continue it with --resume or choose another folder")
     saved: dict[str, Any] = load_json(path)
     begun = from_dict(MonitorSettings, saved["settings"])
-    for name in ("classes", "channels", "variant", "scale", "training_ids", "model"):
+    for name in ("classes", "channels", "model", "training_ids", "variant", "scale"):
         if getattr(begun, name) != getattr(settings, name):
             raise InputError(f"{path.parent} was begun with other {name}; resume with the same data and options")
     for name in ("seed", "imperfect predictions"):
