@@ -18,7 +18,7 @@ from synthcp.fitting.options import FitOptions
 from synthcp.monitor import Monitor
 from synthcp.report.pictures import image_picture
 from synthcp.report.rows import read_rows
-from synthcp.settings import load_settings
+from synthcp.settings import load_settings, save_settings
 from synthcp.thresholds import Thresholds
 
 VERBS = ["demo", "fit", "calibrate", "score", "eval", "report", "doctor"]
@@ -314,3 +314,14 @@ def test_a_report_can_be_written_again(synthcp, score, tmp_path):
     report.unlink()
     ended = synthcp("report", tmp_path / "out")
     assert ended.stdout == f"report: {report}\n" and report.read_text() == first
+
+
+def test_a_promise_about_another_model_is_told_not_to_hold(synthcp, score, run_folder, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(run_folder, run)
+    calibrate(synthcp, run, *EASY)
+    settings = load_settings(run)
+    save_settings(run, replace(settings, calibration=replace(settings.calibration, model="hf:other")))
+    ended = score("--quiet", run=run)
+    assert ended.code == 0 and {row.decision for row in read_rows(tmp_path / "out")} == {""}
+    assert len(ended.stderr) == 1 and "the calibration is about hf:other, not about this M" in ended.stderr[0]

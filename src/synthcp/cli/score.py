@@ -55,6 +55,7 @@ def score_verb(
     with show_progress(Console(), quiet or as_json) as progress:
         other = other_model(model, predictions)
         rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress, other)
+    _warn_of_other_model(monitor, rows)
     if as_json:
         _print_json(rows)
     else:
@@ -63,6 +64,16 @@ def score_verb(
         decided = counts if any(decisions) else ""
         typer.echo(f"{len(rows)} images, {alarms} with an alarm{decided}; report: {out / 'report.html'}")
     return _score_code(rows, out, fail_on_alarm)
+
+
+def _warn_of_other_model(run: Path, rows: list[Row]) -> None:
+    """Say why nothing is decided, when the calibration of a monitor is about another M."""
+    from synthcp.settings import load_settings
+
+    calibration = load_settings(run).calibration
+    if calibration is not None and not any(row.decision for row in rows):
+        told = f"the calibration is about {calibration.model}, not about this M, so nothing is decided"
+        print(f"warning: {told}; calibrate with the same --model", file=sys.stderr)
 
 
 def _print_json(rows: list[Row]) -> None:

@@ -130,9 +130,7 @@ def _settings(
 
 def _check_held_out(dataset: Dataset, held_out: Dataset, fewest: int) -> None:
     if len(held_out) < fewest:
-        raise InputError(
-            f"{held_out.ids[0]} alone is too little for F, which is tried on images kept aside; add others"
-        )
+        raise InputError(f"{held_out.ids[0]} alone is too little for F, which is tried on images set aside; add others")
     if held_out.classes.names != dataset.classes.names:
         names = ", ".join(held_out.classes.names)
         raise InputError(f"the held-out images have the classes {names}; they must be those of the training images")
