@@ -104,6 +104,11 @@ def test_other_channels_are_refused(monitor, image):
         monitor.assess(image[:1])
 
 
+def test_an_image_of_bytes_is_refused(monitor, image):
+    with pytest.raises(DataError, match=r"image is torch.uint8; it must be float in \[0, 1\]; divide it by 255"):
+        monitor.assess((255 * image).byte())
+
+
 def test_a_grey_file_is_refused_by_name(monitor, image, tmp_path):
     path = tmp_path / "grey.png"
     image_picture(image[:1]).save(path)

@@ -39,13 +39,18 @@ def test_a_file_of_ids_keeps_the_order_of_the_data(scenes: Scenes, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
-    [(None, "no such file"), (" \n", "names no image"), ("elsewhere\n", "names 'elsewhere', which is no id")],
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b" \n", "names no image"),
+        (b"elsewhere\n", "names 'elsewhere', which is no id"),
+        (b"\xff\xfe", "is no text file"),
+    ],
 )
-def test_a_file_that_will_not_do(tmp_path: Path, text: str | None, message: str) -> None:
+def test_a_file_that_will_not_do(tmp_path: Path, content: bytes | None, message: str) -> None:
     file = tmp_path / "kept.txt"
-    if text is not None:
-        file.write_text(text)
+    if content is not None:
+        file.write_bytes(content)
     with pytest.raises(DataError, match=message) as caught:
         open_dataset(f"{SCENES}&ids={file}")
     assert "\n" not in str(caught.value)

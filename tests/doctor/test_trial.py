@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from synthcp.controls import CONTROLS
 from synthcp.doctor import trial
 from synthcp.doctor.trial import Clock, Cost, Wish, peak_memory, run_trial
+from synthcp.errors import DataError
 from synthcp.segmentation.settings import ModelSettings
 
 WISH = Wish("scenes:?count=9&size=48x64", scale="tiny", device="cpu")
@@ -103,3 +105,12 @@ def test_the_peak_is_of_this_process_alone():
 def test_the_peak_is_unknown_on_other_systems(monkeypatch, tmp_path):
     monkeypatch.setattr(trial, "_STATUS", tmp_path / "none")
     assert peak_memory() is None
+
+
+def test_images_without_labels_are_named(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "classes.json").write_text('{"names": ["sky", "road"]}')
+    for name in ("a", "b"):
+        Image.new("RGB", (64, 48)).save(tmp_path / "images" / f"{name}.png")
+    with pytest.raises(DataError, match="a has no label map"):
+        run_trial(replace(WISH, data=f"folder:{tmp_path}"))

@@ -34,14 +34,21 @@ def only(dataset: Dataset, path: Path) -> Subset:
     """Return the samples whose ids a text file names, one a line, in the data set's own order.
 
     Raises:
-        DataError: The file is missing or empty, or it names an id that the data set does not have.
+        DataError: The file is missing, empty or no text, or it names an id that the data set does not have.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; it names the ids to keep, one a line")
-    wanted = set(filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines())))
+    wanted = set(filter(None, map(str.strip, _text(path).splitlines())))
     unknown = sorted(wanted - set(dataset.ids))
     if unknown:
         raise DataError(f"{path} names {unknown[0]!r}, which is no id of the data; its ids are like {dataset.ids[0]!r}")
     if not wanted:
         raise DataError(f"{path} names no image; write one id a line")
     return Subset(dataset, [index for index, sample_id in enumerate(dataset.ids) if sample_id in wanted])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise DataError(f"{path} is no text file ({error}); write one id a line, in UTF-8") from error

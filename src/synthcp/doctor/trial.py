@@ -17,6 +17,7 @@ import torch
 
 from synthcp.config import SCALES, VARIANTS, Scale, choose
 from synthcp.data.base import Dataset
+from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset, spread
 from synthcp.errors import SynthCPError
@@ -87,6 +88,7 @@ def run_trial(wish: Wish) -> Cost:
     """
     torch.set_num_threads(wish.threads)
     few = spread(open_dataset(wish.data), IMAGES)
+    check_labels(few)
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock(Path(folder))
         fit(*_task(few, wish, Path(folder)), clock)
