@@ -153,6 +153,11 @@ def test_an_interruption_names_the_way_on(synthcp, monkeypatch):
     assert ended.code == 130 and len(ended.stderr) == 1 and "--resume" in ended.stderr[0]
 
 
+def test_a_name_that_a_terminal_cannot_write_ends_no_command(synthcp):
+    ended = synthcp("report", "no\udcff")
+    assert ended.code == 2 and len(ended.stderr) == 1 and "no?/run.json cannot be read" in ended.stderr[0]
+
+
 def test_a_traceback_is_there_for_those_who_ask(synthcp, monkeypatch):
     monkeypatch.setenv("SYNTHCP_DEBUG", "1")
     break_report(monkeypatch, RuntimeError("deep inside"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
@@ -34,6 +35,9 @@ app.command("doctor", epilog="Example: synthcp doctor --data folder:street --fit
 def main() -> None:
     """Run the program."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads that spin slow each other down
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a name that a terminal cannot write ends no command
     sys.exit(run(sys.argv[1:]))
 
 
