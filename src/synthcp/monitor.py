@@ -136,6 +136,8 @@ class Monitor:
         )
 
     def _check(self, image: Tensor) -> None:
+        if not image.is_floating_point():
+            raise DataError(f"image is {image.dtype}; it must be float in [0, 1]; divide it by 255 if it has 8 bits")
         if image.shape[1] != self.settings.channels:
             raise DataError(
                 f"image has {image.shape[1]} channels; the monitor was fitted on {self.settings.channels}; convert it"
