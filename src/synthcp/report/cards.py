@@ -58,6 +58,7 @@ class Card:
         error_levels: The error map as grey PNG, level / 255, as a data URI; empty without an error map.
         flagged: Share of pixels whose error probability is above step / STEPS, for every step; empty likewise.
         qualities: The classes of the prediction and the truth, worst predicted IoU first.
+        annotate: Its rank, from 1, among the images to annotate; None when it was not chosen.
     """
 
     row: Row
@@ -66,9 +67,10 @@ class Card:
     error_levels: str
     flagged: tuple[float, ...]
     qualities: tuple[ClassQuality, ...]
+    annotate: int | None = None
 
 
-def card_of(out: Path, row: Row, classes: Classes) -> Card:
+def card_of(out: Path, row: Row, classes: Classes, annotate: int | None = None) -> Card:
     """The card of a row; raises InputError when the id leads out of the folder or a map is not a picture."""
     opened = [(view, open_view(out, row.id, view, WIDTH)) for view in VIEWS]
     known = [(view, picture) for view, picture in opened if picture is not None]
@@ -81,6 +83,7 @@ def card_of(out: Path, row: Row, classes: Classes) -> Card:
         error_levels="" if levels is None else _grey_png(levels),
         flagged=() if levels is None else _flagged(levels),
         qualities=_qualities(row, classes, _present(out, row, classes)),
+        annotate=annotate,
     )
 
 
