@@ -78,7 +78,7 @@ def card_of(out: Path, row: Row, classes: Classes, annotate: int | None = None) 
     levels = None if error is None else np.asarray(error, dtype=np.uint16)
     return Card(
         row=row,
-        pictures=tuple(Picture(view, _webp(picture, view.flat)) for view, picture in known),
+        pictures=tuple(Picture(view, webp(picture, view.flat)) for view, picture in known),
         size=known[0][1].size if known else (0, 0),
         error_levels="" if levels is None else _grey_png(levels),
         flagged=() if levels is None else _flagged(levels),
@@ -128,7 +128,7 @@ def _grey_png(levels: NDArray[np.uint16]) -> str:
     return _data_uri(shrink(picture, WIDTH, Image.Resampling.BOX), "PNG", optimize=True)
 
 
-def _webp(picture: Image.Image, flat: bool) -> str:
+def webp(picture: Image.Image, flat: bool) -> str:
     """Few flat colours are smaller, and keep their edges, without loss."""
     return _data_uri(picture, "WEBP", lossless=flat, quality=80)
 

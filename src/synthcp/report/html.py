@@ -49,7 +49,7 @@ def write_report(out: Path, limit: int = 100) -> Path:
     shown = [row for number, row in enumerate(scored) if number < limit or row.id in choice]
     cards = [card_of(out, row, settings.classes, choice.get(row.id)) for row in shown]
     report = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             settings=settings,
@@ -74,7 +74,8 @@ def write_report(out: Path, limit: int = 100) -> Path:
     return out / "report.html"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of this folder; everything that is put into them is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
