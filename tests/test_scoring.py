@@ -231,10 +231,10 @@ def test_data_of_another_kind_is_refused(run_folder, tmp_path, dataset, message)
 def test_an_image_that_a_model_cannot_take_is_one_row(run_folder, images, tmp_path, monkeypatch, error):
     assess = Monitor.assess
 
-    def fail_at_62(self, image, sample_id):
+    def fail_at_62(self, image, *others):
         if image.shape[2] == 62:
             raise error("it wants images of 48x64")
-        return assess(self, image, sample_id)
+        return assess(self, image, *others)
 
     monkeypatch.setattr(Monitor, "assess", fail_at_62)
     rows = {row.id: row for row in score([images], run_folder, tmp_path, device="cpu")}

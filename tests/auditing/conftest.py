@@ -58,6 +58,6 @@ def mislabelled():
 
 
 @pytest.fixture(scope="session")
-def knowing(run_folder, mislabelled):
+def knowing(monitor, mislabelled):
     """A monitor whose predictions come from elsewhere."""
-    return Monitor.load(run_folder, "cpu", model=Knowing(mislabelled))
+    return Monitor(monitor.settings, Knowing(mislabelled), monitor.generator, monitor.network, monitor.runtime)

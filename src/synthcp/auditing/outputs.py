@@ -18,7 +18,7 @@ from synthcp.records import Classes, Sample
 from synthcp.report.cards import hex_color, webp
 from synthcp.report.html import environment
 from synthcp.report.outputs import write_text
-from synthcp.report.pictures import image_picture, label_picture
+from synthcp.report.pictures import IGNORED_COLOR, image_picture, label_picture
 
 TABLE, PAGE = "suspects.csv", "audit.html"
 COLUMNS = ("rank", "id", "score", "given", "suggested", "area", "x0", "y0", "x1", "y1")
@@ -76,6 +76,7 @@ def write_page(out: Path, exhibits: Sequence[Exhibit], classes: Classes, images:
         InputError: The folder cannot be written.
     """
     colors = {name: hex_color(color) for name, color in zip(classes.names, classes.colors, strict=True)}
+    colors["no label"] = hex_color(IGNORED_COLOR)
     template = environment().get_template("audit.html.j2")
     write_text(out / PAGE, template.render(exhibits=exhibits, colors=colors, images=images, facts=facts))
     return out / PAGE
