@@ -152,6 +152,10 @@ def unknown_class(given: Inputs) -> None:
     write_classes(given, [*CLASSES.names[:-1], "dragon"])
 
 
+def no_labels(given: Inputs) -> None:
+    shutil.rmtree(given.label.parent)
+
+
 def mixed_sizes(given: Inputs) -> None:
     Image.new("L", (63, 48)).save(given.label)
 
@@ -190,6 +194,10 @@ BROKEN: list[tuple[str, Break, int, str]] = [
     ("fit", mixed_sizes, 2, "test-0001: the image is (48, 64), its label map (48, 63)"),
     ("score", cmyk, 3, "pixels of mode CMYK"),
     ("score", grey, 3, "the monitor was fitted on RGB"),
+    ("audit", wrong_monitor_folder, 2, "holds no finished monitor"),
+    ("audit", unknown_class, 2, "class 'dragon' of the data is unknown to the monitor"),
+    ("audit", no_labels, 2, "has no label map"),
+    ("audit", unwritable_output, 2, "cannot be written"),
 ]
 
 
@@ -200,6 +208,7 @@ def command(verb: str, given: Inputs) -> list[str]:
         "score": [str(given.images), "--monitor", str(given.run), "--out", str(given.out)],
         "eval": ["--data", spec, "--monitor", str(given.run), "--out", str(given.out)],
         "calibrate": ["--data", spec, "--monitor", str(given.run), *"--alpha 0.7 --delta 0.5 --area 0.5".split()],
+        "audit": ["--data", spec, "--monitor", str(given.run), "--out", str(given.out)],
     }
     return [verb, *arguments[verb], "--device", "cpu", "--quiet"]
 
@@ -222,7 +231,7 @@ def test_a_broken_input_is_one_line(synthcp, inputs, verb, broken, code, message
 def test_the_inputs_are_good_before_a_test_breaks_them(synthcp, inputs):
     run = inputs.data / "run"
     shutil.copytree(inputs.run, run)
-    for verb in ("calibrate", "score", "eval"):
+    for verb in ("calibrate", "audit", "score", "eval"):
         ended = synthcp(*command(verb, replace(inputs, run=run)))
         assert (ended.code, ended.stderr) == (0, [])
     assert {row.status for row in read_rows(inputs.out)} == {"ok"}

@@ -21,7 +21,7 @@ from synthcp.report.rows import read_rows
 from synthcp.settings import load_settings, save_settings
 from synthcp.thresholds import Thresholds
 
-VERBS = ["demo", "fit", "calibrate", "score", "eval", "report", "doctor"]
+VERBS = ["demo", "fit", "calibrate", "score", "eval", "audit", "report", "doctor"]
 SCENES = "scenes:?count=3&size=48x64"
 
 
@@ -119,6 +119,23 @@ def test_wrong_usage_is_one_line_and_code_2(synthcp, monkeypatch, tmp_path, argu
     ended = synthcp(*arguments)
     assert ended.code == 2 and len(ended.stderr) == 1
     assert ended.stderr[0].startswith("error: ") and message in ended.stderr[0]
+
+
+@pytest.mark.parametrize(
+    ("budget", "line"),
+    [(2, "2 images to annotate: "), (9, "3 images to annotate (all that could be scored, fewer than 9)")],
+)
+def test_a_budget_is_told_in_one_line(score, budget, line):
+    ended = score("--budget", budget)
+    assert ended.code == 0 and ended.stdout.splitlines()[-1].startswith(line)
+    assert score("--budget", budget, "--json").stdout.count("\n") == 3
+
+
+def test_an_audit_tells_where_its_report_is(synthcp, run_folder, tmp_path):
+    out = tmp_path / "out"
+    options = ("--monitor", run_folder, "--out", out, "--device", "cpu", "--quiet", "--most", 4)
+    ended = synthcp("audit", "--data", SCENES, *options)
+    assert (ended.code, ended.stdout) == (0, f"4 suspects in 3 images; report: {out / 'audit.html'}\n")
 
 
 def break_report(monkeypatch, error):

@@ -18,7 +18,7 @@ NETWORKS = {"nn", "segmentation", "synthesis", "detection"}
 LEARNING = NETWORKS | {"data", "metrics", "checkpoint", "runtime"}
 STORED = LEARNING | {"training", "config", "thresholds", "calibration", "settings"}
 FITTED = STORED | {"networks", "monitor", "controls"}
-PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring", "calibrating"}
+PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring", "calibrating", "auditing"}
 
 # A room is a folder or a file directly below synthcp. Each may import the rooms or modules named here, itself, and
 # what is in OPEN.
@@ -47,8 +47,10 @@ ARROWS: dict[str, set[str]] = {
     "detectors": FITTED,
     "fitting": FITTED,
     "provenance": set(),
-    "scoring": FITTED | {"detectors", "evaluation", "report", "provenance"},
+    "selection": set(),
+    "scoring": FITTED | {"detectors", "evaluation", "report", "provenance", "selection"},
     "calibrating": FITTED | {"evaluation", "report", "provenance", "scoring"},
+    "auditing": FITTED | {"report", "provenance", "scoring"},
     "doctor": FITTED | {"fitting", "provenance"},
     "demo": PRODUCT | {"provenance"},
     "__init__": PRODUCT,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,13 @@ from synthcp.data.prepared import resized
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import DataError, InputError, ShapeError
 from synthcp.monitor import Monitor
+from synthcp.report.annotate import read_choice
 from synthcp.report.outputs import map_path, read_settings
 from synthcp.report.pictures import image_picture, read_grey
 from synthcp.report.rows import read_rows
 from synthcp.report.tables import from_json
 from synthcp.scoring import Shard, evaluate_run, score, seen_in_fitting
+from synthcp.selection import select
 
 COUNT = 5
 
@@ -121,6 +124,39 @@ def test_scores_do_not_keep_the_table_of_an_evaluation(evaluated, run_folder, im
     assert not (tmp_path / "metrics.json").exists()
 
 
+def test_a_budget_chooses_by_badness_and_embedding(monitor, run_folder, images, tmp_path):
+    rows = score([images], run_folder, tmp_path, device="cpu", budget=3)
+    embeddings = []
+    for row in rows:
+        image = read_image(images / f"{row.id}.png")[None]
+        embeddings.append(monitor.embed(image, monitor.predict(image))[0].numpy())
+    chosen = [rows[index] for index in select([row.error_share for row in rows], embeddings, 3)]
+    assert read_choice(tmp_path) == {row.id: rank for rank, row in enumerate(chosen, start=1)}
+    assert (tmp_path / "annotate.txt").read_text().splitlines() == [row.source for row in chosen]
+    assert "to annotate: 3" in (tmp_path / "report.html").read_text()
+
+
+def test_a_budget_leaves_out_what_failed_and_ends_with_what_there_is(run_folder, images, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"no image")
+    rows = score([images, bad], run_folder, tmp_path / "out", device="cpu", budget=50)
+    assert set(read_choice(tmp_path / "out")) == {row.id for row in rows} - {"bad"}
+
+
+def test_scores_without_a_budget_keep_no_choice(run_folder, images, tmp_path):
+    score([images], run_folder, tmp_path, device="cpu", budget=2)
+    score([images], run_folder, tmp_path, device="cpu")
+    assert not list(tmp_path.glob("annotate.*")) and "to annotate" not in (tmp_path / "report.html").read_text()
+
+
+def test_an_image_given_twice_is_chosen_last(run_folder, images, tmp_path):
+    for name in ("a", "b", "c"):
+        shutil.copy(images / "test-0001.png", tmp_path / f"{name}.png")
+    score([images, tmp_path], run_folder, tmp_path / "out", device="cpu", budget=8)
+    order = list(read_choice(tmp_path / "out"))
+    assert {name for name in order[-3:]} < {"a", "b", "c", "test-0001"}
+
+
 def test_progress_counts_the_images(run_folder, images, tmp_path):
     calls = []
     score([images], run_folder, tmp_path, device="cpu", progress=lambda *call: calls.append(call))
@@ -195,10 +231,10 @@ def test_data_of_another_kind_is_refused(run_folder, tmp_path, dataset, message)
 def test_an_image_that_a_model_cannot_take_is_one_row(run_folder, images, tmp_path, monkeypatch, error):
     assess = Monitor.assess
 
-    def fail_at_62(self, image, sample_id):
+    def fail_at_62(self, image, *others):
         if image.shape[2] == 62:
             raise error("it wants images of 48x64")
-        return assess(self, image, sample_id)
+        return assess(self, image, *others)
 
     monkeypatch.setattr(Monitor, "assess", fail_at_62)
     rows = {row.id: row for row in score([images], run_folder, tmp_path, device="cpu")}

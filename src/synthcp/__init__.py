@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from synthcp.auditing.suspects import Suspect, audit
     from synthcp.calibrating import calibrate
     from synthcp.calibration.promise import Promise
     from synthcp.data.specs import open_dataset
@@ -33,8 +34,10 @@ __all__ = [
     "Prediction",
     "Promise",
     "Sample",
+    "Suspect",
     "SynthCPError",
     "__version__",
+    "audit",
     "calibrate",
     "evaluate",
     "fit",
@@ -56,7 +59,9 @@ _HOMES = {
     "Prediction": "records",
     "Promise": "calibration.promise",
     "Sample": "records",
+    "Suspect": "auditing.suspects",
     "SynthCPError": "errors",
+    "audit": "auditing.suspects",
     "calibrate": "calibrating",
     "evaluate": "evaluation",
     "fit": "fitting.run",

@@ -67,6 +67,13 @@ class Monitor:
         return SynthesizeThenCompare(self.generator, failure_comparator(self.settings, self.segmenter, self.network))
 
     @torch.no_grad()
+    def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
+        """Segment an image (1, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
+        self._check(image)
+        with self.runtime.autocast():
+            return self.predictor.predict(sample_id, self.runtime.send(image))
+
+    @torch.no_grad()
     def detect(
         self, image: Tensor, sample_id: str = "", prediction: Prediction | None = None
     ) -> tuple[Prediction, Detection]:
@@ -85,12 +92,22 @@ class Monitor:
                 no prediction for it.
         """
         self._check(image)
-        image = self.runtime.send(image)
-        size = short_side(tuple(image.shape[2:]), self.settings.scale.side or min(image.shape[2:]))
+        prediction = prediction or self.predict(image, sample_id)
         with self.runtime.autocast():
-            prediction = prediction or self.predictor.predict(sample_id, image)
-            detection = self.detector()(resize(image, size, antialias=True), at_size(prediction, size))
+            detection = self.detector()(*self._at_work(image, prediction))
         return prediction, detection
+
+    @torch.no_grad()
+    def embed(self, image: Tensor, prediction: Prediction) -> Tensor:
+        """Return what tells images apart, shape (1, K); for an image (1, C, *S) and M's prediction of it."""
+        with self.runtime.autocast():
+            small, judged = self._at_work(image, prediction)
+            return self.network.embed(small, judged.logits)
+
+    def _at_work(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, Prediction]:
+        """Image and prediction at the working size, on the device."""
+        size = short_side(tuple(image.shape[2:]), self.settings.scale.side or min(image.shape[2:]))
+        return resize(self.runtime.send(image), size, antialias=True), at_size(prediction, size)
 
     def assess(
         self,

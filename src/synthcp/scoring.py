@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import torch
+from torch import Tensor
+
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.folder import ImageFile, find_images
@@ -18,11 +21,13 @@ from synthcp.evaluation import Results, evaluate
 from synthcp.monitor import Monitor
 from synthcp.provenance import command_line, commit, hardware, now, versions
 from synthcp.records import Assessment, Sample
+from synthcp.report.annotate import forget_choice, write_choice
 from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter, RunSettings, write_text
 from synthcp.report.rows import Row, row_of
 from synthcp.report.tables import to_json
 from synthcp.segmentation.saved import SavedPredictions
+from synthcp.selection import select
 from synthcp.training.loop import Progress, silent
 
 METRICS = "metrics.json"
@@ -72,6 +77,7 @@ def score(
     precision: str = "fp32",
     progress: Progress = silent,
     model: str | None = None,
+    budget: int | None = None,
 ) -> list[Row]:
     """Score images without ground truth: results.csv, maps/ and report.html.
 
@@ -86,6 +92,7 @@ def score(
         precision: "auto", "fp32" or "bf16".
         progress: Called after every image.
         model: SPEC of an M in place of the monitor's own.
+        budget: Number of images to choose for annotation, in annotate.txt and annotate.csv; None chooses none.
 
     Returns:
         The rows of results.csv.
@@ -98,16 +105,20 @@ def score(
         raise InputError(f"{len(find_images(inputs))} images are too few for {shard}; use fewer shards")
     monitor = Monitor.load(run, device, precision, model)
     require_predictions([file.id for file in files], monitor)
-    rows = []
+    rows: list[Row] = []
+    embeddings: dict[str, Tensor] | None = None if budget is None else {}
     with ResultsWriter(out, _settings(monitor, run, "Scores", ", ".join(map(str, inputs)))) as writer:
         for number, file in enumerate(files):
-            rows.append(_score(file, monitor, writer))
+            rows.append(_score(file, monitor, writer, embeddings))
             progress("score", number + 1, len(files), {})
     failed = [row for row in rows if row.status == "error"]
     if len(failed) == len(rows):
         others = f" (and none of the {len(rows) - 1} others could be scored)" if len(rows) > 1 else ""
         raise DataError(failed[0].message + others)
     (out / METRICS).unlink(missing_ok=True)  # of an evaluation that was here before
+    forget_choice(out)
+    if budget is not None and embeddings is not None:
+        write_choice(out, _chosen(rows, embeddings, budget))
     write_report(out)
     return rows
 
@@ -171,19 +182,29 @@ def seen_in_fitting(dataset: Dataset, training_ids: Sequence[str]) -> int:
     return len(set(dataset.ids) & set(training_ids))
 
 
-def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter) -> Row:
-    """The row of one image, written with its maps."""
+def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter, embeddings: dict[str, Tensor] | None) -> Row:
+    """The row of one image, written with its maps; its embedding is put with the others when those are wanted."""
     settings = monitor.settings
     try:
         image = read_image(file.path, settings.channels)
-        assessment = monitor.assess(image, file.id)
+        prediction = monitor.predict(image[None], file.id)
+        assessment = monitor.assess(image, file.id, prediction)
     except InputError as error:  # of the file, or of a model that cannot take it
         row = Row(file.id, str(file.path), status="error", message=str(error))
     else:
+        if embeddings is not None:
+            embeddings[file.id] = monitor.embed(image[None], prediction)[0].cpu()
         row = row_of(file.id, str(file.path), assessment, monitor.classes, settings.usual.anomaly)
         writer.write_maps(file.id, image, assessment)
     writer.add_row(row)
     return row
+
+
+def _chosen(rows: Sequence[Row], embeddings: Mapping[str, Tensor], budget: int) -> list[Row]:
+    """The images to annotate: expected to be bad, and different from each other."""
+    scored = [row for row in rows if row.id in embeddings]
+    stacked = torch.stack([embeddings[row.id] for row in scored]).numpy()
+    return [scored[index] for index in select([row.error_share for row in scored], stacked, budget)]
 
 
 def _write_samples(dataset: Dataset, monitor: Monitor, writer: ResultsWriter, progress: Progress) -> None:

@@ -12,8 +12,10 @@ from PIL import Image
 from synthcp.errors import DataError, InputError
 from synthcp.evaluation import DetectorResult, Results
 from synthcp.metrics.ranking import RankingScores
+from synthcp.report.annotate import write_choice
 from synthcp.report.html import write_report
 from synthcp.report.outputs import map_path, write_text
+from synthcp.report.rows import read_rows
 from synthcp.report.tables import to_json
 
 Write = Callable[..., Path]
@@ -78,6 +80,16 @@ def test_the_limit_says_what_it_leaves_out(write_folder: Write) -> None:
     page = Page(write_report(write_folder({"mild": 0.2, "worst": 0.7, "middle": 0.4}), limit=1))
     assert len(page.cards()) == 1
     assert any("2 more are left out" in text for text in page.texts["p"])
+
+
+def test_the_chosen_are_marked_and_shown_below_the_limit(write_folder: Write) -> None:
+    out = write_folder({"mild": 0.2, "worst": 0.7, "middle": 0.4})
+    write_choice(out, [row for name in ("worst", "mild") for row in read_rows(out) if row.id == name])
+    page = Page(write_report(out, limit=1))
+    assert [text for text in page.texts["h3"] if text in ("mild", "worst", "middle")] == ["worst", "mild"]
+    assert [text for text in page.texts["span"] if "annotate" in text] == ["to annotate: 1", "to annotate: 2"]
+    assert len(page.cards()) == 2
+    assert any("and those to annotate; 1 more are left out" in text for text in page.texts["p"])
 
 
 def test_verdict_and_failures(write_folder: Write) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from synthcp import __version__
+from synthcp.cli.audit import audit_verb
 from synthcp.cli.calibrate import calibrate_verb
 from synthcp.cli.demo import demo_verb
 from synthcp.cli.doctor import doctor_verb
@@ -28,6 +29,7 @@ app.command("calibrate", epilog="Example: synthcp calibrate --monitor runs/a --d
 )
 app.command("score", epilog="Example: synthcp score images/ --monitor runs/a --out out/images")(score_verb)
 app.command("eval", epilog="Example: synthcp eval --monitor runs/a --data folder:street --out out/a")(eval_verb)
+app.command("audit", epilog="Example: synthcp audit --monitor runs/a --data folder:street --out out/a")(audit_verb)
 app.command("report", epilog="Example: synthcp report out/images")(report_verb)
 app.command("doctor", epilog="Example: synthcp doctor --data folder:street --fit")(doctor_verb)
 

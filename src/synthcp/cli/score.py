@@ -36,6 +36,9 @@ def score_verb(
     out: Out,
     model: Model = None,
     predictions: Predictions = None,
+    budget: Annotated[
+        int | None, typer.Option(min=1, metavar="K", help="Choose K images to annotate: bad ones, of different kinds.")
+    ] = None,
     shard: Annotated[str, typer.Option(metavar="i/n", help="Score part i of n, into a folder of its own.")] = "1/1",
     device: Device = "auto",
     precision: Precision = "fp32",
@@ -54,7 +57,7 @@ def score_verb(
 
     with show_progress(Console(), quiet or as_json) as progress:
         other = other_model(model, predictions)
-        rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress, other)
+        rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress, other, budget)
     _warn_of_other_model(monitor, rows)
     if as_json:
         _print_json(rows)
@@ -63,6 +66,8 @@ def score_verb(
         counts = f", {decisions.count('accept')} accepted, {decisions.count('review')} to review"
         decided = counts if any(decisions) else ""
         typer.echo(f"{len(rows)} images, {alarms} with an alarm{decided}; report: {out / 'report.html'}")
+        if budget is not None:
+            typer.echo(_choice(rows, out, budget))
     return _score_code(rows, out, fail_on_alarm)
 
 
@@ -74,6 +79,13 @@ def _warn_of_other_model(run: Path, rows: list[Row]) -> None:
     if calibration is not None and not any(row.decision for row in rows):
         told = f"the calibration is about {calibration.model}, not about this M, so nothing is decided"
         print(f"warning: {told}; calibrate with the same --model", file=sys.stderr)
+
+
+def _choice(rows: list[Row], out: Path, budget: int) -> str:
+    """What became of the budget."""
+    scored = sum(row.status == "ok" for row in rows)
+    few = f" (all that could be scored, fewer than {budget})" if scored < budget else ""
+    return f"{min(budget, scored)} images to annotate{few}: {out / 'annotate.txt'}"
 
 
 def _print_json(rows: list[Row]) -> None:

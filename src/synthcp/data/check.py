@@ -53,7 +53,7 @@ def check_sample(sample: Sample, classes: Classes, channels: int) -> Tensor:
 
 def _label_map(sample: Sample) -> Tensor:
     if sample.label_map is None:
-        raise DataError(f"{sample.id} has no label map; fitting needs one for every image; add it under labels/")
+        raise DataError(f"{sample.id} has no label map; every image needs one here; add it under labels/")
     return sample.label_map
 
 

@@ -121,6 +121,18 @@ class SiameseNetwork(nn.Module):
         expected = expected_iou(evidence.logits, error_log_odds.sigmoid())
         return error_log_odds, (torch.logit(expected, eps=1e-3) + pooled).sigmoid()
 
+    def embed(self, image: Tensor, logits: Tensor) -> Tensor:
+        """Return what tells images apart: the deepest features of an image and its prediction, averaged over space.
+
+        Args:
+            image: x, shape (B, C, *S), in [0, 1].
+            logits: Of M for the image, shape (B, L, *S).
+
+        Returns:
+            Shape (B, K).
+        """
+        return self._encode(0, image, self._labels(logits))[-1].float().flatten(2).mean(dim=2)
+
     def load_encoder(self, weights: Mapping[str, Tensor]) -> None:
         """Start the encoders from a trunk (ImageNet's, or M's own); the label channels start unseen."""
         for encoder in self.encoders:

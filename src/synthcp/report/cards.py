@@ -58,6 +58,7 @@ class Card:
         error_levels: The error map as grey PNG, level / 255, as a data URI; empty without an error map.
         flagged: Share of pixels whose error probability is above step / STEPS, for every step; empty likewise.
         qualities: The classes of the prediction and the truth, worst predicted IoU first.
+        annotate: Its rank, from 1, among the images to annotate; None when it was not chosen.
     """
 
     row: Row
@@ -66,9 +67,10 @@ class Card:
     error_levels: str
     flagged: tuple[float, ...]
     qualities: tuple[ClassQuality, ...]
+    annotate: int | None = None
 
 
-def card_of(out: Path, row: Row, classes: Classes) -> Card:
+def card_of(out: Path, row: Row, classes: Classes, annotate: int | None = None) -> Card:
     """The card of a row; raises InputError when the id leads out of the folder or a map is not a picture."""
     opened = [(view, open_view(out, row.id, view, WIDTH)) for view in VIEWS]
     known = [(view, picture) for view, picture in opened if picture is not None]
@@ -76,11 +78,12 @@ def card_of(out: Path, row: Row, classes: Classes) -> Card:
     levels = None if error is None else np.asarray(error, dtype=np.uint16)
     return Card(
         row=row,
-        pictures=tuple(Picture(view, _webp(picture, view.flat)) for view, picture in known),
+        pictures=tuple(Picture(view, webp(picture, view.flat)) for view, picture in known),
         size=known[0][1].size if known else (0, 0),
         error_levels="" if levels is None else _grey_png(levels),
         flagged=() if levels is None else _flagged(levels),
         qualities=_qualities(row, classes, _present(out, row, classes)),
+        annotate=annotate,
     )
 
 
@@ -125,7 +128,7 @@ def _grey_png(levels: NDArray[np.uint16]) -> str:
     return _data_uri(shrink(picture, WIDTH, Image.Resampling.BOX), "PNG", optimize=True)
 
 
-def _webp(picture: Image.Image, flat: bool) -> str:
+def webp(picture: Image.Image, flat: bool) -> str:
     """Few flat colours are smaller, and keep their edges, without loss."""
     return _data_uri(picture, "WEBP", lossless=flat, quality=80)
 

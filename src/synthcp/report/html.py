@@ -13,6 +13,7 @@ from markupsafe import Markup
 from synthcp.errors import InputError
 from synthcp.evaluation import Results
 from synthcp.records import Classes
+from synthcp.report.annotate import read_choice
 from synthcp.report.cards import STEPS, Card, card_of, hex_color
 from synthcp.report.figures import quality_scatter, to_svg
 from synthcp.report.outputs import ANOMALY_RANGE, RunSettings, read_settings, write_text
@@ -38,21 +39,22 @@ class Fact:
 
 
 def write_report(out: Path, limit: int = 100) -> Path:
-    """Writes report.html with the `limit` worst images and returns its path.
+    """Writes report.html with the `limit` worst images, and those chosen for annotation, and returns its path.
 
     Raises:
         InputError: A file of the folder is missing or broken, or the report cannot be written.
     """
     settings, rows, results = read_settings(out), read_rows(out), _read_results(out)
-    scored = sorted((row for row in rows if row.status == "ok"), key=_worst_first)
-    cards = [card_of(out, row, settings.classes) for row in scored[:limit]]
+    scored, choice = sorted((row for row in rows if row.status == "ok"), key=_worst_first), read_choice(out)
+    shown = [row for number, row in enumerate(scored) if number < limit or row.id in choice]
+    cards = [card_of(out, row, settings.classes, choice.get(row.id)) for row in shown]
     report = (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             settings=settings,
             verdict=_verdict(rows),
-            facts=_facts(rows, results),
+            facts=_facts(rows, results, len(choice)),
             tables=tables(results) if results else (),
             scatter=_scatter(scored, results),
             trust=trust_of(scored, settings.thresholds),
@@ -72,7 +74,8 @@ def write_report(out: Path, limit: int = 100) -> Path:
     return out / "report.html"
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of this folder; everything that is put into them is escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -109,7 +112,7 @@ def _verdict(rows: Sequence[Row]) -> str:
     return "; ".join([alarms, *decided, *([f"{failed} could not be scored"] if failed else [])]) + "."
 
 
-def _facts(rows: Sequence[Row], results: Results | None) -> list[Fact]:
+def _facts(rows: Sequence[Row], results: Results | None, chosen: int) -> list[Fact]:
     alarmed, failed = sum(bool(row.alarms) for row in rows), sum(row.status == "error" for row in rows)
     true_share = _mean([row.true_error_share for row in rows])
     facts = [
@@ -119,6 +122,7 @@ def _facts(rows: Sequence[Row], results: Results | None) -> list[Fact]:
         Fact("Failed", str(failed), alarming=failed > 0),
         Fact("Mean expected error", f"{percent(_mean([row.error_share for row in rows]))} %", _true_note(true_share)),
     ]
+    facts += [Fact("To annotate", str(chosen), "bad, and different from each other")] if chosen else []
     return facts + (_evaluation_facts(results) if results else [])
 
 

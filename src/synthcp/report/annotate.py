@@ -1,0 +1,46 @@
+"""The images to annotate, in the order of the choice: annotate.txt for a program, annotate.csv with the numbers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from synthcp.errors import InputError
+from synthcp.report.outputs import write_text
+from synthcp.report.rows import Row
+
+LIST, TABLE = "annotate.txt", "annotate.csv"
+
+
+def write_choice(out: Path, chosen: Sequence[Row]) -> None:
+    """Write annotate.txt, one source per line, and annotate.csv; raises InputError when the folder is not writable."""
+    write_text(out / LIST, "".join(f"{row.source}\n" for row in chosen))
+    table = io.StringIO()
+    lines = csv.writer(table, lineterminator="\n")
+    lines.writerow(["rank", "id", "source", "error_share"])
+    lines.writerows([rank, row.id, row.source, f"{row.error_share:.6g}"] for rank, row in enumerate(chosen, start=1))
+    write_text(out / TABLE, table.getvalue())
+
+
+def forget_choice(out: Path) -> None:
+    """Remove the choice of a run that was here before."""
+    for name in (LIST, TABLE):
+        (out / name).unlink(missing_ok=True)
+
+
+def read_choice(out: Path) -> dict[str, int]:
+    """Rank, from 1, of every chosen image by id; empty when nothing was chosen.
+
+    Raises:
+        InputError: The table is broken.
+    """
+    path = out / TABLE
+    if not path.is_file():
+        return {}
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            return {line["id"]: int(line["rank"]) for line in csv.DictReader(file)}
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is no list of chosen images ({error!r}); run synthcp score again") from error
