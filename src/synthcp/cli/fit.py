@@ -74,7 +74,6 @@ def fit_verb(
     from synthcp.segmentation.specs import OpenedModel, open_model
 
     dataset = open_dataset(data)
-    check_labels(dataset)
     if not quiet:
         typer.echo(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
     chosen = (variant, scale) if config is None else read_overrides(config, variant, scale)
@@ -87,6 +86,7 @@ def fit_verb(
     options = FitOptions(
         *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source
     )
+    check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     facts = {"data": data, "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:
         fit(dataset, out, options, progress, facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthcp.config import Scale, Variant
+from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose
 from synthcp.fitting.imperfect import Imperfect
 from synthcp.segmentation.settings import BUILT_IN
 from synthcp.segmentation.specs import AnyModel
@@ -29,6 +29,9 @@ class FitOptions:
         features: Where f_M is: the module whose input it is, an entry of M's output, or "logits"; found by itself when
             empty.
         imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.
+
+    Raises:
+        InputError: There is no variant or scale of this name.
     """
 
     variant: str | Variant = "ours"
@@ -42,3 +45,8 @@ class FitOptions:
     model: AnyModel = BUILT_IN
     features: str = ""
     imperfect: Imperfect | None = None
+
+    def __post_init__(self) -> None:
+        for chosen, table, what in ((self.variant, VARIANTS, "variant"), (self.scale, SCALES, "scale")):
+            if isinstance(chosen, str):
+                choose(table, chosen, what)

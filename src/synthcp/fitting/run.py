@@ -15,6 +15,7 @@ from synthcp.config import SCALES, VARIANTS, choose, from_dict, to_dict
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.errors import InputError
+from synthcp.fitting.context import Context, at_working_size
 from synthcp.fitting.imperfect import CHOICES, Folds, HeldOut, Imperfect, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.stages import Stages, clear_up
@@ -60,7 +61,8 @@ def fit(
         clear_up(out)
         opened = None if predictor is None else OpenedModel(predictor, model)
         return Monitor.load(out, options.device, runtime.precision, opened)
-    return Stages(settings, dataset, out, runtime, options, predictor, progress).run()
+    small = at_working_size(dataset, settings, progress)
+    return Stages(Context(settings, dataset, small, out, runtime, options, progress), predictor).run()
 
 
 def _check(options: FitOptions) -> None:

@@ -1,0 +1,46 @@
+"""What every stage of a fit works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthcp.data.base import Dataset
+from synthcp.data.prepared import Prepared
+from synthcp.fitting.options import FitOptions
+from synthcp.runtime import Runtime
+from synthcp.settings import MonitorSettings
+from synthcp.training.loop import Progress
+
+
+@dataclass(frozen=True)
+class Context:
+    """One run of fit.
+
+    Attributes:
+        settings: Of the monitor to be.
+        original: The labelled images as they are, which a brought M sees.
+        dataset: The same at the working size, which the built-in M, G and F see.
+        out: Folder of the run.
+        runtime: Where the networks run.
+        options: What the user chose.
+        progress: Called after every step of every stage.
+    """
+
+    settings: MonitorSettings
+    original: Dataset
+    dataset: Prepared
+    out: Path
+    runtime: Runtime
+    options: FitOptions
+    progress: Progress
+
+    @property
+    def seed(self) -> int:
+        """Of everything random."""
+        return self.options.seed
+
+
+def at_working_size(dataset: Dataset, settings: MonitorSettings, progress: Progress) -> Prepared:
+    """Read a data set at the working size."""
+    return Prepared(dataset, settings.scale.side, lambda step, steps: progress("read", step, steps, {}))
