@@ -171,3 +171,16 @@ def test_features_of_another_batch_size(classes, probe, fails):
 def test_wrong_number_of_means(network, classes, probe, fails):
     with fails("mean has 2 numbers, the images 3 channels"):
         adapt(LoadedNetwork(network), classes, probe, adaptation=Adaptation(mean=(0.1, 0.2)))
+
+
+def test_a_model_that_gives_nothing_but_nan_is_told_so_before_its_layers_are_searched(classes, probe):
+    class Broken(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Conv2d(3, len(classes), 1)
+
+        def forward(self, image):
+            return self.head(image) * float("nan")
+
+    with pytest.raises(DataError, match="NaN or infinite"):
+        adapt(LoadedNetwork(Broken()), classes, probe)

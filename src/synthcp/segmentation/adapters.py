@@ -79,8 +79,7 @@ class AdaptedSegmenter(Segmenter):
         with inputs_of(self.feature_module) as inputs:
             output = self.output(image)
         raw = raw_logits(output, image)
-        if not bool(raw.isfinite().all()):
-            raise DataError("the model gives logits that are NaN or infinite; look at its weights, mean and std")
+        _check_finite(raw)
         logits = raw if self.mapping is None else self.mapping.logits(raw)
         if self.feature_name == LOGITS:
             return logits, [logits]
@@ -222,7 +221,13 @@ def _tried(segmenter: AdaptedSegmenter, image: Tensor) -> tuple[object, bool]:
             return segmenter.output(image), False
 
 
+def _check_finite(raw: Tensor) -> None:
+    if not bool(raw.isfinite().all()):
+        raise DataError("the model gives logits that are NaN or infinite; look at its weights, mean and std")
+
+
 def _check_logits(raw: Tensor) -> None:
+    _check_finite(raw)  # before the feature layer is searched, which compares logits
     if raw.min() >= 0 and torch.allclose(raw.sum(dim=1), torch.ones(()), atol=1e-3):
         raise InputError("the model gives probabilities, which sum to 1; return the logits before the softmax")
 
