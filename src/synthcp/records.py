@@ -43,6 +43,8 @@ class Sample:
         label_map: y, shape (*S), int64, or None when unlabelled.
         anomaly_mask: shape (*S), bool, True on objects of no known class; None when the data set has no such mask.
         group: The sequence, city or patient the image belongs to; images of one group are never split over folds.
+        roi: region of interest, shape (*S), bool, True where anomaly scores are judged; None when it is all pixels with
+            a class or an anomaly.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Sample:
     label_map: Tensor | None = None
     anomaly_mask: Tensor | None = None
     group: str = ""
+    roi: Tensor | None = None
 
 
 @dataclass(frozen=True)

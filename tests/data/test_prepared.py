@@ -21,8 +21,9 @@ class Few(Dataset):
         label_map = torch.randint(2, (30, 44), generator=generator)
         label_map[3:9] = self.classes.ignore_index
         image, mask = torch.rand(3, 30, 44, generator=generator), torch.rand(30, 44, generator=generator) < 0.3
+        known, marked = index != 2, index == 0
         return Sample(
-            self.ids[index], image, None if index == 2 else label_map, mask if index == 0 else None, f"g{index}"
+            self.ids[index], image, label_map if known else None, mask if marked else None, f"g{index}", label_map == 1
         )
 
 
@@ -45,6 +46,8 @@ def test_samples_are_resized_and_kept_to_the_nearest_of_256_values(side: int, ig
             assert packed.label_map.equal(resize_labels(sample.label_map, size))
         if sample.anomaly_mask is not None and packed.anomaly_mask is not None:
             assert packed.anomaly_mask.equal(resize_labels(sample.anomaly_mask, size))
+        assert sample.roi is not None and packed.roi is not None
+        assert packed.roi.equal(resize_labels(sample.roi.long(), size).bool())
 
 
 def test_the_samples_are_read_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ class Prepared(Dataset):
         """Return one sample as float image and int64 label map."""
         packed = self._samples[index]
         label_map = None if packed.label_map is None else packed.label_map.long()
-        return Sample(packed.id, packed.image.float() / 255, label_map, packed.anomaly_mask, packed.group)
+        return replace(packed, image=packed.image.float() / 255, label_map=label_map)
 
     @property
     def groups(self) -> list[str]:
@@ -42,19 +43,23 @@ class Prepared(Dataset):
 def resized(sample: Sample, side: int) -> Sample:
     """Return the sample with its shorter side resized to `side`; 0 keeps it as it is."""
     size = short_side(tuple(sample.image.shape[1:]), side) if side else tuple(sample.image.shape[1:])
-    label_map, mask = sample.label_map, sample.anomaly_mask
-    return Sample(
-        sample.id,
-        resize(sample.image, size),
-        None if label_map is None else resize_labels(label_map, size),
-        None if mask is None else resize_labels(mask.long(), size).bool(),
-        sample.group,
+    label_map = sample.label_map
+    return replace(
+        sample,
+        image=resize(sample.image, size),
+        label_map=None if label_map is None else resize_labels(label_map, size),
+        anomaly_mask=_resized_mask(sample.anomaly_mask, size),
+        roi=_resized_mask(sample.roi, size),
     )
+
+
+def _resized_mask(mask: Tensor | None, size: tuple[int, ...]) -> Tensor | None:
+    return None if mask is None else resize_labels(mask.long(), size).bool()
 
 
 def _packed(sample: Sample) -> Sample:
     image = (sample.image * 255).round().clamp(0, 255).to(torch.uint8)
-    return Sample(sample.id, image, _small(sample.label_map), sample.anomaly_mask, sample.group)
+    return replace(sample, image=image, label_map=_small(sample.label_map))
 
 
 def _small(label_map: Tensor | None) -> Tensor | None:
