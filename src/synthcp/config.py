@@ -83,7 +83,7 @@ class Scale:
         depth: Of M's and F's ResNets.
         segmenter_width: Channels of the first stage of M (and of F, when it starts from M).
         output_stride: Of M.
-        rates: Of M's pyramid.
+        rates: Of the pyramid of M, if it is DeepLab.
         segmentation: Training of M.
         spade_width: Channels of G's last block.
         spade_hidden: Channels of G's label embeddings.
@@ -94,6 +94,7 @@ class Scale:
         comparator: Training of F.
         folds: k of the cross-validation.
         fold_steps: Training of each fold's M, as a share of M's own.
+        segmenter_hidden: Channels of f_M, if M is PSPNet or the plain ResNet.
     """
 
     side: int
@@ -111,6 +112,7 @@ class Scale:
     comparator: ComparatorConfig
     folds: int = 4
     fold_steps: float = 1.0
+    segmenter_hidden: int = 512
 
 
 SCALES: dict[str, Scale] = {
@@ -129,6 +131,7 @@ SCALES: dict[str, Scale] = {
         fusion=8,
         comparator=ComparatorConfig(steps=30, batch=4),
         folds=2,
+        segmenter_hidden=16,
     ),
     "small": Scale(
         side=144,
@@ -145,6 +148,7 @@ SCALES: dict[str, Scale] = {
         fusion=32,
         comparator=ComparatorConfig(steps=600),
         fold_steps=0.4,
+        segmenter_hidden=128,
     ),
     "full": Scale(
         side=256,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from synthcp.detection.blend import Blend
 from synthcp.detection.failure import FailureComparator
 from synthcp.detection.feature_distance import FeatureDistance
@@ -9,23 +11,40 @@ from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.segmentation.input_size import InputSize
+from synthcp.segmentation.pspnet import PYRAMID, PSPNet, PSPNetConfig
+from synthcp.segmentation.settings import BUILT_IN
 from synthcp.settings import MonitorSettings
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 
 
-def build_segmenter(settings: MonitorSettings) -> DeepLab:
-    """Return the built-in M with fresh weights; it sees images at the working size."""
-    scale = settings.scale
+def build_segmenter(settings: MonitorSettings) -> Segmenter:
+    """Return the built-in M, or our own beside a brought one, with fresh weights; it sees the working size."""
+    model = settings.model.spec if settings.model.is_built_in else BUILT_IN
+    side = settings.scale.side
+    return SEGMENTERS[model](settings, InputSize("short", (side,)) if side else InputSize())
+
+
+def _deeplab(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
+    scale, classes = settings.scale, len(settings.classes)
     config = DeepLabConfig(
-        classes=len(settings.classes),
-        in_channels=settings.channels,
-        depth=scale.depth,
-        width=scale.segmenter_width,
-        output_stride=scale.output_stride,
-        rates=scale.rates,
+        classes, settings.channels, scale.depth, scale.segmenter_width, scale.output_stride, scale.rates
     )
-    input_size = InputSize("short", (scale.side,)) if scale.side else InputSize()
     return DeepLab(settings.spatial_dims, config, input_size)
+
+
+def _pspnet(settings: MonitorSettings, input_size: InputSize, pyramid: tuple[int, ...] = PYRAMID) -> Segmenter:
+    scale, classes = settings.scale, len(settings.classes)
+    trunk = (scale.depth, scale.segmenter_width, scale.output_stride)
+    config = PSPNetConfig(classes, settings.channels, *trunk, pyramid, scale.segmenter_hidden)
+    return PSPNet(settings.spatial_dims, config, input_size)
+
+
+SEGMENTERS: dict[str, Callable[[MonitorSettings, InputSize], Segmenter]] = {
+    "deeplab": _deeplab,
+    "pspnet": _pspnet,
+    "resnet": lambda settings, input_size: _pspnet(settings, input_size, pyramid=()),
+}
+"""The built-in segmenters by name; settings.BUILT_INS tells how many feature maps each shows."""
 
 
 def build_generator(settings: MonitorSettings) -> SpadeGenerator:

@@ -12,6 +12,7 @@ from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 
@@ -76,6 +77,14 @@ def segmenter(dims: SpatialDims) -> nn.Module:
     return DeepLab(dims, DeepLabConfig(4, width=4, rates=(1, 2)))
 
 
+def plain_resnet(dims: SpatialDims) -> nn.Module:
+    return PSPNet(dims, PSPNetConfig(4, depth=18, width=4, pyramid=(), hidden=5))
+
+
+def pspnet(dims: SpatialDims) -> nn.Module:
+    return PSPNet(dims, PSPNetConfig(4, depth=18, width=4, pyramid=(1,), hidden=5))  # more regions would cut the depth
+
+
 def paper(dims: SpatialDims) -> nn.Module:
     return SiameseNetwork(dims, SiameseConfig(4, width=4, hidden=4))
 
@@ -100,6 +109,8 @@ CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[T
     discriminator: lambda network, shape: sum(network(shape(labels()), shape(random(3, seed=1))), []),
     trunk: lambda network, shape: network(shape(random(3, seed=1))),
     segmenter: lambda network, shape: [network(shape(random(3, seed=1))).logits],
+    plain_resnet: lambda network, shape: [network(shape(random(3, seed=1))).logits],
+    pspnet: lambda network, shape: [network(shape(random(3, seed=1))).logits],
     paper: judge,
     official: judge,
     ours: judge,

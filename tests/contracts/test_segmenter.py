@@ -13,6 +13,7 @@ from synthcp.segmentation.adapters import AdaptedSegmenter
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.class_mapping import ClassMapping
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig
 
 CLASSES = 5
 
@@ -30,6 +31,8 @@ SEGMENTERS: dict[str, Callable[[SpatialDims], Segmenter]] = {
     "deeplab-18": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(1, 2))),
     "adapted": adapted,
     "adapted, classes mapped": lambda dims: adapted(dims, MAPPING),
+    "pspnet": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=18, width=4, hidden=6)),
+    "resnet": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=50, width=4, pyramid=(), hidden=6)),
     "deeplab-50": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, depth=50, width=4, output_stride=16, rates=(1,))),
 }
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (33, 47), 3: (9, 17, 22)}

@@ -12,7 +12,7 @@ from rich.console import Console
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
 from synthcp.errors import InputError
 from synthcp.progress import show_progress
-from synthcp.segmentation.settings import BUILT_IN
+from synthcp.segmentation.settings import BUILT_IN, BUILT_INS
 
 
 def fit_verb(
@@ -24,8 +24,8 @@ def fit_verb(
         str,
         typer.Option(
             metavar="SPEC",
-            help="M: deeplab, fitted here, or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory "
-            "or pkg.mod:factory.",
+            help="M: deeplab, pspnet or resnet, fitted here, or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, "
+            "file.py:factory or pkg.mod:factory.",
         ),
     ] = BUILT_IN,
     features: Annotated[
@@ -35,8 +35,8 @@ def fit_verb(
         str,
         typer.Option(
             metavar="SOURCE",
-            help="Predictions that F learns from: kfold:4 (deeplab's default), heldout[:SPEC] (any other model's), "
-            "folds:DIR or corrupt.",
+            help="Predictions that F learns from: kfold:4 (the default of an M fitted here), heldout[:SPEC] (any other "
+            "model's), folds:DIR or corrupt.",
         ),
     ] = "",
     train_cmd: Annotated[
@@ -77,10 +77,10 @@ def fit_verb(
     if not quiet:
         typer.echo(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
     chosen = (variant, scale) if config is None else read_overrides(config, variant, scale)
-    source = parse_imperfect(imperfect, data, built_in=model == BUILT_IN, command=train_cmd)
+    source = parse_imperfect(imperfect, data, built_in=model in BUILT_INS, command=train_cmd)
     if isinstance(source, Corrupt):
         print("warning: corrupted labels are not M's own mistakes; F learns the least from them", file=sys.stderr)
-    opened = model if model == BUILT_IN else open_model(model, dataset.classes, dataset[0].image[None], features)
+    opened = model if model in BUILT_INS else open_model(model, dataset.classes, dataset[0].image[None], features)
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
     options = FitOptions(

@@ -17,7 +17,7 @@ from synthcp.doctor.findings import Finding, trouble
 from synthcp.doctor.machine import amount, free_disk, free_memory
 from synthcp.doctor.trial import FEWEST, Cost, Wish
 from synthcp.errors import InputError
-from synthcp.segmentation.settings import BUILT_IN
+from synthcp.segmentation.settings import BUILT_INS
 
 PATIENCE = 600.0
 """Seconds that the trial may take."""
@@ -49,7 +49,7 @@ def check_cost(wish: Wish, dataset: Dataset, out: Path) -> list[Finding]:
     if tried.returncode:
         return [_failed(tried)]
     cost = Cost(**json.loads(tried.stdout.splitlines()[-1]))
-    built_in = wish.model == BUILT_IN
+    built_in = wish.model in BUILT_INS
     return [
         _time(stage_seconds(cost, scale, len(dataset), built_in)),
         *_memory(cost, images_in_memory(dataset, scale)),

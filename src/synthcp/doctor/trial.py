@@ -24,7 +24,7 @@ from synthcp.errors import SynthCPError
 from synthcp.fitting.imperfect import HeldOut, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
-from synthcp.segmentation.settings import BUILT_IN
+from synthcp.segmentation.settings import BUILT_IN, BUILT_INS
 
 IMAGES, STEPS = 8, 3
 FEWEST = 4
@@ -109,8 +109,8 @@ def peak_memory() -> int | None:
 def _task(few: Dataset, wish: Wish, folder: Path) -> tuple[Dataset, Path, FitOptions]:
     variant = replace(VARIANTS["ours"], score="raw")  # a blend cannot be fitted to so little
     options = FitOptions(variant, _short(choose(SCALES, wish.scale, "scale")), device=wish.device)
-    if wish.model == BUILT_IN:
-        return few, folder, replace(options, imperfect=KFold(2))
+    if wish.model in BUILT_INS:
+        return few, folder, replace(options, model=wish.model, imperfect=KFold(2))
     half = len(few) // 2
     seen, held_out = Subset(few, range(half)), Subset(few, range(half, len(few)))
     imperfect = HeldOut(held_out)

@@ -24,8 +24,8 @@ class FitOptions:
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
         vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own layers.
-        model: "deeplab", which is fitted here, or M: its SPEC, a Segmenter, any callable from image to logits, or what
-            open_model made of one.
+        model: "deeplab", "pspnet" or "resnet", which are fitted here, or M: its SPEC, a Segmenter, any callable from
+            image to logits, or what open_model made of one.
         features: Where f_M is: the module whose input it is, an entry of M's output, or "logits"; found by itself when
             empty.
         imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.

@@ -24,7 +24,7 @@ from synthcp.nn.spatial import dims_of
 from synthcp.runtime import Runtime, choose_runtime
 from synthcp.segmentation.base import Predictor
 from synthcp.segmentation.saved import SavedPredictions
-from synthcp.segmentation.settings import BUILT_IN, ModelSettings
+from synthcp.segmentation.settings import BUILT_INS, ModelSettings
 from synthcp.segmentation.specs import OpenedModel, open_model
 from synthcp.settings import SETTINGS, MonitorSettings
 from synthcp.training.loop import Progress, silent
@@ -68,7 +68,7 @@ def fit(
 def _check(options: FitOptions) -> None:
     if not isinstance(options.imperfect, Imperfect | None):
         raise InputError(f"imperfect={options.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()")
-    if options.features and options.model == BUILT_IN:
+    if options.features and options.model in BUILT_INS:
         raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
     if options.vgg19 is not None and not options.vgg19.is_file():
         raise InputError(f"{options.vgg19}: no such file; give the weights of VGG-19 as safetensors")
@@ -77,8 +77,8 @@ def _check(options: FitOptions) -> None:
 def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, ModelSettings]:
     """The M that somebody brought, None for the built-in one, and what is stored of it."""
     probe = dataset[0].image[None]
-    if options.model == BUILT_IN:
-        return None, ModelSettings(probe_size=tuple(probe.shape[2:]))
+    if isinstance(options.model, str) and options.model in BUILT_INS:
+        return None, ModelSettings(options.model, layers=BUILT_INS[options.model], probe_size=tuple(probe.shape[2:]))
     predictor, model = open_model(options.model, dataset.classes, probe, options.features)
     if options.imperfect is None or (isinstance(options.imperfect, KFold) and not options.imperfect.command):
         raise InputError(f"F needs predictions of images that {model.spec} has not seen; name them: {CHOICES}")

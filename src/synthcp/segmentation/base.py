@@ -76,6 +76,10 @@ class Segmenter(nn.Module):
         logits, layers = self.look(self.normalize(image))
         return Prediction(resize(logits.float(), image.shape[2:]), tuple(layer.float() for layer in layers))
 
+    def supervised(self, image: Tensor) -> list[tuple[float, Tensor]]:
+        """Return what is supervised in training: weights, and logits (B, L, *S) of an image (B, C, *S) in [0, 1]."""
+        return [(1.0, self(image).logits)]
+
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the feature maps of an image (B, C, *S) in [0, 1], shallow to deep."""
         return list(self(image).layers)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 BUILT_IN = "deeplab"
+"""The built-in M of choice."""
+
+BUILT_INS = {"deeplab": 4, "pspnet": 6, "resnet": 5}
+"""The segmenters that synthcp fits itself, and the number of feature maps that each shows."""
 
 
 @dataclass(frozen=True)
@@ -12,8 +16,8 @@ class ModelSettings:
     """M of a monitor.
 
     Attributes:
-        spec: "deeplab", which synthcp fits itself, or the SPEC of a model that somebody brought; of a Python object its
-            name, by which nobody can open it again.
+        spec: One of BUILT_INS, which synthcp fits itself, or the SPEC of a model that somebody brought; of a Python
+            object its name, by which nobody can open it again.
         features: Where f_M is, as found or as chosen: the module whose input it is, an entry of M's output, or
             "logits"; "" where M has none or is built in.
         layers: Number of feature maps that M shows; 0 for predictions on disk.
@@ -24,7 +28,7 @@ class ModelSettings:
 
     spec: str = BUILT_IN
     features: str = ""
-    layers: int = 4
+    layers: int = BUILT_INS[BUILT_IN]
     probe_size: tuple[int, ...] = ()
     fingerprint: str = ""
     note: str = ""
@@ -32,7 +36,7 @@ class ModelSettings:
     @property
     def is_built_in(self) -> bool:
         """Whether synthcp fits M itself, on images of the working size."""
-        return self.spec == BUILT_IN
+        return self.spec in BUILT_INS
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -47,7 +51,7 @@ class ModelSettings:
 
     def _feature_place(self) -> str:
         if self.is_built_in:
-            return "the last stage of its trunk"
+            return "the input of its classifier"
         return "the logits themselves" if self.features == "logits" else f"the input of {self.features or 'its head'}"
 
     @property

@@ -63,9 +63,10 @@ class SegmentationTraining(Training):
             self.dataset, self.config.batch, self.config.zoom, self.config.jitter, generator
         )
         with self.runtime.autocast():
-            logits = self.segmenter(self.runtime.send(images)).logits
-        ignore = self.dataset.classes.ignore_index
-        loss = F.cross_entropy(logits, label_maps.to(logits.device), ignore_index=ignore)
+            supervised = self.segmenter.supervised(self.runtime.send(images))
+        label_maps, ignore = label_maps.to(self.runtime.device), self.dataset.classes.ignore_index
+        losses = [weight * F.cross_entropy(logits, label_maps, ignore_index=ignore) for weight, logits in supervised]
+        loss = torch.stack(losses).sum()
         descend(optimizer, loss)
         return {"loss": loss.item()}
 
