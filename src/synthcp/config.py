@@ -148,7 +148,7 @@ SCALES: dict[str, Scale] = {
         fusion=32,
         comparator=ComparatorConfig(steps=600),
         fold_steps=0.4,
-        segmenter_hidden=128,
+        segmenter_hidden=64,
     ),
     "full": Scale(
         side=256,

@@ -1,0 +1,112 @@
+"""Provoked failures: M trained again without some of its classes, which are then unknown to it on images set aside.
+
+No anomaly is needed to learn what one looks like: a known class that a model was never taught is one, for that model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from synthcp.checkpoint import load_module, save_module
+from synthcp.data.base import Dataset
+from synthcp.data.subset import Subset
+from synthcp.fitting.context import Context
+from synthcp.networks import build_segmenter
+from synthcp.records import Sample
+from synthcp.runtime import seed_of
+from synthcp.segmentation.base import Segmenter
+from synthcp.training.crossfit import assign_folds
+from synthcp.training.loop import forget_checkpoint, train
+from synthcp.training.segmentation import SegmentationTraining
+
+FOLDER = "provoked"
+RARE = 0.6
+"""Share of the classes, the rarest, that are hidden in turn: objects are rare, and few models lack all of the sky."""
+
+
+@dataclass(frozen=True)
+class Provoked:
+    """An M that lacks some classes.
+
+    Attributes:
+        segmenter: M; it never predicts the hidden classes.
+        hidden: Indices of the classes that it was not taught.
+        aside: Indices of the images that it was not trained on.
+    """
+
+    segmenter: Segmenter
+    hidden: tuple[int, ...]
+    aside: tuple[int, ...]
+
+
+class Hidden(Dataset):
+    """A data set in which some classes carry the ignore index."""
+
+    def __init__(self, dataset: Dataset, hidden: Sequence[int]) -> None:
+        self.classes = dataset.classes
+        self.ids = dataset.ids
+        self._dataset = dataset
+        self._hidden = torch.tensor(hidden)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample."""
+        sample = self._dataset[index]
+        assert sample.label_map is not None  # check_labels ran before
+        unseen = torch.isin(sample.label_map, self._hidden)
+        return replace(sample, label_map=sample.label_map.masked_fill(unseen, self.classes.ignore_index))
+
+
+def deal_classes(pixels: Sequence[int], folds: int) -> list[tuple[int, ...]]:
+    """Return the classes that each fold hides: the rarest ones, dealt in turn.
+
+    Args:
+        pixels: Of each class.
+        folds: How many there are.
+    """
+    rarest = sorted((label for label, count in enumerate(pixels) if count), key=lambda label: pixels[label])
+    rarest = rarest[: max(1, round(RARE * len(rarest)))]
+    return [tuple(sorted(rarest[fold::folds])) for fold in range(folds)]
+
+
+def provoke(context: Context) -> list[Provoked]:
+    """Train one M for each fold, without the fold's images and without the classes that it hides."""
+    groups, folds = context.dataset.groups, context.settings.scale.folds
+    fold_of = assign_folds(groups, folds, "dealt")
+    provoked = []
+    for fold, hidden in enumerate(deal_classes(class_pixels(context.dataset), folds)):
+        if hidden:
+            aside = tuple(index for index, other in enumerate(fold_of) if other == fold)
+            provoked.append(Provoked(_fitted(context, fold, hidden, aside), hidden, aside))
+    return provoked
+
+
+def class_pixels(dataset: Dataset) -> list[int]:
+    """Count the pixels of every class."""
+    counts = torch.zeros(len(dataset.classes), dtype=torch.int64)
+    for sample in dataset:
+        assert sample.label_map is not None  # check_labels ran before
+        known = sample.label_map[sample.label_map != dataset.classes.ignore_index]
+        counts += torch.bincount(known, minlength=len(counts))
+    return counts.tolist()
+
+
+def _fitted(context: Context, fold: int, hidden: Sequence[int], aside: Sequence[int]) -> Segmenter:
+    """M of one fold, trained as long as a fold's M is, or read from disk."""
+    name = f"{FOLDER}/fold{fold}"
+    torch.manual_seed(seed_of(context.seed, name))
+    segmenter = context.runtime.place(build_segmenter(context.settings))
+    path = context.out / f"{name}.safetensors"
+    if not path.exists():
+        seen = Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(aside)))
+        scale = context.settings.scale
+        config = replace(scale.segmentation, steps=max(1, round(scale.segmentation.steps * scale.fold_steps)))
+        seed = seed_of(context.seed, name)
+        training = SegmentationTraining(segmenter, Hidden(seen, hidden), config, context.runtime, seed)
+        train(training, config.steps, context.out, name, context.seed, context.progress)
+        save_module(path, segmenter)
+        forget_checkpoint(context.out, name)
+    load_module(path, segmenter)
+    return segmenter.eval().requires_grad_(False)
