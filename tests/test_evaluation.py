@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,8 +16,11 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.detection.base import Detector
+from synthcp.errors import ShapeError
 from synthcp.evaluation import RAW, Results, evaluate
+from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
+from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Prediction, Sample
 from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Segmenter
@@ -69,10 +73,14 @@ class ReadingDetector:
         return Detection(anomaly_map=image[:, CLASSES + 1], class_quality=quality)
 
 
+def evaluated(dataset: Dataset, side: int = 0) -> Results:
+    detectors: dict[str, Detector] = {"first": ReadingDetector(False), "second": ReadingDetector(True)}
+    return evaluate(detectors, Reading().eval(), dataset, Runtime(torch.device("cpu")), {"seed": "3"}, side=side)
+
+
 @pytest.fixture(scope="module")
 def results() -> Results:
-    detectors: dict[str, Detector] = {"first": ReadingDetector(False), "second": ReadingDetector(True)}
-    return evaluate(detectors, Reading().eval(), Planted(), Runtime(torch.device("cpu")), {"seed": "3"})
+    return evaluated(Planted())
 
 
 def judged(part: str) -> list[tuple[Numbers, NDArray[np.bool_]]]:
@@ -106,23 +114,78 @@ def numbers(scores: RankingScores | None) -> tuple[float, float, float, float, f
     return scores.auroc, scores.ap_error, scores.ap_success, scores.fpr95, scores.prevalence
 
 
-@pytest.mark.parametrize("part", ["error", "anomaly"])
-def test_pooled(results: Results, part: str) -> None:
-    images = judged(part)
-    scores, positive = (np.concatenate(parts) for parts in zip(*images, strict=True))
-    pooled = results.detectors[0].error_pooled if part == "error" else results.detectors[1].anomaly_pooled
+def anomaly_numbers(scores: AnomalyScores) -> tuple[float, float, float, float]:
+    return scores.auroc, scores.aupr, scores.fpr95, scores.prevalence
+
+
+def without_ap_success(numbers: Sequence[float]) -> tuple[float, float, float, float]:
+    auroc, ap_error, _, fpr95, prevalence = numbers
+    return auroc, ap_error, fpr95, prevalence
+
+
+def test_pooled() -> None:
+    results = evaluated(Planted())
+    scores, positive = (np.concatenate(parts) for parts in zip(*judged("error"), strict=True))
+    pooled = results.detectors[0].error_pooled
     assert numbers(pooled) == pytest.approx(oracle(scores, positive))
     assert pooled is not None and (pooled.pixels, pooled.images) == (len(scores), COUNT)
+    scores, positive = (np.concatenate(parts) for parts in zip(*judged("anomaly"), strict=True))
+    found = results.detectors[1].anomaly["pooled"]
+    assert anomaly_numbers(found) == pytest.approx(without_ap_success(oracle(scores, positive)))
+    assert (found.pixels, found.images) == (len(scores), COUNT)
+    assert found.void_share == pytest.approx(1 - len(scores) / (COUNT * SIZE[0] * SIZE[1]))
 
 
-@pytest.mark.parametrize("part", ["error", "anomaly"])
-def test_per_image(results: Results, part: str) -> None:
-    rankable = [image for image in judged(part) if 0 < image[1].mean() < 1]
-    assert len(rankable) == COUNT - 1  # image 2 has no error, image 1 nothing unknown
-    mean = np.mean([oracle(*image) for image in rankable], axis=0)
-    scores = results.detectors[0].error_per_image if part == "error" else results.detectors[1].anomaly_per_image
-    assert numbers(scores) == pytest.approx(tuple(mean))
+def test_per_image() -> None:
+    results = evaluated(Planted())
+    rankable = [image for image in judged("error") if 0 < image[1].mean() < 1]
+    assert len(rankable) == COUNT - 1  # image 2 has no error
+    scores = results.detectors[0].error_per_image
+    assert numbers(scores) == pytest.approx(tuple(np.mean([oracle(*image) for image in rankable], axis=0)))
     assert scores is not None and (scores.images, scores.skipped) == (COUNT - 1, 1)
+    rankable = [image for image in judged("anomaly") if 0 < image[1].mean() < 1]
+    assert len(rankable) == COUNT - 1  # image 1 has nothing unknown
+    found = results.detectors[1].anomaly["caos"]
+    auroc, aupr, _, prevalence = without_ap_success(np.mean([oracle(*image) for image in rankable], axis=0).tolist())
+    assert (found.auroc, found.aupr, found.prevalence) == pytest.approx((auroc, aupr, prevalence))
+    assert (found.images, found.skipped) == (COUNT - 1, 1)
+
+
+def test_anomalies_are_judged_at_the_size_of_the_mask_in_the_region_of_interest() -> None:
+    class Twice(Planted):
+        """Twice as large, each pixel four times; the left half is of interest, and nothing has a class."""
+
+        def __getitem__(self, index: int) -> Sample:
+            sample = super().__getitem__(index)
+            assert sample.anomaly_mask is not None
+            large = sample.anomaly_mask.repeat_interleave(2, 0).repeat_interleave(2, 1)
+            roi = torch.zeros_like(large)
+            roi[:, : SIZE[1]] = True
+            image = sample.image.repeat_interleave(2, 1).repeat_interleave(2, 2)
+            return Sample(sample.id, image, None, large, roi=roi)
+
+    results = evaluated(Twice(), side=SIZE[0])
+    parts = []
+    for sample in Twice():
+        assert sample.roi is not None and sample.anomaly_mask is not None
+        small = resize(sample.image[None], SIZE)
+        scores = torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear")[0, CLASSES + 1]
+        parts.append((scores[sample.roi].double().numpy(), sample.anomaly_mask[sample.roi].numpy()))
+    scores, positive = (np.concatenate(part) for part in zip(*parts, strict=True))
+    found = results.detectors[1]
+    assert anomaly_numbers(found.anomaly["pooled"]) == pytest.approx(without_ap_success(oracle(scores, positive)))
+    assert found.quality is None and results.detectors[0].error_pooled is None and math.isnan(results.miou)
+
+
+def test_a_mask_of_another_size_is_refused() -> None:
+    class Narrow(Planted):
+        def __getitem__(self, index: int) -> Sample:
+            sample = super().__getitem__(index)
+            assert sample.anomaly_mask is not None
+            return replace(sample, anomaly_mask=sample.anomaly_mask[:, 1:])
+
+    with pytest.raises(ShapeError, match=r"image0: the anomaly mask is \(6, 6\), its image \(6, 7\)"):
+        evaluated(Narrow())
 
 
 def quality_pairs() -> dict[str, list[tuple[float, float]]]:
@@ -165,7 +228,7 @@ def test_the_segmenters_iou_is_over_all_known_pixels(results: Results) -> None:
 def test_parts_that_do_not_apply_are_none(results: Results) -> None:
     first, second = results.detectors
     assert (first.name, second.name) == ("first", "second")
-    assert (first.anomaly_pooled, first.anomaly_per_image, first.quality) == (None, None, None)
+    assert (first.anomaly, first.quality) == ({}, None)
     assert (second.error_pooled, second.error_per_image) == (None, None)
     assert results.images == COUNT and results.settings == {"seed": "3"}
 
@@ -204,5 +267,5 @@ def test_without_masks_there_are_no_anomaly_scores() -> None:
     results = evaluate(
         {"x": ReadingDetector(True)}, Reading(), Unmasked(), runtime, progress=lambda *call: calls.append(call)
     )
-    assert results.detectors[0].anomaly_pooled is None and results.detectors[0].quality is not None
+    assert results.detectors[0].anomaly == {} and results.detectors[0].quality is not None
     assert calls == [(number, COUNT) for number in range(1, COUNT + 1)]

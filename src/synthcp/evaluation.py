@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -12,12 +12,18 @@ from torch import Tensor
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
 from synthcp.detection.base import Detector
+from synthcp.errors import ShapeError
 from synthcp.metrics.overlap import confusion_matrix, image_iou, intersection_over_union, mean_iou
+from synthcp.metrics.protocols import PROTOCOLS, AnomalyScores
 from synthcp.metrics.ranking import PerImageRanking, RankingScores, StreamingRanking
 from synthcp.metrics.regression import RegressionScores, class_quality_scores
+from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Sample
 from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Predictor, at_size
+
+DEFAULT_PROTOCOLS = ("pooled", "caos")
+"""Of anomaly segmentation: all pixels together, and the mean over images as the anomaly benchmark has it."""
 
 RAW = "-raw"
 """Suffix of the row that shows a learned detector's verdict by itself, without M's logits blended in."""
@@ -32,16 +38,14 @@ class DetectorResult:
         error_pooled: Error detection over all pixels of all images together (protocol "pooled").
         error_per_image: The mean over images of the score of each image (protocol "per image").
         quality: Predicted against true IoU per class, averaged over the classes.
-        anomaly_pooled: Anomaly segmentation over all pixels together; None without anomaly masks.
-        anomaly_per_image: The same, mean over images.
+        anomaly: Anomaly segmentation by protocol (metrics.protocols); empty where no pixel is anomalous.
     """
 
     name: str
     error_pooled: RankingScores | None = None
     error_per_image: RankingScores | None = None
     quality: RegressionScores | None = None
-    anomaly_pooled: RankingScores | None = None
-    anomaly_per_image: RankingScores | None = None
+    anomaly: dict[str, AnomalyScores] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Results:
 
     Attributes:
         detectors: In the order given; a learned detector has a row for its verdict alone, then its own.
-        miou: Mean IoU of the segmenter over the classes that occur, in [0, 1].
+        miou: Mean IoU of the segmenter over the classes that occur, in [0, 1]; NaN without label maps.
         class_iou: IoU of the segmenter per class name, over all pixels, NaN for a class that does not occur.
         images: Number of images.
         class_quality: For scatter plots, per class name the (true, predicted) IoU of every image where the class is
@@ -66,32 +70,48 @@ class Results:
     settings: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Truth:
+    """What is true of a prediction, at the size at which it is judged.
+
+    Attributes:
+        error: Where it is wrong, shape (*S), bool.
+        known: Where that is known, same shape.
+        iou: Of every class, shape (L,).
+    """
+
+    error: Tensor
+    known: Tensor
+    iou: Tensor
+
+
 class _Accumulator:
     """The running scores of one detector."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocols: Sequence[str]) -> None:
         self.error_pooled = StreamingRanking()
         self.error_per_image = PerImageRanking()
-        self.anomaly_pooled = StreamingRanking()
-        self.anomaly_per_image = PerImageRanking()
+        self.anomaly = {name: PROTOCOLS[name]() for name in protocols}
+        self.anomalous = 0
         self.true_iou: list[Tensor] = []
         self.predicted_iou: list[Tensor] = []
 
-    def add(self, detection: Detection, error: Tensor, sample: Sample, true_iou: Tensor, ignore_index: int) -> None:
-        assert sample.label_map is not None
-        known = sample.label_map != ignore_index
+    def add_failures(self, detection: Detection, truth: _Truth) -> None:
         if detection.error_map is not None:
-            scores = detection.error_map[0].float().cpu()[known]
-            self.error_pooled.update(scores, error[known])
-            self.error_per_image.update(scores, error[known])
-        if detection.anomaly_map is not None and sample.anomaly_mask is not None:
-            judged = known | sample.anomaly_mask
-            scores = detection.anomaly_map[0].float().cpu()[judged]
-            self.anomaly_pooled.update(scores, sample.anomaly_mask[judged])
-            self.anomaly_per_image.update(scores, sample.anomaly_mask[judged])
+            scores = detection.error_map[0].float().cpu()[truth.known]
+            self.error_pooled.update(scores, truth.error[truth.known])
+            self.error_per_image.update(scores, truth.error[truth.known])
         if detection.class_quality is not None:
-            self.true_iou.append(true_iou)
+            self.true_iou.append(truth.iou)
             self.predicted_iou.append(detection.class_quality[0].float().cpu())
+
+    def add_anomalies(self, detection: Detection, mask: Tensor, roi: Tensor) -> None:
+        if detection.anomaly_map is None:
+            return
+        scores = resize(detection.anomaly_map[:, None].float(), mask.shape)[0, 0].cpu()
+        self.anomalous += int((mask & roi).sum())
+        for protocol in self.anomaly.values():
+            protocol.update(scores, mask, roi)
 
     def result(self, name: str) -> DetectorResult:
         quality = None
@@ -99,14 +119,13 @@ class _Accumulator:
             quality = class_quality_scores(
                 torch.stack(self.true_iou).double().numpy(), torch.stack(self.predicted_iou).double().numpy()
             )
-        error, anomaly = self.error_pooled.compute(), self.anomaly_pooled.compute()
+        error = self.error_pooled.compute()
         return DetectorResult(
             name,
             error if error.images else None,
             self.error_per_image.compute() if error.images else None,
             quality,
-            anomaly if anomaly.images else None,
-            self.anomaly_per_image.compute() if anomaly.images else None,
+            {name: protocol.compute() for name, protocol in self.anomaly.items()} if self.anomalous else {},
         )
 
 
@@ -119,40 +138,50 @@ def evaluate(
     settings: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
     side: int = 0,
+    classes: Classes | None = None,
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
 ) -> Results:
-    """Judge every image of a labelled data set by every detector.
+    """Judge every image of a data set by every detector.
 
-    Protocol: ignored pixels leave the failure scores. In the anomaly scores the pixels of unknown objects are the
-    positives and the labelled ones the negatives.
+    Failures are judged at the working size, where there is a label map; ignored pixels are left out. Anomalies are
+    judged at the size of the anomaly mask, to which the score is resized, within the sample's region of interest.
 
     Args:
         detectors: By the name they shall have in the table.
         predictor: M, which sees the images as they are.
-        dataset: Labelled images.
+        dataset: Images with label maps, anomaly masks or both.
         runtime: Where the networks run.
         settings: Facts for printing.
         progress: Called with (images done, images).
-        side: Shorter side of the working size, at which predictions are judged; 0 keeps the size of the images.
+        side: Shorter side of the working size; 0 keeps the size of the images.
+        classes: That M tells apart; by default those of the data.
+        protocols: Of anomaly segmentation, by name.
+
+    Raises:
+        ShapeError: An anomaly mask has another size than its image.
+        InputError: Every judged pixel is anomalous.
     """
-    classes = dataset.classes
-    accumulators: defaultdict[str, _Accumulator] = defaultdict(_Accumulator)
+    classes = classes or dataset.classes
+    accumulators: defaultdict[str, _Accumulator] = defaultdict(lambda: _Accumulator(protocols))
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
     for number, original in enumerate(dataset):
-        sample = resized(original, side)
-        assert sample.label_map is not None  # check_labels ran before
+        sample, roi = resized(original, side), _region_of_interest(original, classes.ignore_index)
         image = runtime.send(sample.image[None])
         with runtime.autocast():
             prediction = predictor.predict(sample.id, runtime.send(original.image[None]))
         prediction = at_size(prediction, image.shape[2:])
         predicted = prediction.label_map[0].cpu()
-        confusion += confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index)
-        true_iou = image_iou(sample.label_map, predicted, len(classes), classes.ignore_index)
-        error = predicted != sample.label_map
+        truth = _truth(sample, predicted, classes)
+        if sample.label_map is not None:
+            confusion += confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index)
         for name, detector in detectors.items():
             with runtime.autocast():
                 detection = detector(image, prediction)
             for row, judged in _rows(name, detection):
-                accumulators[row].add(judged, error, sample, true_iou, classes.ignore_index)
+                if truth is not None:
+                    accumulators[row].add_failures(judged, truth)
+                if original.anomaly_mask is not None:
+                    accumulators[row].add_anomalies(judged, original.anomaly_mask, roi)
         if progress is not None:
             progress(number + 1, len(dataset))
     return Results(
@@ -163,6 +192,28 @@ def evaluate(
         _scatter(accumulators, classes),
         dict(settings or {}),
     )
+
+
+def _truth(sample: Sample, predicted: Tensor, classes: Classes) -> _Truth | None:
+    """What is true of a prediction; None without a label map."""
+    label_map = sample.label_map
+    if label_map is None:
+        return None
+    iou = image_iou(label_map, predicted, len(classes), classes.ignore_index)
+    return _Truth(predicted != label_map, label_map != classes.ignore_index, iou)
+
+
+def _region_of_interest(sample: Sample, ignore_index: int) -> Tensor:
+    """Where anomaly scores are judged: as the sample says, or else wherever there is a class or an anomaly."""
+    size, mask = tuple(sample.image.shape[1:]), sample.anomaly_mask
+    if mask is not None and tuple(mask.shape) != size:
+        raise ShapeError(f"{sample.id}: the anomaly mask is {tuple(mask.shape)}, its image {size}; they must match")
+    if sample.roi is not None:
+        return sample.roi
+    if sample.label_map is None:
+        return torch.ones(size, dtype=torch.bool)
+    known = sample.label_map != ignore_index
+    return known if mask is None else known | mask
 
 
 def _rows(name: str, detection: Detection) -> Iterator[tuple[str, Detection]]:

@@ -31,7 +31,10 @@ from synthcp.selection import select
 from synthcp.training.loop import Progress, silent
 
 METRICS = "metrics.json"
-PROTOCOL = "images at the working size of M; ignored pixels left out; positives: wrong pixels, or unknown objects"
+PROTOCOL = (
+    "failures at the working size of M, ignored pixels left out, positives: wrong pixels; anomalies at the size of the "
+    "mask, in the region of interest, positives: unknown objects"
+)
 FIT_FACTS = ("data", "model", "imperfect predictions", "command", "commit", "precision", "threads")
 Item = TypeVar("Item")
 
@@ -138,7 +141,7 @@ def evaluate_run(
 
     Args:
         run: Folder of the monitor.
-        dataset: Labelled images with the classes of the monitor.
+        dataset: Images with label maps of the monitor's classes, with anomaly masks, or with both.
         out: Output folder.
         detectors: By name; None takes all that the run has.
         facts: What else a table must say, such as the data's name.
@@ -152,7 +155,10 @@ def evaluate_run(
     """
     monitor = Monitor.load(run, device, precision, model)
     judges = load_detectors(run, monitor, detectors)
-    require_match(dataset, monitor)
+    if dataset[0].label_map is not None:
+        require_match(dataset, monitor)
+    else:
+        require_masks(dataset, monitor)
     facts = dict(facts or {}) | ({} if model is None else {"model": model})
     with ResultsWriter(out, _settings(monitor, run, "Evaluation", facts.get("data", "")), ground_truth=True) as writer:
         results = evaluate(
@@ -163,6 +169,7 @@ def evaluate_run(
             facts | _provenance(monitor),
             lambda step, steps: progress("evaluate", step, steps, {}),
             monitor.settings.scale.side,
+            monitor.classes,
         )
         _write_samples(dataset, monitor, writer, progress)
     write_text(out / METRICS, to_json(results))
@@ -229,12 +236,32 @@ def require_match(dataset: Dataset, monitor: Monitor) -> None:
         raise InputError(f"class {unknown[0]!r} of the data is unknown to the monitor; it has {', '.join(known)}")
     if names != known:
         raise InputError(f"the data's classes are {', '.join(names)}; the monitor's are {', '.join(known)}; match them")
-    channels = len(dataset[0].image)
-    if channels != monitor.settings.channels:
-        fitted = monitor.settings.channels
-        raise DataError(f"{dataset.ids[0]} has {channels} channels; the monitor was fitted on {fitted}; convert it")
+    _require_channels(dataset, monitor)
     check_labels(dataset)
     require_predictions(dataset.ids, monitor)
+
+
+def require_masks(dataset: Dataset, monitor: Monitor) -> None:
+    """Read every sample of a data set without label maps once; its classes do not matter.
+
+    Raises:
+        DataError: The channels are not those of the monitor, an anomaly mask is missing, or none shows an anomaly.
+        InputError: A prediction is missing.
+    """
+    _require_channels(dataset, monitor)
+    masks = {sample.id: sample.anomaly_mask for sample in dataset}
+    missing = [sample_id for sample_id, mask in masks.items() if mask is None]
+    if missing:
+        raise DataError(f"{missing[0]} has neither label map nor anomaly mask; to score images use synthcp score")
+    if not any(mask is not None and mask.any() for mask in masks.values()):
+        raise DataError(f"no pixel of these {len(masks)} images is anomalous; no detector can be judged by them")
+    require_predictions(dataset.ids, monitor)
+
+
+def _require_channels(dataset: Dataset, monitor: Monitor) -> None:
+    channels, fitted = len(dataset[0].image), monitor.settings.channels
+    if channels != fitted:
+        raise DataError(f"{dataset.ids[0]} has {channels} channels; the monitor was fitted on {fitted}; convert it")
 
 
 def require_predictions(ids: Sequence[str], monitor: Monitor) -> None:

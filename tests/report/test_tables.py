@@ -2,6 +2,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from synthcp.errors import InputError
 from synthcp.evaluation import DetectorResult, Results
+from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
 from synthcp.metrics.regression import RegressionScores
 from synthcp.report.score_tables import headline, percent
@@ -28,8 +30,22 @@ def ranking(first: float, skipped: int = 0) -> RankingScores:
     )
 
 
+def anomaly(first: float, skipped: int = 0) -> AnomalyScores:
+    return AnomalyScores(
+        auroc=first + 0.01,
+        aupr=first + 0.02,
+        fpr95=first + 0.03,
+        prevalence=first + 0.04,
+        void_share=first + 0.05,
+        pixels=1000,
+        images=5,
+        skipped=skipped,
+    )
+
+
 QUALITY = RegressionScores(0.611, 0.622, 0.633, 0.644, math.nan, classes=11, correlated_classes=9)
 MSP = DetectorResult("MSP | raw", ranking(0.1), ranking(0.2, skipped=3))
+FOUND = {"caos": anomaly(0.6)}
 OURS = DetectorResult("ours", ranking(0.3), ranking(0.4), QUALITY)
 RESULTS = Results((MSP, OURS), 0.618, {"road": 0.9, "sky": math.nan}, 5, {"road": [(0.5, 0.25)]}, {"data": "camvid"})
 
@@ -75,11 +91,14 @@ def test_the_note_says_the_controls() -> None:
 
 def test_anomaly_table_only_with_anomalies() -> None:
     assert "Anomaly" not in to_markdown(RESULTS)
-    found = DetectorResult("ours", anomaly_pooled=ranking(0.5), anomaly_per_image=ranking(0.7))
-    table = to_markdown(Results((found,), math.nan, {}, 5)).split("### Anomaly segmentation")[1]
+    found = DetectorResult("ours", anomaly={"pooled": anomaly(0.5), "caos": anomaly(0.7, skipped=2)})
+    table = to_markdown(Results((found,), math.nan, {}, 5))
+    assert "Error detection" not in table
+    note = table.splitlines()[2]
+    assert "pooled: prevalence (chance AUPR) 54.0, void 55.0, 5 images; caos" in note and "2 skipped" in note
     header, _, values = ([cell.strip() for cell in row] for row in markdown_rows(table))
     assert header[1:3] == ["AUROC, pooled", "AUPR, pooled"]
-    assert values == ["ours", "51.0", "52.0", "54.0", "71.0", "72.0", "74.0"]
+    assert values == ["ours", "51.0", "52.0", "53.0", "71.0", "72.0", "73.0"]
 
 
 def test_rich_tables_hold_the_same_values() -> None:
@@ -108,8 +127,9 @@ def test_names_are_no_markup() -> None:
 
 
 def test_json_round_trip_with_nan() -> None:
-    text = to_json(RESULTS)
-    assert repr(from_json(text)) == repr(RESULTS)
+    results = replace(RESULTS, detectors=(MSP, replace(OURS, anomaly=FOUND)))
+    text = to_json(results)
+    assert repr(from_json(text)) == repr(results)
     record = json.loads(text)
     assert record["class_iou"]["sky"] is None and record["detectors"][1]["quality"]["spearman"] is None
     assert "NaN" not in text
@@ -122,7 +142,7 @@ def test_broken_json_is_an_input_error(text: str) -> None:
 
 
 def test_the_headline_is_the_last_detector_of_errors() -> None:
-    no_errors = DetectorResult("anomalies", anomaly_pooled=ranking(0.5))
+    no_errors = DetectorResult("anomalies", anomaly={"pooled": anomaly(0.5)})
     assert headline(Results((MSP, OURS, no_errors), 0.5, {}, 5)) is OURS
     assert headline(Results((no_errors,), 0.5, {}, 5)) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from itertools import groupby
 from typing import Literal, TypeVar
 
 from synthcp.evaluation import DetectorResult, Results
+from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
 
 UNDEFINED = "-"
 _Scores = TypeVar("_Scores")
-Part = Literal["error_pooled", "error_per_image", "quality", "anomaly_pooled", "anomaly_per_image"]
+Part = Literal["error_pooled", "error_per_image", "quality"]
 
 
 @dataclass(frozen=True)
@@ -22,25 +24,15 @@ class Column:
 
     Attributes:
         name: Of the score.
-        part: The field of DetectorResult that has it.
-        score: The field of that part.
+        group: The protocol or target, said beside the name.
+        value: The score of a detector, NaN where it does not apply.
         best: Which of the values is the best one.
     """
 
     name: str
-    part: Part
-    score: str
+    group: str
+    value: Callable[[DetectorResult], float]
     best: Callable[[Sequence[float]], float]
-
-    @property
-    def group(self) -> str:
-        """The protocol or target, said beside the name."""
-        return "IoU" if self.part == "quality" else self.part.split("_", 1)[1].replace("_", " ")
-
-    def value(self, result: DetectorResult) -> float:
-        """The score, NaN where it does not apply."""
-        part = getattr(result, self.part)
-        return math.nan if part is None else float(getattr(part, self.score))
 
 
 @dataclass(frozen=True)
@@ -73,41 +65,58 @@ class ScoreTable:
         return [(group, len(list(members))) for group, members in groupby(column.group for column in self.columns)]
 
 
-def _ranking_columns(part: Part, *scores: str) -> tuple[Column, ...]:
+def _column(part: Part, score: str, best: Callable[[Sequence[float]], float], name: str) -> Column:
+    group = "IoU" if part == "quality" else part.split("_", 1)[1].replace("_", " ")
+    return Column(name, group, lambda result: _score(getattr(result, part), score), best)
+
+
+def _error_columns(part: Part, *scores: str) -> tuple[Column, ...]:
     names = {"ap_error": "AP-Error", "ap_success": "AP-Success", "auroc": "AUROC", "fpr95": "FPR95"}
-    if part.startswith("anomaly"):
-        names["ap_error"] = "AUPR"
-    return tuple(Column(names[score], part, score, min if score == "fpr95" else max) for score in scores)
+    return tuple(_column(part, score, min if score == "fpr95" else max, names[score]) for score in scores)
+
+
+def anomaly_columns(protocol: str) -> tuple[Column, ...]:
+    """The columns of one protocol of anomaly segmentation."""
+    scores = {"auroc": ("AUROC", max), "aupr": ("AUPR", max), "fpr95": ("FPR95", min)}
+
+    def value(score: str) -> Callable[[DetectorResult], float]:
+        return lambda result: _score(result.anomaly.get(protocol), score)
+
+    return tuple(Column(name, protocol, value(score), best) for score, (name, best) in scores.items())
+
+
+def _score(part: object | None, score: str) -> float:
+    return math.nan if part is None else float(getattr(part, score))
 
 
 _QUALITY_COLUMNS = (
-    Column("MAE", "quality", "mae", min),
-    Column("STD", "quality", "std", min),
-    Column("STD signed", "quality", "std_signed", min),
-    Column("Pearson", "quality", "pearson", max),
-    Column("Spearman", "quality", "spearman", max),
+    _column("quality", "mae", min, "MAE"),
+    _column("quality", "std", min, "STD"),
+    _column("quality", "std_signed", min, "STD signed"),
+    _column("quality", "pearson", max, "Pearson"),
+    _column("quality", "spearman", max, "Spearman"),
 )
 ERROR_COLUMNS = (
-    *_ranking_columns("error_pooled", "ap_error", "ap_success", "auroc", "fpr95"),
-    *_ranking_columns("error_per_image", "ap_error", "ap_success", "auroc", "fpr95"),
+    *_error_columns("error_pooled", "ap_error", "ap_success", "auroc", "fpr95"),
+    *_error_columns("error_per_image", "ap_error", "ap_success", "auroc", "fpr95"),
     *_QUALITY_COLUMNS,
 )
-ANOMALY_COLUMNS = (
-    *_ranking_columns("anomaly_pooled", "auroc", "ap_error", "fpr95"),
-    *_ranking_columns("anomaly_per_image", "auroc", "ap_error", "fpr95"),
-)
 SUMMARY_COLUMNS = (
-    *_ranking_columns("error_pooled", "ap_error", "auroc", "fpr95"),
+    *_error_columns("error_pooled", "ap_error", "auroc", "fpr95"),
     *(column for column in _QUALITY_COLUMNS if column.name in ("MAE", "Pearson")),
 )
 
 
 def tables(results: Results) -> tuple[ScoreTable, ...]:
-    """Error detection, and anomaly segmentation if any detector was judged on it; percent."""
-    error = _table("Error detection", _error_note(results), ERROR_COLUMNS, results)
-    if all(result.anomaly_pooled is None and result.anomaly_per_image is None for result in results.detectors):
-        return (error,)
-    return error, _table("Anomaly segmentation", _anomaly_note(results), ANOMALY_COLUMNS, results)
+    """Error detection and anomaly segmentation, each if any detector was judged on it; percent."""
+    made = []
+    if any(result.error_pooled or result.quality for result in results.detectors):
+        made.append(_table("Error detection", _error_note(results), ERROR_COLUMNS, results))
+    protocols = list(dict.fromkeys(itertools.chain(*(result.anomaly for result in results.detectors))))
+    if protocols:
+        columns = tuple(itertools.chain(*map(anomaly_columns, protocols)))
+        made.append(_table("Anomaly segmentation", _anomaly_note(results), columns, results))
+    return tuple(made)
 
 
 def summary_table(results: Results) -> ScoreTable:
@@ -154,10 +163,14 @@ def _error_note(results: Results) -> str:
 
 
 def _anomaly_note(results: Results) -> str:
-    pooled = _first(result.anomaly_pooled for result in results.detectors)
-    per_image = _first(result.anomaly_per_image for result in results.detectors)
-    skipped = f"; images skipped per image: {per_image.skipped}" if per_image is not None else ""
-    return f"prevalence (chance AUPR) {_prevalence(pooled, per_image)}{skipped}"
+    judged = next(result.anomaly for result in results.detectors if result.anomaly)
+    return "; ".join(f"{name}: {_conditions(scores)}" for name, scores in judged.items())
+
+
+def _conditions(scores: AnomalyScores) -> str:
+    """What a number of anomaly segmentation must be read with."""
+    shares = f"prevalence (chance AUPR) {percent(scores.prevalence)}, void {percent(scores.void_share)}"
+    return f"{shares}, {scores.images} images" + (f", {scores.skipped} skipped" if scores.skipped else "")
 
 
 def _prevalence(pooled: RankingScores | None, per_image: RankingScores | None) -> str:

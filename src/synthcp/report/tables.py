@@ -13,6 +13,8 @@ from rich.text import Text
 
 from synthcp.errors import InputError
 from synthcp.evaluation import DetectorResult, Results
+from synthcp.metrics.components import ComponentScores
+from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
 from synthcp.metrics.regression import RegressionScores
 from synthcp.report.score_tables import ScoreTable, summary_table, tables
@@ -120,13 +122,18 @@ def _detector(record: Mapping[str, Any]) -> DetectorResult:
         error_pooled=_ranking(record["error_pooled"]),
         error_per_image=_ranking(record["error_per_image"]),
         quality=None if quality is None else RegressionScores(**_scores(quality)),
-        anomaly_pooled=_ranking(record["anomaly_pooled"]),
-        anomaly_per_image=_ranking(record["anomaly_per_image"]),
+        anomaly={protocol: _anomaly(scores) for protocol, scores in record["anomaly"].items()},
     )
 
 
 def _ranking(record: Mapping[str, Any] | None) -> RankingScores | None:
     return None if record is None else RankingScores(**_scores(record))
+
+
+def _anomaly(record: Mapping[str, Any]) -> AnomalyScores:
+    components = record["components"]
+    found = None if components is None else ComponentScores(**_scores(components))
+    return AnomalyScores(**_scores(record) | {"components": found})
 
 
 def _scores(record: Mapping[str, Any]) -> dict[str, Any]:
