@@ -183,7 +183,7 @@ def _sorted_down(values: Floats, truths: NDArray[np.bool_]) -> tuple[NDArray[Any
 
 def _as_arrays(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
     """Flat, checked arrays, shape (N,) each."""
-    values, truths = _as_array(scores), _as_array(positives)
+    values, truths = as_array(scores), as_array(positives)
     if values.shape != truths.shape:
         raise ShapeError(
             f"scores {values.shape} and positives {truths.shape} differ in shape; give one score per pixel"
@@ -199,7 +199,8 @@ def _as_arrays(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -
     return values.reshape(-1), truths.reshape(-1)
 
 
-def _as_array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
+def as_array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
+    """The same values as an array; bfloat16, which numpy lacks, as float32."""
     if not isinstance(values, Tensor):
         return np.asarray(values)
     values = values.detach().cpu()
