@@ -33,6 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "spec": set(),
     "segmentation": {"nn", "data.images", "checkpoint", "spec"},
     "synthesis": {"nn"},
+    "score_files": {"segmentation.extras"},
     "detection": {"segmentation.base", "synthesis.base", "nn"},
     "training": LEARNING,
     "config": NETWORKS | {"training"},

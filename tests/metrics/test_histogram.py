@@ -79,7 +79,8 @@ def test_the_histogram_depends_on_the_scores_alone(monkeypatch: pytest.MonkeyPat
 def test_common_counts_are_aligned_in_increasing_order() -> None:
     first = histogram(np.array([3, 1, 1, -2], np.float32)).bins()
     second = histogram(np.array([1, 5, 0], np.float32)).bins()
-    counts = common_counts(first, second)
+    keys, *counts = common_counts(first, second)
+    assert scores_of_keys(keys).tolist() == [-2, 0, 1, 3, 5]
     assert [row.tolist() for row in counts] == [[1, 0, 2, 1, 0], [0, 1, 1, 0, 1]]
 
 

@@ -64,8 +64,8 @@ class ScoreHistogram:
         return _merge(self._bins, Bins(keys[starts], counts, self._bins.dropped, self._bins.room))
 
 
-def common_counts(first: Bins, second: Bins) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The counts of both over the union of their bins, in increasing order of score, shape (bins,) each."""
+def common_counts(first: Bins, second: Bins) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
+    """Keys of the union of their bins, in increasing order of score, and the counts of both, shape (bins,) each."""
     dropped = np.maximum(first.dropped, second.dropped)
     first, second = _coarsen(first, dropped, first.room), _coarsen(second, dropped, second.room)
     keys = np.sort(np.concatenate([first.keys, second.keys]), kind="stable")
@@ -73,7 +73,7 @@ def common_counts(first: Bins, second: Bins) -> tuple[NDArray[np.int64], NDArray
     counts = np.zeros((2, len(keys)), np.int64)
     for row, bins in zip(counts, (first, second), strict=True):
         row[np.searchsorted(keys, bins.keys)] = bins.counts
-    return counts[0], counts[1]
+    return keys, counts[0], counts[1]
 
 
 def ordered_keys(scores: NDArray[np.float32]) -> NDArray[np.uint32]:

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
-from synthcp.metrics.histogram import ScoreHistogram, common_counts
+from synthcp.metrics.curve import RankingCurve
+from synthcp.metrics.histogram import ScoreHistogram, common_counts, ordered_keys, scores_of_keys
 
 Floats = NDArray[np.floating]
 _CHUNK = 1 << 18
@@ -35,6 +36,8 @@ class RankingScores:
         pixels: Number of pixels ranked.
         images: Number of images these pixels come from; pooled, the number of updates.
         skipped: Per image, the number of images left out for having no positive or no negative pixel; pooled, 0.
+        fpr95_nearest: False positive rate at the threshold whose true positive rate is nearest to 0.95, above it or
+            below: the rule of CAOS and of the published release (`RankingCurve.fpr95_nearest`).
     """
 
     auroc: float
@@ -45,6 +48,7 @@ class RankingScores:
     pixels: int
     images: int
     skipped: int
+    fpr95_nearest: float = math.nan
 
 
 def ranking_scores(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -> RankingScores:
@@ -58,8 +62,7 @@ def ranking_scores(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_
     if not len(values):
         empty = np.zeros(0, np.int64)
         return _scores_of_counts(empty, empty, images=1)
-    order = np.argsort(values)[::-1]
-    values, truths = values[order], truths[order]
+    values, truths = _sorted_down(values, truths)
     starts = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
     hits = np.add.reduceat(truths, starts, dtype=np.int64)
     return _scores_of_counts(hits, np.diff(starts, append=len(values)) - hits, images=1)
@@ -103,8 +106,19 @@ class StreamingRanking:
 
     def compute(self) -> RankingScores:
         """Scores of all pixels so far."""
-        hits, misses = common_counts(self._positives.bins(), self._negatives.bins())
+        _, hits, misses = common_counts(self._positives.bins(), self._negatives.bins())
         return _scores_of_counts(hits[::-1], misses[::-1], self._images)
+
+    def best_f1_threshold(self) -> float:
+        """The highest t with the best F1 when the pixels with a score of at least t are predicted positive.
+
+        NaN without positives. The threshold is a float32: compare it with scores of that precision.
+        """
+        keys, hits, misses = common_counts(self._positives.bins(), self._negatives.bins())
+        if not hits.any():
+            return math.nan
+        best = RankingCurve(hits[::-1], misses[::-1]).best_f1()
+        return float(scores_of_keys(keys[::-1][best : best + 1])[0])
 
 
 class PerImageRanking:
@@ -149,12 +163,27 @@ class PerImageRanking:
             pixels=sum(image.pixels for image in self.scores),
             images=len(self.scores),
             skipped=self.skipped,
+            fpr95_nearest=_mean([image.fpr95_nearest for image in self.scores]),
         )
+
+
+def _sorted_down(values: Floats, truths: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Values, or integers in their order, and truths from the highest value down, shape (N,) each."""
+    if values.dtype.itemsize > 4:
+        order = np.argsort(values)[::-1]
+        return values[order], truths[order]
+    # To sort pairs as single integers is faster than to sort indices.
+    pairs = ordered_keys(values.astype(np.float32, copy=False)).astype(np.uint64)
+    pairs <<= np.uint64(1)
+    pairs |= truths.view(np.uint8)
+    pairs.sort()
+    pairs = pairs[::-1]
+    return pairs >> np.uint64(1), (pairs & np.uint64(1)).astype(np.bool_)
 
 
 def _as_arrays(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -> tuple[Floats, NDArray[np.bool_]]:
     """Flat, checked arrays, shape (N,) each."""
-    values, truths = _as_array(scores), _as_array(positives)
+    values, truths = as_array(scores), as_array(positives)
     if values.shape != truths.shape:
         raise ShapeError(
             f"scores {values.shape} and positives {truths.shape} differ in shape; give one score per pixel"
@@ -170,7 +199,8 @@ def _as_arrays(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_]) -
     return values.reshape(-1), truths.reshape(-1)
 
 
-def _as_array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
+def as_array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
+    """The same values as an array; bfloat16, which numpy lacks, as float32."""
     if not isinstance(values, Tensor):
         return np.asarray(values)
     values = values.detach().cpu()
@@ -179,34 +209,20 @@ def _as_array(values: Tensor | NDArray[Any]) -> NDArray[Any]:
 
 def _scores_of_counts(hits: NDArray[np.int64], misses: NDArray[np.int64], images: int) -> RankingScores:
     """Scores from the positives and the negatives at each threshold, from the highest down, shape (thresholds,)."""
-    positives, negatives = int(hits.sum()), int(misses.sum())
-    pixels = positives + negatives
-    defined = positives > 0 and negatives > 0
+    curve = RankingCurve(hits, misses)
+    pixels = curve.positives + curve.negatives
+    defined = curve.positives > 0 and curve.negatives > 0
     return RankingScores(
-        auroc=_auroc(hits, misses) if defined else math.nan,
-        ap_error=_average_precision(hits, misses) if defined else math.nan,
-        ap_success=_average_precision(misses[::-1], hits[::-1]) if defined else math.nan,
-        fpr95=_fpr95(hits, misses) if defined else math.nan,
-        prevalence=positives / pixels if pixels else math.nan,
+        auroc=curve.auroc() if defined else math.nan,
+        ap_error=curve.average_precision() if defined else math.nan,
+        ap_success=curve.reversed().average_precision() if defined else math.nan,
+        fpr95=curve.fpr95() if defined else math.nan,
+        prevalence=curve.positives / pixels if pixels else math.nan,
         pixels=pixels,
         images=images,
         skipped=0,
+        fpr95_nearest=curve.fpr95_nearest() if defined else math.nan,
     )
-
-
-def _auroc(hits: NDArray[np.int64], misses: NDArray[np.int64]) -> float:
-    above = np.cumsum(hits) - hits / 2  # positives that score higher, equal ones by half
-    return float(above @ misses / hits.sum() / misses.sum())
-
-
-def _average_precision(hits: NDArray[np.int64], misses: NDArray[np.int64]) -> float:
-    precision = np.cumsum(hits) / np.cumsum(hits + misses)
-    return float(precision @ hits / hits.sum())
-
-
-def _fpr95(hits: NDArray[np.int64], misses: NDArray[np.int64]) -> float:
-    enough = np.cumsum(hits) / hits.sum() >= 0.95
-    return float(misses[: np.argmax(enough) + 1].sum() / misses.sum())
 
 
 def _mean(values: list[float]) -> float:
