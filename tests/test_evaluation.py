@@ -15,12 +15,12 @@ from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_scor
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.data.prepared import resized
 from synthcp.detection.base import Detector
 from synthcp.errors import ShapeError
 from synthcp.evaluation import RAW, Results, evaluate
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
-from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Prediction, Sample
 from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Segmenter
@@ -168,7 +168,7 @@ def test_anomalies_are_judged_at_the_size_of_the_mask_in_the_region_of_interest(
     parts = []
     for sample in Twice():
         assert sample.roi is not None and sample.anomaly_mask is not None
-        small = resize(sample.image[None], SIZE)
+        small = resized(sample, SIZE[0]).image[None]
         scores = torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear")[0, CLASSES + 1]
         parts.append((scores[sample.roi].double().numpy(), sample.anomaly_mask[sample.roi].numpy()))
     scores, positive = (np.concatenate(part) for part in zip(*parts, strict=True))

@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "detection": {"segmentation.base", "synthesis.base", "nn"},
     "training": LEARNING,
     "config": NETWORKS | {"training"},
-    "evaluation": {"detection.base", "segmentation.base", "metrics", "data", "checkpoint", "runtime"},
+    "evaluation": {"detection.base", "segmentation.base", "nn", "metrics", "data", "checkpoint", "runtime"},
     "report": {"evaluation", "metrics"},
     "thresholds": LEARNING | {"training"},
     "calibration": {"metrics", "spec"},

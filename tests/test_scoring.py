@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 
@@ -34,6 +35,9 @@ class Recoded(Scenes):
     def __getitem__(self, index):
         sample = super().__getitem__(index)
         return replace(sample, **{name: change(sample) for name, change in self.changes.items()})
+
+
+UNLABELLED = {"label_map": lambda sample: None}
 
 
 @pytest.fixture(scope="module")
@@ -210,6 +214,14 @@ def test_an_unknown_detector_is_refused(run_folder, scenes, tmp_path):
         evaluate_run(run_folder, scenes, tmp_path, ["mps"], device="cpu")
 
 
+def test_without_label_maps_only_the_anomalies_are_judged(run_folder, tmp_path):
+    results = evaluate_run(run_folder, Recoded(**UNLABELLED), tmp_path / "out")
+    assert all(row.error_pooled is None and row.quality is None for row in results.detectors)
+    shipped = results.detectors[-1]
+    assert set(shipped.anomaly) == {"pooled", "caos"} and math.isnan(results.miou)
+    assert "Anomaly segmentation" in (tmp_path / "out/report.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
@@ -217,7 +229,14 @@ def test_an_unknown_detector_is_refused(run_folder, scenes, tmp_path):
         (Recoded(names=Recoded().classes.names[::-1]), "match them"),
         (Recoded(names=Recoded().classes.names[:3]), "match them"),
         (Recoded(image=lambda sample: sample.image[:1]), "1 channels; the monitor was fitted on 3"),
-        (Recoded(label_map=lambda sample: None), "has no label map"),
+        (
+            Recoded(label_map=lambda sample: None, anomaly_mask=lambda sample: None),
+            "neither label map nor anomaly mask",
+        ),
+        (
+            Recoded(label_map=lambda sample: None, anomaly_mask=lambda sample: sample.anomaly_mask & False),
+            "no pixel of these 2 images is anomalous",
+        ),
         (Recoded(label_map=lambda sample: sample.label_map[1:]), "they must match"),
     ],
 )
