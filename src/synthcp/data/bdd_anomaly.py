@@ -30,8 +30,8 @@ NO_LABEL = 255
 class BddAnomaly(HeldOutClasses):
     """One split: an image that holds a train, a motorcycle or a bicycle is a test image, wherever it lay.
 
-    Of BDD100K's folders train and val, the other images make up "train" and "val": 6688, 951 and 361 test images.
-    Every label file is read once to tell them apart.
+    Of BDD100K's folders train and val, the other images make up "train" and "val"; the paper counts 6688 and 951, and
+    361 test images. Every label file of a split's folders is read once to tell them apart.
 
     Args:
         root: Holds seg/.
