@@ -44,10 +44,65 @@ def camvid(root: Path) -> str:
     return f"camvid:{root}"
 
 
+def write_three(image: str, label: str, *values: int, root: Path) -> None:
+    """Write three images and label files of some values; the paths hold the NAME."""
+    for number, name in enumerate(NAMES):
+        pixels = np.random.default_rng(number).integers(0, 256, (18, 23, 4), dtype=np.uint8)
+        labels = np.array(values, dtype=np.uint8)[pixels[..., 3] % len(values)]
+        for path, array in ((image, pixels[..., :3]), (label, labels)):
+            place = root / path.replace("NAME", name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(place)
+
+
+def streethazards(root: Path) -> str:
+    write_three("test/images/test/t5/NAME.png", "test/annotations/test/t5/NAME.png", 0, 1, 13, 14, root=root)
+    return f"streethazards:{root}?split=test"
+
+
+def bdd_anomaly(root: Path) -> str:
+    write_three("seg/images/train/NAME.jpg", "seg/labels/train/NAME_train_id.png", 0, 15, 16, 17, 18, 255, root=root)
+    write_three("seg/images/val/other_NAME.jpg", "seg/labels/val/other_NAME_train_id.png", 0, 15, root=root)
+    return f"bdd_anomaly:{root}?split=test"
+
+
+def road_anomaly(root: Path) -> str:
+    write_three("frames/NAME.jpg", "frames/NAME.labels/labels_semantic.png", 0, 2, root=root)
+    return f"road_anomaly:{root}?split=test"
+
+
+def smiyc(root: Path) -> str:
+    write_three("images/NAME.webp", "labels_masks/NAME_labels_semantic.png", 0, 1, 255, root=root)
+    return f"smiyc:{root}?split=val"
+
+
+def fishyscapes(root: Path) -> str:
+    write_three("leftImg8bit/train/a/NAME_leftImg8bit.png", "masks/0003_NAME_labels.png", 0, 1, 255, root=root)
+    return f"fishyscapes:{root}?split=val"
+
+
+def lost_and_found(root: Path) -> str:
+    image, label = "leftImg8bit/test/a/NAME_leftImg8bit.png", "gtCoarse/test/a/NAME_gtCoarse_labelIds.png"
+    write_three(image, label, 0, 1, 2, 200, root=root)
+    return f"lost_and_found:{root}?split=test"
+
+
+def heldout(root: Path) -> str:
+    write_parts(root, "test")
+    return f"heldout:folder:{root}?split=test&classes=car"
+
+
 SPECS: dict[str, Callable[[Path], str]] = {
     "folder": folder,
     "camvid": camvid,
     "scenes": lambda root: "scenes:?count=3&size=32x48&split=test",
+    "streethazards": streethazards,
+    "bdd_anomaly": bdd_anomaly,
+    "road_anomaly": road_anomaly,
+    "smiyc": smiyc,
+    "fishyscapes": fishyscapes,
+    "lost_and_found": lost_and_found,
+    "heldout": heldout,
 }
 
 
@@ -70,19 +125,26 @@ def test_samples_are_valid(dataset: Dataset) -> None:
         assert sample.id == sample_id and isinstance(sample.group, str)
         assert sample.image.dtype == torch.float32 and sample.image.ndim in (3, 4)
         assert sample.image.min() >= 0 and 0.2 < sample.image.max() <= 1
-        assert sample.label_map is not None and sample.label_map.dtype == torch.int64
-        assert sample.label_map.shape == sample.image.shape[1:]
-        assert set(sample.label_map.unique().tolist()) <= {*range(labels), ignore}
-        if sample.anomaly_mask is not None:
-            assert sample.anomaly_mask.dtype == torch.bool and sample.anomaly_mask.shape == sample.image.shape[1:]
+        assert sample.label_map is not None or sample.roi is not None
+        for mask in (sample.anomaly_mask, sample.roi):
+            assert mask is None or (mask.dtype == torch.bool and mask.shape == sample.image.shape[1:])
+        if sample.label_map is not None:
+            assert sample.label_map.dtype == torch.int64 and sample.label_map.shape == sample.image.shape[1:]
+            assert set(sample.label_map.unique().tolist()) <= {*range(labels), ignore}
+
+
+def test_the_label_map_alone_is_that_of_the_sample(dataset: Dataset) -> None:
+    for index, sample in enumerate(dataset):
+        alone = dataset.label_map(index)
+        assert alone is sample.label_map is None or torch.equal(alone, sample.label_map)
 
 
 def test_a_sample_is_the_same_every_time(dataset: Dataset) -> None:
     for index in (2, 0):
         first, again = dataset[index], dataset[index]
-        assert first.image.equal(again.image)
-        assert first.label_map is not None and again.label_map is not None
-        assert first.label_map.equal(again.label_map)
+        for part in ("image", "label_map", "anomaly_mask", "roi"):
+            one, other = getattr(first, part), getattr(again, part)
+            assert one is other is None or one.equal(other)
         first.image.fill_(0.5)  # what a caller does to a sample stays with the caller
         assert dataset[index].image.equal(again.image)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -38,6 +39,17 @@ def write_label() -> Write:
         label_map[: len(values)] = np.array(values, dtype=np.uint8)[:, None]
         Image.fromarray(label_map).save(path)
         return path
+
+    return write
+
+
+@pytest.fixture
+def write_pair(write_image: Write, write_label: Write) -> Callable[..., None]:
+    """Write an image and its label map: a row of each value given, zeros below."""
+
+    def write(image: Path, label: Path, *values: int) -> None:
+        write_image(image, seed=crc32(str(image).encode()))
+        write_label(label, *values)
 
     return write
 

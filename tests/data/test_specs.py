@@ -5,7 +5,7 @@ import pytest
 from synthcp.data.camvid import CamVid
 from synthcp.data.folder import Folder
 from synthcp.data.scenes import Scenes
-from synthcp.data.specs import open_dataset, with_split
+from synthcp.data.specs import DATASETS, open_dataset, with_split
 from synthcp.errors import DataError, InputError
 
 
@@ -51,6 +51,10 @@ def test_scenes_split_and_seed_pass_through():
         ("scenes:?count=few", ("count=few", "whole number")),
         ("scenes:?size=64", ("size=64", "HEIGHTxWIDTH")),
         ("scenes:count=3", ("'count=3'", "scenes:?count=40")),
+        ("streethazards:/there?unlabeled=viod", ("unlabeled=viod", "did you mean void?", "known, void")),
+        ("streethazards:/there?other=no", ("other=no", "choose one of: known, void")),
+        ("bdd_anomaly:/there?other=void", ("no option 'other'", "split, ids, unlabeled")),
+        ("fishyscapes:/there?images=/nowhere", ("/nowhere: no such folder", "images=")),
     ],
 )
 def test_wrong_spec(fails, spec, texts):
@@ -58,7 +62,36 @@ def test_wrong_spec(fails, spec, texts):
         open_dataset(spec)
 
 
-@pytest.mark.parametrize("kind", ["folder", "camvid"])
+def test_options_of_one_kind_reach_it(tmp_path, write_pair):
+    write_pair(tmp_path / "test/images/test/t5/1.png", tmp_path / "test/annotations/test/t5/1.png", 2, 4, 1, 14)
+    place = f"streethazards:{tmp_path}?split=test"
+    judged = {spec: open_dataset(place + spec)[0].roi[:5, 0].tolist() for spec in ("&unlabeled=void", "&other=void")}
+    assert judged["&unlabeled=void"] == [True, True, False, True, False]
+    assert judged["&other=void"] == [True, False, True, True, True]
+
+    write_pair(tmp_path / "images/a.png", tmp_path / "labels/a.png", 1)
+    write_pair(tmp_path / "images/b.png", tmp_path / "labels/b.png", 1)
+    (tmp_path / "manifest.csv").write_text("name,scene\na,street\nb,paved\n")
+    assert open_dataset(f"road_anomaly:{tmp_path}?split=test&scene=paved").ids == ["b"]
+    assert open_dataset(f"road_anomaly:{tmp_path}?split=test&scene=paved,street").ids == ["a", "b"]
+
+    write_pair(tmp_path / "photos/town/x_leftImg8bit.png", tmp_path / "masks/0_x_labels.png", 1)
+    assert open_dataset(f"fishyscapes:{tmp_path}/masks?images={tmp_path}/photos", "val").ids == ["0_x"]
+
+
+def test_a_data_set_that_will_not_do_ends_with_one_line(tmp_path, synthcp, write_pair):
+    write_pair(tmp_path / "images/a.png", tmp_path / "labels_masks/a_labels_semantic.png", 1)
+    for spec, text in (
+        (f"smiyc:{tmp_path}", "no split 'train'"),
+        (f"smiyc:{tmp_path}?split=val", "a has no label map"),
+        (f"streethazards:{tmp_path}", "train/images/training is missing"),
+        (f"heldout:smiyc:{tmp_path}?split=val&classes=car", "no class 'car' to hold out"),
+    ):
+        ended = synthcp("fit", "--data", spec, "--out", tmp_path / "run", "--scale", "tiny")
+        assert ended.code == 2 and len(ended.stderr) == 1 and text in ended.stderr[0]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DATASETS if kind not in ("scenes", "heldout")])
 def test_missing_root(fails, kind):
     with fails(f"{kind} needs the folder", f"{kind}:ROOT", error=DataError):
         open_dataset(kind)

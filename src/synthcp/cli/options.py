@@ -10,7 +10,9 @@ import typer
 from synthcp.errors import InputError
 from synthcp.spec import PREDICTIONS
 
-DataSpec = Annotated[str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, camvid:ROOT or scenes:?count=40.")]
+DataSpec = Annotated[
+    str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, scenes:?count=40 and others: see docs/data.md.")
+]
 MonitorFolder = Annotated[Path, typer.Option("--monitor", metavar="RUN", help="Folder that synthcp fit wrote.")]
 Model = Annotated[
     str | None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
+from torch import Tensor
+
 from synthcp.records import Classes, Sample
 
 
@@ -25,6 +27,10 @@ class Dataset(ABC):
     @abstractmethod
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; raises DataError, naming the file, when it cannot be read."""
+
+    def label_map(self, index: int) -> Tensor | None:
+        """The label map of one sample, shape (*S), int64; where images lie in files, they are not read for it."""
+        return self[index].label_map
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

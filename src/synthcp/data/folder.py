@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.data.classes import infer_classes, read_classes
@@ -40,6 +41,15 @@ class SampleFiles:
     group: str = ""
 
 
+@dataclass(frozen=True)
+class Truth:
+    """What the label files of an image say of it, as in `Sample`; a part that they do not say is None."""
+
+    label_map: Tensor | None = None
+    anomaly_mask: Tensor | None = None
+    roi: Tensor | None = None
+
+
 class FileDataset(Dataset):
     """Samples that are read from files, in natural order of their ids."""
 
@@ -49,14 +59,25 @@ class FileDataset(Dataset):
         self.ids = [sample.id for sample in self.files]
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one sample; raises DataError, naming the file, when it cannot be read."""
+        """Read one sample; raises DataError, naming the file, when it cannot be read or its mask has another size."""
         files = self.files[index]
-        return Sample(
-            id=files.id,
-            image=read_image(files.image),
-            label_map=read_label_map(files.label_map) if files.label_map else None,
-            anomaly_mask=read_mask(files.anomaly_mask) if files.anomaly_mask else None,
-            group=files.group,
+        image, truth = self.image(files), self.truth(files)
+        _check_size(files, image, truth.anomaly_mask)
+        return Sample(files.id, image, truth.label_map, truth.anomaly_mask, files.group, truth.roi)
+
+    def label_map(self, index: int) -> Tensor | None:
+        """Read the label map of one sample."""
+        return self.truth(self.files[index]).label_map
+
+    def image(self, files: SampleFiles) -> Tensor:
+        """Read the image of one sample, shape (C, H, W)."""
+        return read_image(files.image)
+
+    def truth(self, files: SampleFiles) -> Truth:
+        """Read what is known about one sample."""
+        return Truth(
+            read_label_map(files.label_map) if files.label_map else None,
+            read_mask(files.anomaly_mask) if files.anomaly_mask else None,
         )
 
 
@@ -120,6 +141,26 @@ def group_of(sample_id: str) -> str:
     """
     numbered = re.fullmatch(r"(.*[^/])[_-]\d+", sample_id)
     return numbered.group(1) if numbered else sample_id.rpartition("/")[0]
+
+
+def require_split(root: Path, split: str, known: Iterable[str]) -> None:
+    """Raise DataError when a split is none of those that a data set has."""
+    if split not in known:
+        raise DataError(f"{root} has no split {split!r}; choose one of {', '.join(known)}: add ?split=NAME to the SPEC")
+
+
+def images_directly_in(folder: Path) -> list[Path]:
+    """The images of a folder, without those of its sub-folders; none when there is no such folder."""
+    return [path for path in _images_in(folder) if path.parent == folder]
+
+
+def _check_size(files: SampleFiles, image: Tensor, mask: Tensor | None) -> None:
+    if mask is not None and mask.shape != image.shape[1:]:
+        (height, width), (mask_height, mask_width) = image.shape[1:], mask.shape
+        raise DataError(
+            f"{files.anomaly_mask} is {mask_width}x{mask_height}, its image {files.image} {width}x{height}; a mask has "
+            "the size of its image; resize the mask to the nearest pixel"
+        )
 
 
 def _split_folder(images: Path, split: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from synthcp.data.base import Dataset
 from synthcp.errors import DataError
 from synthcp.records import Sample
@@ -22,6 +24,10 @@ class Subset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         """Return one sample."""
         return self._dataset[self._indices[index]]
+
+    def label_map(self, index: int) -> Tensor | None:
+        """Return the label map of one sample."""
+        return self._dataset.label_map(self._indices[index])
 
 
 def spread(dataset: Dataset, count: int) -> Subset:

@@ -1,0 +1,116 @@
+"""Label files that mark unknown objects: what their values mean, and data sets that have no other labels."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from synthcp.data.folder import FileDataset, SampleFiles, Truth
+from synthcp.data.images import read_label_map
+from synthcp.errors import DataError
+from synthcp.records import Classes
+
+KNOWN_OR_ANOMALY = Classes(("known", "anomaly"), ((120, 120, 120), (255, 60, 0)))
+"""Stands in for the classes of a data set without label maps; nothing is judged by them, as M has its own."""
+
+
+@dataclass(frozen=True)
+class LabelValues:
+    """What the values of a label file mean; a value that is named nowhere is an error.
+
+    Attributes:
+        known: Of what is no anomaly; where there are label maps, the value of each class, in their order.
+        anomaly: Of unknown objects.
+        void: Of pixels without a label.
+        outside: Those of the above that lie outside the region of interest.
+    """
+
+    known: Sequence[int]
+    anomaly: Sequence[int]
+    void: Sequence[int] = ()
+    outside: Sequence[int] = ()
+
+    def truth(self, path: Path, ignore_index: int | None = None) -> Truth:
+        """Read a label file.
+
+        Args:
+            path: 8-bit, one channel.
+            ignore_index: Of the label map to make, where anomalies and void carry it; None makes no label map.
+
+        Raises:
+            DataError: The file cannot be read, or holds a value that means nothing.
+        """
+        values = read_label_map(path)
+        self._refuse_others(values, path)
+        label_map = None if ignore_index is None else _looked_up(values, self.known, ignore_index)
+        return Truth(label_map, _among(values, self.anomaly), ~_among(values, self.outside))
+
+    def _refuse_others(self, values: Tensor, path: Path) -> None:
+        meaning = (*self.known, *self.anomaly, *self.void)
+        others = torch.unique(values[~_among(values, meaning)]).tolist()
+        if others:
+            raise DataError(
+                f"{path} holds the value {', '.join(map(str, others[:5]))}; known is {_ranges(self.known)}, anomaly "
+                f"{_ranges(self.anomaly)}, no label {_ranges(self.void)}; correct the file, or name its kind of data"
+            )
+
+
+ZERO_ONE = LabelValues(known=(0,), anomaly=(1,), void=(255,), outside=(255,))
+"""0 known, 1 anomaly, 255 outside the region of interest: Road Anomaly, Fishyscapes, SegmentMeIfYouCan."""
+
+
+class AnomalyFiles(FileDataset):
+    """Images with label files that mark unknown objects; without a label file, nothing is known of an image.
+
+    Args:
+        files: With the label file as anomaly_mask; where it tells classes too, as label_map as well.
+        values: What the values of the label files mean.
+        classes: Left out when the label files tell none.
+    """
+
+    def __init__(self, files: Iterable[SampleFiles], values: LabelValues, classes: Classes = KNOWN_OR_ANOMALY) -> None:
+        super().__init__(classes, files)
+        self.values = values
+
+    def truth(self, files: SampleFiles) -> Truth:
+        """Read what the label file says of one sample."""
+        if files.anomaly_mask is None:
+            return Truth()
+        return self.values.truth(files.anomaly_mask, self.classes.ignore_index if files.label_map else None)
+
+
+def require_file(path: Path, image: Path, layout: str) -> Path:
+    """Return the label file of an image; raises DataError when there is none."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing, the label of {image}; {layout}")
+    return path
+
+
+def require_some(found: Collection[object], place: Path, what: str, layout: str) -> None:
+    """Raise DataError when nothing was found."""
+    if not found:
+        raise DataError(f"{place} holds no {what}; {layout}")
+
+
+def _among(values: Tensor, chosen: Sequence[int]) -> Tensor:
+    """True where a value is one of the chosen; values are 0 to 255."""
+    table = torch.zeros(256, dtype=torch.bool)
+    table[list(chosen)] = True
+    return table[values]
+
+
+def _looked_up(values: Tensor, known: Sequence[int], ignore_index: int) -> Tensor:
+    """The class of every pixel; values are 0 to 255."""
+    table = torch.full((256,), ignore_index)
+    table[list(known)] = torch.arange(len(known))
+    return table[values]
+
+
+def _ranges(values: Sequence[int]) -> str:
+    if len(values) < 2:
+        return str(values[0]) if values else "nowhere"
+    return f"{values[0]} to {values[-1]}" if len(values) > 2 else f"{values[0]} or {values[1]}"

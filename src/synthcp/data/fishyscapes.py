@@ -1,0 +1,79 @@
+"""Fishyscapes validation sets: Lost and Found, and Static (Blum et al., IJCV 2021)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, require_some
+from synthcp.data.folder import SampleFiles, require_split
+from synthcp.data.images import read_image
+from synthcp.errors import DataError
+
+LAYOUT = (
+    "Fishyscapes is read from any number of files NUMBER_NAME_labels.png, as its archives unpack, and "
+    "NAME_leftImg8bit.png of Lost and Found, or of Cityscapes for Static, below the same folder or below ?images=FOLDER"
+)
+LABEL_NAME = re.compile(r"(\d+_(.+))_labels\.png")
+
+
+class Fishyscapes(AnomalyFiles):
+    """The validation images; the group is the street or city. There are no label maps.
+
+    The archives hold labels alone, 0 known, 1 anomaly, 255 outside the region of interest. The images come from the
+    data sets beneath: in Lost and Found as they are; in Static (1.0, 2.0 or 3.0, one version per root), a Cityscapes
+    image plus the overlay NUMBER_NAME_rgb.npz beside the label.
+
+    Args:
+        root: Holds the label files, at any depth.
+        split: Only "val"; the test labels are not public.
+        images: Holds the images, at any depth; by default root.
+
+    Raises:
+        DataError: Another split, no label file, or an image is missing.
+    """
+
+    def __init__(self, root: Path, split: str = "val", images: Path | None = None) -> None:
+        require_split(root, split, ("val",))
+        labels = sorted(root.rglob("*_labels.png"))
+        require_some(labels, root, "label file", LAYOUT)
+        photos = {path.name.partition("_leftImg8bit.")[0]: path for path in (images or root).rglob("*_leftImg8bit.*")}
+        super().__init__([_files(label, photos) for label in labels], ZERO_ONE)
+        if len(set(self.ids)) < len(labels):
+            twice = max(self.ids, key=self.ids.count)
+            raise DataError(f"{root} holds {twice}_labels.png twice; give every version of a set a root of its own")
+
+    def image(self, files: SampleFiles) -> Tensor:
+        """Read the image of one sample, with its overlay where there is one."""
+        image, overlay = read_image(files.image), _overlay(files)
+        return image if overlay is None else _laid_over(image, overlay)
+
+
+def _files(label: Path, photos: dict[str, Path]) -> SampleFiles:
+    parts = LABEL_NAME.fullmatch(label.name)
+    if parts is None or parts[2] not in photos:
+        raise DataError(f"{label} has no image {parts[2] if parts else 'NAME'}_leftImg8bit.png; {LAYOUT}")
+    photo = photos[parts[2]]
+    return SampleFiles(parts[1], photo, anomaly_mask=label, group=photo.parent.name)
+
+
+def _overlay(files: SampleFiles) -> Path | None:
+    assert files.anomaly_mask is not None
+    path = files.anomaly_mask.with_name(f"{files.id}_rgb.npz")
+    return path if path.is_file() else None
+
+
+def _laid_over(image: Tensor, path: Path) -> Tensor:
+    """The image plus an overlay of differences, shape (H, W, 3) in -255 to 255, under the key "rgb"."""
+    try:
+        with np.load(path) as arrays:
+            overlay = torch.from_numpy(arrays["rgb"].astype(np.float32)).permute(2, 0, 1) / 255
+    except Exception as error:  # of a damaged archive: BadZipFile, KeyError, ValueError, EOFError, zlib.error
+        raise DataError(f'{path} cannot be read as an overlay with the key "rgb"; unpack the archive again') from error
+    if overlay.shape != image.shape:
+        raise DataError(f"{path} is {tuple(overlay.shape)}, its image {tuple(image.shape)}; use the original images")
+    return (image + overlay).clamp(0, 1)

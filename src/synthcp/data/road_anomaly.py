@@ -1,0 +1,72 @@
+"""Road Anomaly: photos of roads with animals, lost cargo and the like (Lis et al., ICCV 2019)."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, LabelValues, require_file, require_some
+from synthcp.data.folder import SampleFiles, group_of, images_directly_in, require_split
+from synthcp.errors import DataError, InputError
+from synthcp.spec import choices
+
+LAYOUT = (
+    "Road Anomaly is read from frames/NAME.jpg with frames/NAME.labels/labels_semantic.png (2 = anomaly), as released, "
+    "or from images/NAME.jpg with labels/NAME.png (1 = anomaly)"
+)
+RELEASED = LabelValues(known=(0, 1), anomaly=(2,), void=(255,), outside=(255,))
+
+
+class RoadAnomaly(AnomalyFiles):
+    """All frames, to test with; there are no label maps.
+
+    Args:
+        root: Holds frames/, or images/ and labels/.
+        split: Only "test".
+        scenes: Keeps the frames of these scenes, by the columns name and scene of manifest.csv; empty keeps all.
+
+    Raises:
+        InputError: A scene that manifest.csv does not name.
+        DataError: Another split, a part of the layout is missing, or manifest.csv is needed and is not usable.
+    """
+
+    def __init__(self, root: Path, split: str = "test", scenes: Sequence[str] = ()) -> None:
+        require_split(root, split, ("test",))
+        released = (root / "frames").is_dir()
+        images = images_directly_in(root / ("frames" if released else "images"))
+        require_some(images, root, "frame", LAYOUT)
+        if scenes:
+            images = _of_scenes(images, root / "manifest.csv", scenes)
+        super().__init__([_files(image, root, released) for image in images], RELEASED if released else ZERO_ONE)
+
+
+def _files(image: Path, root: Path, released: bool) -> SampleFiles:
+    inside = image.with_suffix(".labels") / "labels_semantic.png"
+    label = inside if released else root / "labels" / f"{image.stem}.png"
+    return SampleFiles(image.stem, image, anomaly_mask=require_file(label, image, LAYOUT), group=group_of(image.stem))
+
+
+def _of_scenes(images: Sequence[Path], manifest: Path, scenes: Sequence[str]) -> list[Path]:
+    scene_of = _read_scenes(manifest)
+    known = sorted(set(scene_of.values()))
+    for scene in scenes:
+        if scene not in known:
+            raise InputError(f"scene={scene}: {manifest} has no such scene; {choices(scene, known)}")
+    for image in images:
+        if image.stem not in scene_of:
+            raise DataError(f"{image} is not in {manifest}; add a line with its name and scene, or leave out scene=")
+    return [image for image in images if scene_of[image.stem] in scenes]
+
+
+def _read_scenes(manifest: Path) -> Mapping[str, str]:
+    """The scene of every frame by its name."""
+    if not manifest.is_file():
+        raise DataError(f"{manifest}: no such file; scene= needs it, with the columns name and scene")
+    try:
+        with manifest.open(encoding="utf-8-sig", newline="") as lines:
+            return {row["name"]: row["scene"] for row in csv.DictReader(lines)}
+    except KeyError as error:
+        raise DataError(f"{manifest} has no column {error}; scene= needs the columns name and scene") from error
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{manifest} is not readable as CSV ({error}); correct the file") from error

@@ -1,0 +1,64 @@
+"""StreetHazards: drawn streets with objects that no training image holds (Hendrycks et al., 2019, "CAOS")."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from synthcp.data.anomaly import AnomalyFiles, LabelValues, require_file
+from synthcp.data.folder import SampleFiles, find_images, group_of, require_split
+from synthcp.errors import DataError
+from synthcp.records import Classes
+
+LAYOUT = (
+    "StreetHazards (streethazards_train.tar and streethazards_test.tar) is read from train/images/{training,validation}"
+    "/TOWN/NAME.png and test/images/test/TOWN/NAME.png, with the labels at the same place under annotations/"
+)
+FOLDERS = {"train": ("train", "training"), "val": ("train", "validation"), "test": ("test", "test")}
+CLASSES = Classes(
+    names=(
+        "unlabeled", "building", "fence", "other", "pedestrian", "pole", "road line", "road", "sidewalk", "vegetation",
+        "car", "wall", "traffic sign",
+    ),
+    colors=(
+        (0, 0, 0), (70, 70, 70), (190, 153, 153), (250, 170, 160), (220, 20, 60), (153, 153, 153), (157, 234, 50),
+        (128, 64, 128), (244, 35, 232), (107, 142, 35), (0, 0, 142), (102, 102, 156), (220, 220, 0),
+    ),
+)  # fmt: skip
+NO_LABEL, UNLABELED, OTHER, ANOMALY = 0, 1, 4, 14
+
+Treatment = Literal["known", "void"]
+
+
+class StreetHazards(AnomalyFiles):
+    """One split; the group is the town. In label files, 1 to 13 are the classes, 14 is the anomaly, 0 no label.
+
+    Args:
+        root: Holds train/ and test/, as the two archives unpack.
+        split: "train", "val" or "test".
+        unlabeled: Whether pixels without a label and of the class "unlabeled" count as known pixels when anomalies are
+            judged, as in the benchmark's own protocol, or lie outside the region of interest ("void").
+        other: The same for the class "other"; DenseHybrid (Grcic et al., 2022) leaves it out.
+
+    Raises:
+        DataError: No such split, or a part of the layout is missing.
+    """
+
+    def __init__(
+        self, root: Path, split: str = "train", unlabeled: Treatment = "known", other: Treatment = "known"
+    ) -> None:
+        require_split(root, split, FOLDERS)
+        part, name = FOLDERS[split]
+        images, labels = root / part / "images" / name, root / part / "annotations" / name
+        for folder in (images, labels):
+            if not folder.is_dir():
+                raise DataError(f"{folder} is missing; {LAYOUT}")
+        treatments = {NO_LABEL: unlabeled, UNLABELED: unlabeled, OTHER: other}
+        outside = [value for value, treatment in treatments.items() if treatment == "void"]
+        values = LabelValues(known=range(1, 14), anomaly=(ANOMALY,), void=(NO_LABEL,), outside=outside)
+        super().__init__((_files(image.id, image.path, labels) for image in find_images([images])), values, CLASSES)
+
+
+def _files(sample_id: str, image: Path, labels: Path) -> SampleFiles:
+    label = require_file(labels / f"{sample_id}.png", image, LAYOUT)
+    return SampleFiles(sample_id, image, label, label, group=group_of(sample_id))
