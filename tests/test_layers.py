@@ -17,7 +17,7 @@ OPEN = {"records", "errors", "__version__"}
 NETWORKS = {"nn", "segmentation", "synthesis", "detection"}
 LEARNING = NETWORKS | {"data", "metrics", "checkpoint", "runtime"}
 STORED = LEARNING | {"training", "config", "thresholds", "calibration", "settings"}
-FITTED = STORED | {"networks", "monitor", "controls"}
+FITTED = STORED | {"networks", "regions", "monitor", "controls"}
 PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring", "calibrating", "auditing"}
 
 # A room is a folder or a file directly below synthcp. Each may import the rooms or modules named here, itself, and
@@ -38,12 +38,13 @@ ARROWS: dict[str, set[str]] = {
     "training": LEARNING,
     "config": NETWORKS | {"training"},
     "evaluation": {"detection.base", "segmentation.base", "nn", "metrics", "data", "checkpoint", "runtime"},
-    "report": {"evaluation", "metrics"},
+    "report": {"evaluation", "metrics", "regions"},
     "thresholds": LEARNING | {"training"},
     "calibration": {"metrics", "spec"},
     "settings": LEARNING | {"training", "config", "thresholds", "calibration"},
     "networks": NETWORKS | {"settings"},
-    "monitor": LEARNING | {"networks", "settings"},
+    "regions": set(),
+    "monitor": LEARNING | {"networks", "regions", "settings"},
     "controls": LEARNING | {"training", "config", "settings", "networks", "monitor"},
     "detectors": FITTED,
     "fitting": FITTED,

@@ -99,6 +99,21 @@ def test_beyond_a_threshold_it_alarms(monitor, image, thresholds, alarms):
         assert [alarm.partition(":")[0] for alarm in assessment.alarms] == list(assessment.present)
 
 
+def test_unknown_pixels_come_as_regions_and_the_largest_is_named_in_the_alarm(monitor, image):
+    parts = monitor.segmenter, monitor.generator, monitor.network, monitor.runtime
+    usual = Thresholds(anomaly=float(monitor.assess(image).anomaly_map.quantile(0.8)), anomaly_share=0.1)
+    assessment = Monitor(replace(monitor.settings, thresholds=usual), *parts).assess(image)
+    largest = max(assessment.regions, key=lambda region: region.area)
+    (rows, columns) = (f"{start}-{stop - 1}" for start, stop in largest.box)
+    assert assessment.alarms == (
+        f"{assessment.anomaly_share(usual.anomaly):.1%} of the pixels look unknown (usually below 10.0%); "
+        f"the largest unknown object covers {largest.share:.1%} at rows {rows}, columns {columns}, "
+        f"predicted as {largest.predicted}",
+    )
+    assert all(region.mean_score > usual.anomaly for region in assessment.regions)
+    assert sum(region.share for region in assessment.regions) <= assessment.anomaly_share(usual.anomaly)
+
+
 def test_other_channels_are_refused(monitor, image):
     with pytest.raises(DataError, match=r"1 channels; the monitor was fitted on 3"):
         monitor.assess(image[:1])

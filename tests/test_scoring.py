@@ -16,6 +16,7 @@ from synthcp.monitor import Monitor
 from synthcp.report.annotate import read_choice
 from synthcp.report.outputs import map_path, read_settings
 from synthcp.report.pictures import image_picture, read_grey
+from synthcp.report.region_rows import read_regions
 from synthcp.report.rows import read_rows
 from synthcp.report.tables import from_json
 from synthcp.scoring import Shard, evaluate_run, score, seen_in_fitting
@@ -88,8 +89,12 @@ def test_scores_are_those_of_the_monitor(monitor, run_folder, images, tmp_path):
         assert row.alarms == assessment.alarms
         unknown = assessment.anomaly_map > monitor.settings.thresholds.anomaly
         assert row.anomaly_share == pytest.approx(unknown.float().mean().item())
+        assert row.regions == assessment.regions
         error_map = torch.from_numpy(read_grey(map_path(tmp_path, row.id, "error_16bit")))
         assert torch.allclose(error_map, assessment.error_map.double(), atol=1e-5)
+    regions = read_regions(tmp_path)
+    assert {row.id: len(row.regions) for row in rows if row.regions} == {name: len(of) for name, of in regions.items()}
+    assert sum(map(len, regions.values())) > 0
     assert (tmp_path / "report.html").is_file()
     assert read_settings(tmp_path).monitor == str(run_folder)
 

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.monitor import Monitor
-    from synthcp.records import Assessment, Classes, Detection, Prediction, Sample
+    from synthcp.records import AnomalousRegion, Assessment, Classes, Detection, Prediction, Sample
     from synthcp.segmentation.specs import open_model
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "AnomalousRegion",
     "Assessment",
     "Classes",
     "Corrupt",
@@ -47,6 +48,7 @@ __all__ = [
 
 # Where each name lives. It is imported when first asked for, so that `import synthcp` does not wait for torch.
 _HOMES = {
+    "AnomalousRegion": "records",
     "Assessment": "records",
     "Classes": "records",
     "Corrupt": "fitting.imperfect",

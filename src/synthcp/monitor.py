@@ -18,6 +18,7 @@ from synthcp.errors import DataError
 from synthcp.networks import build_generator, build_network, build_segmenter, failure_comparator
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
+from synthcp.regions import anomalous_regions, in_words, largest_region
 from synthcp.runtime import Runtime, choose_runtime
 from synthcp.segmentation.base import Predictor, Segmenter, at_size
 from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
@@ -133,6 +134,9 @@ class Monitor:
             image = read_image(Path(image), self.settings.channels)
         prediction, detection = self.detect(image[None], sample_id, prediction)
         assessment = self._assessment(prediction, detection, size or image.shape[1:])
+        unknown = self.settings.usual.anomaly
+        regions = anomalous_regions(assessment.anomaly_map, unknown, assessment.label_map, self.classes)
+        assessment = replace(assessment, regions=regions)
         assessment = replace(assessment, alarms=self._alarms(assessment))
         calibration = self.settings.calibration
         return assessment if calibration is None else calibration.judge(assessment)
@@ -174,7 +178,9 @@ class Monitor:
             )
         unknown = assessment.anomaly_share(usual.anomaly)
         if unknown > usual.anomaly_share:
-            alarms.append(f"{unknown:.1%} of the pixels look unknown (usually below {usual.anomaly_share:.1%})")
+            largest = largest_region(assessment.regions)
+            told = "" if largest is None else f"; the largest unknown object {in_words(largest)}"
+            alarms.append(f"{unknown:.1%} of the pixels look unknown (usually below {usual.anomaly_share:.1%}){told}")
         for name, floor in zip(self.classes.names, usual.class_quality, strict=False):
             predicted = round(assessment.class_quality[name], 2)  # as it is told
             if name in assessment.present and predicted < round(floor, 2):

@@ -117,6 +117,27 @@ class Detection:
 
 
 @dataclass(frozen=True)
+class AnomalousRegion:
+    """Connected pixels that look unknown: an object that M was never taught, or part of one.
+
+    Attributes:
+        area: Number of its pixels.
+        share: Of the image that it covers, in (0, 1].
+        mean_score: Mean anomaly score of its pixels, above the threshold that they passed.
+        peak_score: Highest anomaly score.
+        box: Where it begins, and just behind where it ends, in pixels of the map along each of the spatial axes.
+        predicted: Name of the class that M predicted there most often: what it took the object for.
+    """
+
+    area: int
+    share: float
+    mean_score: float
+    peak_score: float
+    box: tuple[tuple[int, int], ...]
+    predicted: str
+
+
+@dataclass(frozen=True)
 class Assessment:
     """What a monitor says of one image: the answer a user acts on. Maps have the size of the image that came in.
 
@@ -132,6 +153,7 @@ class Assessment:
         intervals: lowest and highest true quality of every class, by name, as promised; empty without a calibration.
         decision: what the calibrated rule says of the image; it alone decides, alarms do not.
         reasons: one sentence for each reason of the decision.
+        regions: of connected pixels that look unknown, those that stand out most first.
     """
 
     label_map: Tensor
@@ -144,6 +166,7 @@ class Assessment:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     decision: Decision = ""
     reasons: tuple[str, ...] = ()
+    regions: tuple[AnomalousRegion, ...] = ()
 
     @property
     def error_share(self) -> float:

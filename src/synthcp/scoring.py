@@ -82,7 +82,7 @@ def score(
     model: str | None = None,
     budget: int | None = None,
 ) -> list[Row]:
-    """Score images without ground truth: results.csv, maps/ and report.html.
+    """Score images without ground truth: results.csv, regions.csv, maps/ and report.html.
 
     An image that cannot be scored becomes a row with status "error" that says why; all others are scored.
 
@@ -137,7 +137,7 @@ def evaluate_run(
     progress: Progress = silent,
     model: str | None = None,
 ) -> Results:
-    """Evaluate the detectors of a run against ground truth: metrics.json, results.csv, maps/ and report.html.
+    """Evaluate the detectors of a run against ground truth: metrics.json and what `score` writes.
 
     Args:
         run: Folder of the monitor.

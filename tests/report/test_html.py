@@ -185,6 +185,30 @@ def test_without_a_calibration_nothing_is_decided(write_folder: Write) -> None:
     assert not any("promise" in text for text in page.texts["th"] + page.texts["p"])
 
 
+def test_unknown_objects_are_boxed_and_listed(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2}, truth=False, regions=True)))
+    boxes = [tuple(box[name] for name in ("x", "y", "width", "height")) for box in page.all("rect")]
+    assert boxes == [("25.00%", "0.00%", "50.00%", "50.00%"), ("50.00%", "0.00%", "50.00%", "100.00%")]  # of (2, 4)
+    assert page.texts["text"] == ["1", "2"]
+    assert {"25.0 %", "1.75", "<i>car", "37.5 %", "1.62", "sky"} <= set(page.texts["td"])
+
+
+def test_the_boxes_can_be_hidden_and_tell_their_threshold(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2}, regions=True)))
+    (toggle,) = (attributes for attributes in page.all("input") if attributes.get("id") == "objects")
+    assert toggle["type"] == "checkbox"
+    told = (
+        "Connected pixels whose anomaly score is above the threshold of the monitor, 1.5; the error threshold does not"
+    )
+    assert sum((label.get("title") or "").startswith(told) for label in page.all("label")) == 1
+
+
+def test_without_unknown_objects_nothing_is_said_of_them(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2}, truth=False)))
+    assert page.all("rect") == [] and "objects" not in {attributes.get("id") for attributes in page.all("input")}
+    assert "Unknown object" not in page.texts["th"]
+
+
 def test_trust_needs_ground_truth(write_folder: Write) -> None:
     title = "Which predictions to trust"
     assert title not in Page(write_report(write_folder({"a": 0.2, "b": 0.7}, truth=False))).texts["h2"]

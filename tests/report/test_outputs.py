@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from synthcp.errors import InputError, ShapeError
-from synthcp.records import Assessment, Classes
+from synthcp.records import AnomalousRegion, Assessment, Classes
 from synthcp.report.outputs import ResultsWriter, RunSettings, map_path, read_settings, replacing, write_text
 from synthcp.report.rows import Row, read_rows
 
@@ -81,7 +81,7 @@ def test_grey_images_stay_grey(tmp_path: Path, settings: RunSettings) -> None:
     assert np.abs(pixels(tmp_path, "a", "synthesis") / 255 - assessment.synthesis[0].numpy()).max() <= 0.51 / 255
 
 
-def test_rows_come_back(tmp_path: Path, settings: RunSettings) -> None:
+def test_rows_come_back(tmp_path: Path, settings: RunSettings, regions: tuple[AnomalousRegion, ...]) -> None:
     rows = [
         Row(
             *("city/a, b", 'say "a".png', "ok", ""),
@@ -91,14 +91,17 @@ def test_rows_come_back(tmp_path: Path, settings: RunSettings) -> None:
             {"road": 0.875, "sky": math.nan, "<i>car": 0.0},
             *("review", ("low quality", "and more")),
             {"road": (0.5, 1.0), "sky": (0.0, 0.25), "<i>car": (0.125, 0.625)},
+            regions,
         ),
+        Row("clean", "clean.png", error_share=0.25, regions=()),
         Row("bad", "bad.png", "error", "two\nlines"),
     ]
     with ResultsWriter(tmp_path, replace(settings, promise={"": ""}), ground_truth=True) as writer:
         for row in rows:
             writer.add_row(row)
-    scored, failed = read_rows(tmp_path)
+    scored, clean, failed = read_rows(tmp_path)
     assert repr(scored) == repr(rows[0])
+    assert (clean.regions, failed.regions) == ((), None)
     assert (failed.status, failed.message) == ("error", "two\nlines")
     assert all(math.isnan(value) for value in [failed.error_share, *failed.true_iou.values()])
 
@@ -106,7 +109,8 @@ def test_rows_come_back(tmp_path: Path, settings: RunSettings) -> None:
 def test_columns_are_those_of_the_contract(write_folder: Write) -> None:
     header = (write_folder({"a": 0.2}) / "results.csv").read_text().splitlines()[0]
     assert header == (
-        "id,source,status,message,error_share,anomaly_share,mean_quality,true_error_share,alarms,decision,reasons,"
+        "id,source,status,message,error_share,anomaly_share,mean_quality,true_error_share,"
+        "regions,largest_region,largest_region_predicted,alarms,decision,reasons,"
         "predicted_iou:road,predicted_iou:sky,predicted_iou:<i>car,true_iou:road,true_iou:sky,true_iou:<i>car"
     )
 
@@ -160,17 +164,20 @@ def test_without_ground_truth_nothing_is_said_of_it(write_folder: Write) -> None
 def test_settings_come_back(tmp_path: Path, settings: RunSettings) -> None:
     ResultsWriter(tmp_path, settings).close()
     assert read_settings(tmp_path) == settings
-    assert json.loads((tmp_path / "run.json").read_text())["thresholds"] == {"error": 0.3}
+    assert json.loads((tmp_path / "run.json").read_text())["thresholds"] == {"error": 0.3, "anomaly": 1.5}
 
 
-def test_a_run_that_dies_keeps_its_rows_aside(tmp_path: Path, settings: RunSettings) -> None:
+def test_a_run_that_dies_keeps_its_rows_aside(
+    tmp_path: Path, settings: RunSettings, regions: tuple[AnomalousRegion, ...]
+) -> None:
     with pytest.raises(KeyboardInterrupt), ResultsWriter(tmp_path, settings) as writer:
-        writer.add_row(Row("a", "a.png", error_share=0.5))
+        writer.add_row(Row("a", "a.png", error_share=0.5, regions=regions))
         raise KeyboardInterrupt
     with pytest.raises(InputError, match=r"results\.csv cannot be read.*rename results\.csv\.partial"):
         read_rows(tmp_path)
-    (tmp_path / "results.csv.partial").rename(tmp_path / "results.csv")
-    assert read_rows(tmp_path)[0].error_share == 0.5
+    for name in ("results.csv", "regions.csv"):
+        (tmp_path / f"{name}.partial").rename(tmp_path / name)
+    assert (read_rows(tmp_path)[0].error_share, read_rows(tmp_path)[0].regions) == (0.5, regions)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
@@ -207,7 +214,14 @@ def test_volumes_have_no_picture(tmp_path: Path, settings: RunSettings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("results.csv", "id,source\na,b\n"), ("run.json", "{"), ("run.json", "{}"), ("run.json", "[]")]
+    ("name", "text"),
+    [
+        ("results.csv", "id,source\na,b\n"),
+        ("regions.csv", "id,area\na,many\n"),
+        ("run.json", "{"),
+        ("run.json", "{}"),
+        ("run.json", "[]"),
+    ],
 )
 def test_a_broken_file_is_named(write_folder: Write, name: str, text: str) -> None:
     out = write_folder({"a": 0.2})

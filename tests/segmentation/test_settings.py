@@ -8,7 +8,8 @@ from synthcp.segmentation.settings import ModelSettings
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        (ModelSettings(), "M: deeplab; f_M is the last stage of its trunk"),
+        (ModelSettings(), "M: deeplab; f_M is the input of its classifier"),
+        (ModelSettings("pspnet", layers=6), "M: pspnet; f_M is the input of its classifier"),
         (ModelSettings("hf:a", "decode_head.classifier", 1), "M: hf:a; f_M is the input of decode_head.classifier"),
         (
             ModelSettings("a.py:b", "logits", 1, note="sky is its 3"),

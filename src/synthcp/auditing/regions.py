@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from synthcp.regions import Mask, Window, connected_parts
+
 Labels = NDArray[np.int64]
 _DISC = np.ones((3, 3), bool)
 
@@ -23,8 +25,8 @@ class Region:
         radius: Of the largest disc that fits into it, in pixels; thin regions have a small one, however long.
     """
 
-    window: tuple[slice, slice]
-    mask: NDArray[np.bool_]
+    window: Window
+    mask: Mask
     given: int
     radius: float
 
@@ -42,8 +44,7 @@ def disputed_regions(given: Labels, predicted: Labels, ignore_index: int) -> lis
     return regions
 
 
-def _regions_of(mask: NDArray[np.bool_], label: int) -> list[Region]:
-    numbers, _ = ndimage.label(mask)
+def _regions_of(mask: Mask, label: int) -> list[Region]:
     depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]  # what is beyond the border counts as outside
-    parts = [(window, numbers[window] == number) for number, window in enumerate(ndimage.find_objects(numbers), 1)]
+    parts = connected_parts(mask, diagonal=False)
     return [Region(window, part, label, float(depth[window][part].max())) for window, part in parts]

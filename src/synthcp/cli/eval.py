@@ -43,7 +43,7 @@ def eval_verb(
 ) -> None:
     """Compare detectors and controls with ground truth.
 
-    Prints the tables and writes metrics.json, results.csv, maps/ and report.html.
+    Prints the tables and writes metrics.json, results.csv, regions.csv, maps/ and report.html.
     """
     use_threads(threads)
     from synthcp.data.specs import open_dataset, split_of

@@ -49,8 +49,8 @@ def score_verb(
 ) -> int:
     """Score images that have no ground truth.
 
-    Writes results.csv, maps/ and report.html. An image that cannot be scored is named in results.csv, and all others
-    are scored.
+    Writes results.csv, regions.csv, maps/ and report.html. An image that cannot be scored is named in results.csv, and
+    all others are scored.
     """
     use_threads(threads)
     from synthcp.scoring import Shard, score

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from synthcp.records import Classes
+from synthcp.report.objects import UnknownObject, unknown_objects
 from synthcp.report.rows import Row
 from synthcp.report.views import VIEWS, View, open_map, open_view, shrink
 
@@ -58,6 +59,7 @@ class Card:
         error_levels: The error map as grey PNG, level / 255, as a data URI; empty without an error map.
         flagged: Share of pixels whose error probability is above step / STEPS, for every step; empty likewise.
         qualities: The classes of the prediction and the truth, worst predicted IoU first.
+        objects: Those that look unknown, as many as the report shows; empty without an error map, which tells the size.
         annotate: Its rank, from 1, among the images to annotate; None when it was not chosen.
     """
 
@@ -67,6 +69,7 @@ class Card:
     error_levels: str
     flagged: tuple[float, ...]
     qualities: tuple[ClassQuality, ...]
+    objects: tuple[UnknownObject, ...]
     annotate: int | None = None
 
 
@@ -83,6 +86,7 @@ def card_of(out: Path, row: Row, classes: Classes, annotate: int | None = None) 
         error_levels="" if levels is None else _grey_png(levels),
         flagged=() if levels is None else _flagged(levels),
         qualities=_qualities(row, classes, _present(out, row, classes)),
+        objects=() if levels is None else unknown_objects(row.regions or (), levels.shape),
         annotate=annotate,
     )
 

@@ -66,6 +66,7 @@ def write_report(out: Path, limit: int = 100) -> Path:
             anomaly_range=ANOMALY_RANGE,
             steps=STEPS,
             threshold=_threshold_step(settings),
+            objects_hint=_objects_hint(settings),
             failed=[row for row in rows if row.status == "error"],
             details=_details(settings, results),
         )
@@ -84,6 +85,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["percent"] = percent
+    environment.filters["place"] = lambda share: f"{share:.2f}%"
     environment.filters["quality"] = lambda value: "–" if math.isnan(value) else f"{value:.2f}"
     environment.filters["signed"] = lambda value: "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
     environment.tests["undefined_number"] = math.isnan
@@ -169,6 +171,15 @@ def _legend(classes: Classes, cards: Sequence[Card]) -> list[tuple[str, str]]:
 
 def _threshold_step(settings: RunSettings) -> int:
     return round(settings.thresholds.get("error", _DEFAULT_THRESHOLD) * STEPS)
+
+
+def _objects_hint(settings: RunSettings) -> str:
+    threshold = settings.thresholds.get("anomaly")
+    told = "" if threshold is None else f", {threshold:.3g}"
+    return (
+        f"Connected pixels whose anomaly score is above the threshold of the monitor{told}; the error threshold does "
+        "not move them"
+    )
 
 
 def _details(settings: RunSettings, results: Results | None) -> list[tuple[str, str]]:

@@ -1,11 +1,11 @@
-"""The output folder: results.csv, run.json and maps/, from which alone a report can be built again."""
+"""The output folder: results.csv, regions.csv, run.json and maps/, from which alone a report can be built again."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,6 +17,8 @@ from torch import Tensor
 from synthcp.errors import InputError
 from synthcp.records import Assessment, Classes
 from synthcp.report.pictures import grey_picture, heat_picture, image_picture, label_picture, mask_picture
+from synthcp.report.region_rows import FILE as REGIONS_FILE
+from synthcp.report.region_rows import region_cells, region_columns
 from synthcp.report.rows import FILE, Row, cells, columns
 
 MAP_SUFFIXES = {
@@ -68,9 +70,10 @@ class RunSettings:
 
 
 class ResultsWriter:
-    """Writes the output folder image by image; results.csv appears, whole, when the writer closes without an error.
+    """Writes the output folder image by image; the tables appear, whole, when the writer closes without an error.
 
-    Until then the rows are in results.csv.partial. Every file is renamed into place, so none is ever half written.
+    Until then the rows are in results.csv.partial, and those of their regions in regions.csv.partial. Every file is
+    renamed into place, so none is ever half written.
     """
 
     def __init__(self, out: Path, settings: RunSettings, ground_truth: bool = False) -> None:
@@ -83,13 +86,9 @@ class ResultsWriter:
             raise InputError(f"{len(settings.classes)} classes: a palette PNG holds at most 255; merge rare classes")
         self.out = out
         self.settings = settings
-        self._columns = columns(settings.classes, ground_truth, calibrated=bool(settings.promise))
         write_text(out / "run.json", json.dumps(asdict(settings), indent=2))
-        self._partial = out / f"{FILE}.partial"
-        with _writing(self._partial):
-            self._file = open(self._partial, "w", encoding="utf-8", errors="surrogateescape", newline="")
-        self._csv = csv.DictWriter(self._file, self._columns)
-        self._csv.writeheader()
+        self._rows = _Table(out / FILE, columns(settings.classes, ground_truth, calibrated=bool(settings.promise)))
+        self._regions = _Table(out / REGIONS_FILE, region_columns())
 
     def write_maps(
         self,
@@ -118,17 +117,15 @@ class ResultsWriter:
             write_picture(map_path(self.out, image_id, kind), picture)
 
     def add_row(self, row: Row) -> None:
-        """Appends one line, safe on disk when the call returns."""
-        known = cells(row)
-        with _writing(self._partial):
-            self._csv.writerow({name: known.get(name, "") for name in self._columns})
-            self._file.flush()
+        """Appends one line, after those of its regions, safe on disk when the call returns."""
+        for number, region in enumerate(row.regions or (), start=1):
+            self._regions.add(region_cells(row.id, number, region))
+        self._rows.add(cells(row))
 
     def close(self) -> None:
-        """Puts results.csv into place."""
-        self._file.close()
-        with _writing(self.out / FILE):
-            os.replace(self._partial, self.out / FILE)
+        """Puts regions.csv and results.csv into place."""
+        self._regions.close()
+        self._rows.close()
 
     def __enter__(self) -> ResultsWriter:
         return self
@@ -139,7 +136,32 @@ class ResultsWriter:
         if kind is None:
             self.close()
         else:
-            self._file.close()
+            self._regions.stop()
+            self._rows.stop()
+
+
+class _Table:
+    """A CSV file that grows line by line beside its path, and is renamed to it when it is whole."""
+
+    def __init__(self, path: Path, header: Sequence[str]) -> None:
+        self._path, self._partial = path, path.with_name(f"{path.name}.partial")
+        with _writing(self._partial):
+            self._file = open(self._partial, "w", encoding="utf-8", errors="surrogateescape", newline="")
+        self._csv = csv.DictWriter(self._file, header)
+        self._csv.writeheader()
+
+    def add(self, known: Mapping[str, str]) -> None:
+        with _writing(self._partial):
+            self._csv.writerow({name: known.get(name, "") for name in self._csv.fieldnames})
+            self._file.flush()
+
+    def stop(self) -> None:
+        self._file.close()
+
+    def close(self) -> None:
+        self.stop()
+        with _writing(self._path):
+            os.replace(self._partial, self._path)
 
 
 def map_path(out: Path, image_id: str, kind: str) -> Path:

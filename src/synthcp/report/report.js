@@ -6,6 +6,7 @@
   const slider = document.getElementById("threshold");
   const steps = Number(slider.max);
   const mark = document.getElementById("mark");
+  const objects = document.getElementById("objects");
   const visible = new Set();
   const levels = new Map(); // card -> {width, height, values}, read once, when first painted
 
@@ -68,6 +69,10 @@
     visible.forEach(paint);
   };
 
+  const outline = () => {
+    for (const boxes of document.querySelectorAll("svg.objects")) boxes.classList.toggle("off", !objects.checked);
+  };
+
   const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
       visible[isIntersecting ? "add" : "delete"](target);
@@ -95,5 +100,9 @@
   });
   slider.addEventListener("input", update);
   mark.addEventListener("change", () => cards.forEach(paint));
+  if (objects) {
+    objects.addEventListener("change", outline);
+    outline();
+  }
   update();
 })();

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
@@ -13,11 +11,16 @@ from torch import Tensor
 
 from synthcp.errors import InputError
 from synthcp.metrics.overlap import image_iou
-from synthcp.records import Assessment, Classes, Decision
+from synthcp.records import AnomalousRegion, Assessment, Classes, Decision
+from synthcp.regions import largest_region
+from synthcp.report.region_rows import FILE as REGIONS_FILE
+from synthcp.report.region_rows import read_regions
+from synthcp.report.table_files import read_table
 
 FILE = "results.csv"
 _TEXTS = ("id", "source", "status", "message")
 _NUMBERS = ("error_share", "anomaly_share", "mean_quality", "true_error_share")
+_REGIONS = ("regions", "largest_region", "largest_region_predicted")
 _SENTENCES, _SEPARATOR = ("alarms", "reasons"), " | "
 _PREDICTED, _TRUE, _LOW, _HIGH = "predicted_iou:", "true_iou:", "interval_low:", "interval_high:"
 
@@ -41,6 +44,8 @@ class Row:
         decision: Of the calibrated rule; empty without a calibration.
         reasons: One sentence for each reason of the decision.
         intervals: Lowest and highest true IoU, per class name; empty without a calibration.
+        regions: Of unknown pixels; results.csv has their number and the share and class of the largest, regions.csv all
+            of them. None where they are not known: without an anomaly map, or in a folder from before there were any.
     """
 
     id: str
@@ -57,6 +62,7 @@ class Row:
     decision: Decision = ""
     reasons: tuple[str, ...] = ()
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    regions: tuple[AnomalousRegion, ...] | None = None
 
     @property
     def true_quality(self) -> float:
@@ -93,6 +99,7 @@ def row_of(
         decision=assessment.decision,
         reasons=assessment.reasons,
         intervals=assessment.intervals,
+        regions=None if assessment.anomaly_map is None else assessment.regions,
     )
 
 
@@ -100,7 +107,7 @@ def columns(classes: Classes, ground_truth: bool, calibrated: bool = False) -> t
     """Header of results.csv; the true_iou columns need ground truth, those of the intervals a calibration."""
     prefixes = [_PREDICTED, *([_LOW, _HIGH] if calibrated else []), *([_TRUE] if ground_truth else [])]
     by_class = [prefix + name for prefix in prefixes for name in classes.names]
-    return (*_TEXTS, *_NUMBERS, "alarms", "decision", "reasons", *by_class)
+    return (*_TEXTS, *_NUMBERS, *_REGIONS, "alarms", "decision", "reasons", *by_class)
 
 
 def cells(row: Row) -> dict[str, str]:
@@ -111,24 +118,37 @@ def cells(row: Row) -> dict[str, str]:
     lows, highs = ({name: ends[end] for name, ends in row.intervals.items()} for end in (0, 1))
     by_class = {_PREDICTED: row.predicted_iou, _TRUE: row.true_iou, _LOW: lows, _HIGH: highs}
     qualities = {prefix + name: _cell(value) for prefix, part in by_class.items() for name, value in part.items()}
-    return {**texts, **sentences, **numbers, **qualities}
+    return {**texts, **sentences, **numbers, **_region_cells(row), **qualities}
+
+
+def _region_cells(row: Row) -> dict[str, str]:
+    if row.regions is None:
+        return {}
+    largest = largest_region(row.regions)
+    of_largest = ("", "") if largest is None else (_cell(largest.share), largest.predicted)
+    return dict(zip(_REGIONS, (str(len(row.regions)), *of_largest), strict=True))
 
 
 def read_rows(out: Path) -> list[Row]:
-    """The rows of an output folder, in order; raises InputError, naming the file, when it is missing or broken."""
-    path = out / FILE
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            return _rows(csv.DictReader(file))
-    except OSError as error:
-        rule = "it appears when a run ends; for a run that stopped early rename results.csv.partial to results.csv"
-        raise InputError(f"{path} cannot be read ({error.strerror}); {rule}") from error
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not a results table ({error!r}); write the folder again") from error
+    """The rows of an output folder, in order, each with its regions.
+
+    Raises:
+        InputError: results.csv is missing, or it or regions.csv is broken; the message names the file.
+    """
+    found = read_regions(out)
+    lines = read_table(out / FILE, lambda line: (_row(line), _number(line.get("regions", ""))))
+    return [_with_regions(row, number, found.get(row.id, ()), out) for row, number in lines]
 
 
-def _rows(lines: Iterable[dict[str, str]]) -> list[Row]:
-    return [_row(line) for line in lines]
+def _with_regions(row: Row, number: float, regions: tuple[AnomalousRegion, ...], out: Path) -> Row:
+    if math.isnan(number):
+        return row
+    if len(regions) != number:
+        raise InputError(
+            f"{out / REGIONS_FILE} has {len(regions)} regions of {row.id}, {FILE} counts {number:g}; both must be of "
+            "one run: of a run that stopped early rename both .partial files, or write the folder again"
+        )
+    return replace(row, regions=regions)
 
 
 def _row(line: dict[str, str]) -> Row:

@@ -36,7 +36,7 @@ VIEWS = (
     View("anomaly", "Anomaly map", "how unknown the object looks"),
     View("truth", "Ground truth", "the true class of each pixel", flat=True),
     View("true_errors", "True errors", "bright where the prediction is wrong", flat=True),
-    View("unknown", "Unknown objects", "white on objects of no known class", flat=True),
+    View("unknown", "True unknowns", "white on objects of no known class", flat=True),
 )
 
 
