@@ -21,6 +21,7 @@ PURPOSES = {
     "export": "ONNX models",
     "openvino": "OpenVINO models",
     "ray": "scoring on many machines",
+    "smiyc": "score files for SegmentMeIfYouCan",
     "hf": "models of Hugging Face",
     "zoo": "models of torchvision, timm and smp",
 }
