@@ -59,9 +59,9 @@ def ranking_scores(scores: Tensor | Floats, positives: Tensor | NDArray[np.bool_
         ShapeError: The shapes differ.
     """
     values, truths = _as_arrays(scores, positives)
-    if not len(values):
-        empty = np.zeros(0, np.int64)
-        return _scores_of_counts(empty, empty, images=1)
+    positive = np.count_nonzero(truths)
+    if positive in (0, len(truths)):  # nothing to rank
+        return _scores_of_counts(np.array([positive]), np.array([len(truths) - positive]), images=1)
     values, truths = _sorted_down(values, truths)
     starts = np.append(0, np.flatnonzero(values[1:] != values[:-1]) + 1)
     hits = np.add.reduceat(truths, starts, dtype=np.int64)
