@@ -135,6 +135,13 @@ def test_json_round_trip_with_nan() -> None:
     assert "NaN" not in text
 
 
+def test_scores_of_an_older_file_lack_the_nearest_fpr95() -> None:
+    record = json.loads(to_json(RESULTS))
+    del record["detectors"][0]["error_pooled"]["fpr95_nearest"]
+    older = from_json(json.dumps(record)).detectors[0].error_pooled
+    assert older is not None and math.isnan(older.fpr95_nearest) and older.fpr95 == MSP.error_pooled.fpr95
+
+
 @pytest.mark.parametrize("text", ["", "[]", '{"detectors": [{}]}'])
 def test_broken_json_is_an_input_error(text: str) -> None:
     with pytest.raises(InputError, match=r"metrics\.json"):
