@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import numpy as np
 import pytest
@@ -12,8 +10,6 @@ from torch import Tensor
 
 from synthcp.config import from_dict, to_dict
 from synthcp.detection.class_statistics import ClassStatistics, fit_class_statistics
-
-Fails = Callable[..., AbstractContextManager[None]]
 
 
 def pairs_of(size: tuple[int, ...], classes: int = 4) -> list[tuple[Tensor, Tensor]]:
@@ -83,11 +79,11 @@ def test_statistics_survive_json() -> None:
 @pytest.mark.parametrize(
     "pairs", [[], [(torch.tensor([[2.0, 2.0]]), torch.tensor([[0, 1]]))]], ids=["none", "constant"]
 )
-def test_scores_without_spread_are_refused(pairs: list[tuple[Tensor, Tensor]], fails: Fails) -> None:
+def test_scores_without_spread_are_refused(pairs, fails):
     with fails("no spread", "more images"):
         fit_class_statistics(pairs, classes=2)
 
 
-def test_a_score_that_is_nan_is_refused(fails: Fails) -> None:
+def test_a_score_that_is_nan_is_refused(fails):
     with fails("NaN"):
         fit_class_statistics([(torch.tensor([[1.0, math.nan]]), torch.tensor([[0, 1]]))], classes=2)
