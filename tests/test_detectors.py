@@ -24,7 +24,7 @@ from synthcp.records import Classes, Prediction
 from synthcp.runtime import Runtime
 from synthcp.settings import MonitorSettings
 
-LOGIT_NAMES = ["msp", "entropy", "max-logit"]
+LOGIT_NAMES = ["msp", "entropy", "max-logit", "energy"]
 ALL = [*LOGIT_NAMES, "direct", "untrained", "synthcp"]
 CLASSES = Classes(("a", "b", "c"), ((0, 0, 0),) * 3)
 SETTINGS = MonitorSettings(CLASSES, 3, 2, VARIANTS["ours"], SCALES["tiny"], Blend(0.5, 1.0, 0.0))
@@ -108,7 +108,9 @@ def test_direct_has_no_drawing_and_untrained_draws_by_a_generator_of_its_own(
 
 def test_names_are_chosen_in_the_order_of_the_table(fresh: Monitor, fitted: Path) -> None:
     assert list(load_detectors(fitted, fresh, ["synthcp", "msp"])) == ["msp", "synthcp"]
-    with pytest.raises(InputError, match="detector 'mps' is not in .*; it has msp, entropy, max-logit, direct, "):
+    with pytest.raises(
+        InputError, match="detector 'mps' is not in .*; it has msp, entropy, max-logit, energy, direct, "
+    ):
         load_detectors(fitted, fresh, ["msp", "mps"])
 
 

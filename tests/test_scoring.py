@@ -182,7 +182,7 @@ def test_an_evaluation_can_be_read_back(evaluated):
 def test_an_evaluation_names_its_detectors_and_controls(evaluated):
     names = [detector.name for detector in evaluated[1].detectors]
     learned = ["direct-raw", "direct", "untrained-raw", "untrained", "synthcp-raw", "synthcp"]
-    assert names == ["msp", "entropy", "max-logit", *learned]
+    assert names == ["msp", "entropy", "max-logit", "energy", *learned]
 
 
 def test_an_evaluation_says_where_its_numbers_come_from(evaluated):

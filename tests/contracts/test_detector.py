@@ -11,11 +11,15 @@ from torch import Tensor
 from synthcp.config import VARIANTS
 from synthcp.detection.base import Comparator, Detector
 from synthcp.detection.blend import Blend
+from synthcp.detection.class_statistics import ClassStatistics
+from synthcp.detection.crf import CrfRefinedMsp
 from synthcp.detection.direct import DirectPrediction
+from synthcp.detection.dropout import MonteCarloDropout
 from synthcp.detection.failure import FailureComparator
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
+from synthcp.detection.standardized_max_logits import StandardizedMaxLogits
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Detection, Prediction
@@ -80,11 +84,29 @@ def direct(variant: str) -> Callable[[SpatialDims], Detector]:
     return lambda dims: DirectPrediction(comparator(dims, variant))
 
 
+def standardized(dims: SpatialDims) -> Detector:
+    return StandardizedMaxLogits(ClassStatistics((-8.0, -9.0, -7.5), (1.0, 2.0, 0.5)))
+
+
+class DroppingColors(Colors):
+    """Colors that drops some of them."""
+
+    def __init__(self, dims: SpatialDims) -> None:
+        super().__init__(dims)
+        self.dropout = torch.nn.Dropout(0.2)
+
+    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return super().look(self.dropout(image))
+
+
 DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
     "anomaly": anomaly_detector,
     **{f"failure-{variant}": failure_detector(variant) for variant in VARIANTS},
     **{f"direct-{variant}": direct(variant) for variant in VARIANTS},
     **{name: lambda dims, score=score: LogitDetector(score) for name, score in LOGIT_SCORES.items()},  # type: ignore[misc]
+    "standardized-max-logits": standardized,
+    "dropout": lambda dims: MonteCarloDropout(DroppingColors(dims).eval(), passes=3),
+    "msp-crf": lambda dims: CrfRefinedMsp(),
 }
 
 

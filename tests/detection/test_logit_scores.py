@@ -9,6 +9,7 @@ from scipy.stats import entropy as entropy_of
 from synthcp.detection.logit_scores import (
     LOGIT_SCORES,
     doubt,
+    energy,
     entropy,
     margin,
     msp_log_odds,
@@ -36,6 +37,7 @@ ORACLES = {
     entropy: lambda z: entropy_of(softmax(z), base=5),
     margin: lambda z: np.sort(softmax(z))[-2] - np.sort(softmax(z))[-1],
     negative_max_logit: lambda z: -z.max(),
+    energy: lambda z: -logsumexp(z),
 }
 
 

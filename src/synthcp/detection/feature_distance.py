@@ -39,6 +39,16 @@ def refine_by_msp(distance: Tensor, confidence: Tensor, threshold: float) -> Ten
     return distance.where(confidence <= threshold, 1 - confidence)
 
 
+def seen_by(segmenter: Segmenter, picture: Tensor, prediction: Prediction) -> Prediction:
+    """Return what M says of a picture (B, C, *S), shown to it at the size at which it saw the image."""
+    return segmenter.predict("", resize(picture, prediction.seen_size, antialias=True))
+
+
+def layers_of(segmenter: Segmenter, image: Tensor, prediction: Prediction) -> tuple[Tensor, ...]:
+    """Return M's feature maps of an image (B, C, *S), shallow to deep; M looks again if the prediction has none."""
+    return prediction.layers or seen_by(segmenter, image, prediction).layers
+
+
 @dataclass(frozen=True)
 class FeatureDistance:
     """F for anomaly segmentation.
@@ -62,8 +72,8 @@ class FeatureDistance:
 
     def distance(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
         """Return eq. 9 at the size of the image, shape (B, *S), before the refinement."""
-        reference = self._layers(image, prediction)[self.layer]
-        distance = feature_distance(reference, self._seen(synthesis, prediction).layers[self.layer])
+        reference = layers_of(self.segmenter, image, prediction)[self.layer]
+        distance = feature_distance(reference, seen_by(self.segmenter, synthesis, prediction).layers[self.layer])
         return resize(distance[:, None], image.shape[2:])[:, 0]
 
     def disagreement(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
@@ -74,19 +84,12 @@ class FeatureDistance:
             softmax of y_hat in M(x_hat), then eq. 9 at every feature layer, shallow to deep.
         """
         size = image.shape[2:]
-        drawn = self._seen(synthesis, prediction)
+        drawn = seen_by(self.segmenter, synthesis, prediction)
         recognition = resize(drawn.logits, size).softmax(dim=1)
         parts = [1 - recognition.gather(1, prediction.label_map[:, None])]
-        for reference, feature in zip(self._layers(image, prediction), drawn.layers, strict=True):
+        for reference, feature in zip(layers_of(self.segmenter, image, prediction), drawn.layers, strict=True):
             parts.append(resize(feature_distance(reference, feature)[:, None], size))
         return torch.cat(parts, dim=1)
-
-    def _seen(self, picture: Tensor, prediction: Prediction) -> Prediction:
-        """What M says of a picture, shown to it at the size at which it saw the image."""
-        return self.segmenter.predict("", resize(picture, prediction.seen_size, antialias=True))
-
-    def _layers(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, ...]:
-        return prediction.layers or self._seen(image, prediction).layers
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""

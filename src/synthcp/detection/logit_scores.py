@@ -1,4 +1,4 @@
-"""Scores that need nothing but M's logits: MSP, entropy, margin, max-logit."""
+"""Scores that need nothing but M's logits: MSP, entropy, margin, max-logit, energy."""
 
 from __future__ import annotations
 
@@ -48,7 +48,17 @@ def negative_max_logit(logits: Tensor) -> Tensor:
     return -logits.float().amax(dim=1)
 
 
-LOGIT_SCORES: dict[str, LogitScore] = {"msp": one_minus_msp, "entropy": entropy, "max-logit": negative_max_logit}
+def energy(logits: Tensor) -> Tensor:
+    """Minus the logsumexp of the logits, the free energy (Liu et al., NeurIPS 2020); any real number."""
+    return -logits.float().logsumexp(dim=1)
+
+
+LOGIT_SCORES: dict[str, LogitScore] = {
+    "msp": one_minus_msp,
+    "entropy": entropy,
+    "max-logit": negative_max_logit,
+    "energy": energy,
+}
 
 
 @dataclass(frozen=True)
