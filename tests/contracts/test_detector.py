@@ -9,15 +9,19 @@ import torch
 from torch import Tensor
 
 from synthcp.config import VARIANTS
+from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
 from synthcp.detection.base import Comparator, Detector
 from synthcp.detection.blend import Blend
+from synthcp.detection.class_gaussians import fit_class_gaussians
 from synthcp.detection.class_statistics import ClassStatistics
 from synthcp.detection.crf import CrfRefinedMsp
 from synthcp.detection.direct import DirectPrediction
 from synthcp.detection.dropout import MonteCarloDropout
 from synthcp.detection.failure import FailureComparator
+from synthcp.detection.feature_density import FeatureDensity
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
 from synthcp.detection.standardized_max_logits import StandardizedMaxLogits
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
@@ -88,6 +92,21 @@ def standardized(dims: SpatialDims) -> Detector:
     return StandardizedMaxLogits(ClassStatistics((-8.0, -9.0, -7.5), (1.0, 2.0, 0.5)))
 
 
+def mahalanobis(dims: SpatialDims) -> Detector:
+    image, prediction = scene(dims)
+    return FeatureDensity(Colors(dims), fit_class_gaussians([(image, prediction.label_map)], CLASSES))
+
+
+def neighbors(dims: SpatialDims) -> Detector:
+    image, prediction = scene(dims)
+    return FeatureDensity(Colors(dims), fit_nearest_neighbors([(image.roll(1), prediction.label_map)], CLASSES, 10, 2))
+
+
+def autoencoder(dims: SpatialDims) -> Detector:
+    network = Autoencoder(dims, AutoencoderConfig(width=4, depth=3, bottleneck=4))
+    return ReconstructionError(network.eval().requires_grad_(False))
+
+
 class DroppingColors(Colors):
     """Colors that drops some of them."""
 
@@ -106,6 +125,9 @@ DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
     **{name: lambda dims, score=score: LogitDetector(score) for name, score in LOGIT_SCORES.items()},  # type: ignore[misc]
     "standardized-max-logits": standardized,
     "dropout": lambda dims: MonteCarloDropout(DroppingColors(dims).eval(), passes=3),
+    "autoencoder": autoencoder,
+    "mahalanobis": mahalanobis,
+    "nearest-neighbors": neighbors,
     "msp-crf": lambda dims: CrfRefinedMsp(),
 }
 

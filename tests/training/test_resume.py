@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from synthcp.data.base import Dataset
+from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
 from synthcp.nn.spatial import SpatialDims
 from synthcp.runtime import Runtime
@@ -16,6 +17,7 @@ from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.training import loop
+from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainingConfig
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.gan import GanConfig, GanTraining
@@ -64,12 +66,19 @@ def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) 
     return ComparatorTraining(network, examples, ComparatorConfig(STEPS, batch=2), cpu, seed=0)
 
 
+def autoencoder(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    network = Autoencoder(dims, AutoencoderConfig(width=4, depth=2, bottleneck=4))
+    return AutoencoderTraining(network, dataset, AutoencoderTrainingConfig(STEPS, batch=2), cpu, seed=0)
+
+
 class Killed(BaseException):
     """The end of a process."""
 
 
 @pytest.mark.parametrize("dims", [2, 3])
-@pytest.mark.parametrize("make", [segmentation, segmentation_by_sgd, gan, comparator], ids=lambda make: make.__name__)
+@pytest.mark.parametrize(
+    "make", [segmentation, segmentation_by_sgd, gan, comparator, autoencoder], ids=lambda make: make.__name__
+)
 def test_a_kill_at_any_step_changes_nothing(
     make: Callable[..., Training],
     dims: SpatialDims,

@@ -37,6 +37,7 @@ class ClassStatistics:
         return (score - means[label_map]) / deviations[label_map]
 
 
+@torch.no_grad()
 def fit_class_statistics(pairs: Iterable[tuple[Tensor, Tensor]], classes: int, fewest: int = 2) -> ClassStatistics:
     """Read the statistics off in-distribution images, one pair at a time, in double precision.
 

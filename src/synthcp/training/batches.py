@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.transforms import jitter, random_window, view
+from synthcp.data.transforms import Window, jitter, random_window, view
+from synthcp.records import Sample
 
 
 def labelled_batch(
@@ -17,12 +20,31 @@ def labelled_batch(
     Returns:
         Images (B, C, *S) in [0, 1] and label maps (B, *S), all of the size of the data set's first sample.
     """
-    size = tuple(dataset[0].image.shape[1:])
+    size = _size(dataset)
     images, label_maps = [], []
-    for index in torch.randint(len(dataset), (batch,), generator=generator).tolist():
-        sample = dataset[index]
+    for sample, window in _windows(dataset, batch, size, zoom, generator):
         assert sample.label_map is not None  # check_labels ran before training
-        window = random_window(tuple(sample.image.shape[1:]), size, zoom, generator)
         images.append(jitter(view(sample.image, window, size, "linear"), strength, generator))
         label_maps.append(view(sample.label_map, window, size, "nearest"))
     return torch.stack(images), torch.stack(label_maps)
+
+
+def image_batch(dataset: Dataset, batch: int, zoom: tuple[float, float], generator: torch.Generator) -> Tensor:
+    """Draw images alone, labelled or not, and of each a random window as labelled_batch does; shape (B, C, *S)."""
+    size = _size(dataset)
+    windows = _windows(dataset, batch, size, zoom, generator)
+    return torch.stack([view(sample.image, window, size, "linear") for sample, window in windows])
+
+
+def _size(dataset: Dataset) -> tuple[int, ...]:
+    """The size of the first sample, which all of a batch get."""
+    return tuple(dataset[0].image.shape[1:])
+
+
+def _windows(
+    dataset: Dataset, batch: int, size: tuple[int, ...], zoom: tuple[float, float], generator: torch.Generator
+) -> Iterator[tuple[Sample, Window]]:
+    """Samples and their windows, each drawn when it is asked for."""
+    for index in torch.randint(len(dataset), (batch,), generator=generator).tolist():
+        sample = dataset[index]
+        yield sample, random_window(tuple(sample.image.shape[1:]), size, zoom, generator)
