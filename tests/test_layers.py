@@ -55,10 +55,11 @@ ARROWS: dict[str, set[str]] = {
     "auditing": FITTED | {"report", "provenance", "scoring"},
     "doctor": FITTED | {"fitting", "provenance"},
     "demo": PRODUCT | {"provenance"},
+    "experiments": PRODUCT | {"provenance"},
     "__init__": PRODUCT,
     "overrides": {"checkpoint", "config"},
     "progress": set(),
-    "cli": PRODUCT | {"doctor", "demo", "overrides", "progress", "provenance", "spec"},
+    "cli": PRODUCT | {"doctor", "demo", "experiments", "overrides", "progress", "provenance", "spec"},
     "__main__": {"cli"},
 }
 

@@ -32,6 +32,7 @@ class Variant:
             or from scratch.
         loss: Variant of eq. 8.
         score: The shipped error map: F's own ("raw"), F's plus 1 - MSP ("sum", official), or fitted ("blend", ours).
+        anomaly: The shipped anomaly map: eq. 9 refined by MSP ("distance"), or its fusion with M's energy (ours).
         fold_rule: How the training images are divided into folds.
         fold_seeds: How often the folds are trained, each time from other random numbers, for one more view each.
         early_views: Shares of a fold's training at which one more imperfect prediction is taken (ours).
@@ -45,6 +46,7 @@ class Variant:
     starts_from_segmenter: bool = False
     loss: FailureLossConfig = field(default_factory=FailureLossConfig)
     score: Literal["raw", "sum", "blend"] = "raw"
+    anomaly: Literal["distance", "fusion"] = "distance"
     fold_rule: FoldRule = "contiguous"
     fold_seeds: int = 1
     early_views: tuple[float, ...] = ()
@@ -66,6 +68,7 @@ VARIANTS: dict[str, Variant] = {
         starts_from_segmenter=True,
         loss=FailureLossConfig(present_only=True),
         score="blend",
+        anomaly="fusion",
         fold_rule="dealt",
         early_views=(0.7,),
         averaged=True,

@@ -82,4 +82,4 @@ def failure_comparator(
         assert settings.blend is not None
         score = settings.blend
     distance = None if segmenter is None else FeatureDistance(segmenter, settings.t)
-    return FailureComparator(network, distance, score)
+    return FailureComparator(network, distance, score, settings.fusion)

@@ -8,6 +8,7 @@ from pathlib import Path
 from synthcp.calibration.calibration import Calibration
 from synthcp.checkpoint import load_json, save_json
 from synthcp.config import Scale, Variant, from_dict, to_dict
+from synthcp.detection.anomaly_fusion import AnomalyFusion
 from synthcp.detection.blend import Blend
 from synthcp.errors import InputError
 from synthcp.nn.spatial import SpatialDims
@@ -29,6 +30,7 @@ class MonitorSettings:
         variant: What is computed.
         scale: How big it is.
         blend: The fitted score; None where the variant has none.
+        fusion: The fitted anomaly score; None where the variant has none, or nothing to fit it on.
         thresholds: Of the alarms.
         t: Threshold of eq. 9's refinement.
         model: Which M; of a loaded monitor the one that it watches, of a stored one that of the fit.
@@ -43,6 +45,7 @@ class MonitorSettings:
     variant: Variant
     scale: Scale
     blend: Blend | None = None
+    fusion: AnomalyFusion | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
     t: float = 0.999
     model: ModelSettings = field(default_factory=ModelSettings)

@@ -18,6 +18,7 @@ from synthcp.cli.eval import eval_verb
 from synthcp.cli.exit_codes import BAD_INPUT, FINE, INTERNAL_ERROR, INTERRUPTED
 from synthcp.cli.fit import fit_verb
 from synthcp.cli.report import report_verb
+from synthcp.cli.reproduce import reproduce_verb
 from synthcp.cli.score import score_verb
 from synthcp.errors import SynthCPError
 
@@ -30,6 +31,9 @@ app.command("calibrate", epilog="Example: synthcp calibrate --monitor runs/a --d
 app.command("score", epilog="Example: synthcp score images/ --monitor runs/a --out out/images")(score_verb)
 app.command("eval", epilog="Example: synthcp eval --monitor runs/a --data folder:street --out out/a")(eval_verb)
 app.command("audit", epilog="Example: synthcp audit --monitor runs/a --data folder:street --out out/a")(audit_verb)
+app.command("reproduce", epilog="Example: synthcp reproduce table3 --data 'heldout:camvid:street?classes=Bicyclist'")(
+    reproduce_verb
+)
 app.command("report", epilog="Example: synthcp report out/images")(report_verb)
 app.command("doctor", epilog="Example: synthcp doctor --data folder:street --fit")(doctor_verb)
 

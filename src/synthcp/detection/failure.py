@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from synthcp.detection.anomaly_fusion import AnomalyFusion
 from synthcp.detection.blend import Blend
 from synthcp.detection.feature_distance import FeatureDistance, refine_by_msp
 from synthcp.detection.logit_scores import one_minus_msp
@@ -24,7 +25,7 @@ def disagreement_of(
 
 @dataclass(frozen=True)
 class FailureComparator:
-    """Predicts IoU per class and the error map (eq. 5), and passes eq. 9 on as the anomaly map.
+    """Predicts IoU per class and the error map (eq. 5), and beside them the anomaly map.
 
     Attributes:
         network: F.
@@ -32,11 +33,13 @@ class FailureComparator:
             no live model, so that nobody can say what M sees in the drawing.
         score: The error map: a Blend gives its probability, "raw" the sigmoid of F's verdict, "sum" that plus 1 - MSP
             (the authors' release).
+        fusion: The anomaly map, in place of eq. 9 refined by MSP.
     """
 
     network: SiameseNetwork
     feature_distance: FeatureDistance | None
     score: Blend | str = "raw"
+    fusion: AnomalyFusion | None = None
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""
@@ -56,6 +59,8 @@ class FailureComparator:
     def _anomaly_map(self, evidence: Evidence) -> Tensor | None:
         if self.feature_distance is None:
             return None
+        if self.fusion is not None:
+            return self.fusion(evidence.logits, evidence.disagreement)
         confidence = 1 - one_minus_msp(evidence.logits)
         distance = evidence.disagreement[:, 1:][:, self.feature_distance.layer]  # channel 0 belongs to no layer
         return refine_by_msp(distance, confidence, self.feature_distance.threshold)

@@ -52,17 +52,37 @@ def fit(
         InputError: The folder holds another run, or the data or options are unusable.
     """
     out, options = Path(out), options or FitOptions()
+    if not (out / SETTINGS).exists():
+        return begin(dataset, out, options, progress, facts).run()
+    opened, _, runtime = _opened(dataset, out, options, facts)  # resumed although finished, or killed while clearing up
+    clear_up(out)
+    return Monitor.load(out, options.device, runtime.precision, opened)
+
+
+def begin(
+    dataset: Dataset,
+    out: Path,
+    options: FitOptions,
+    progress: Progress = silent,
+    facts: dict[str, str] | None = None,
+) -> Stages:
+    """Begin a fit, or take up a broken-off one, for a caller who runs its stages; arguments and errors as fit."""
+    opened, settings, runtime = _opened(dataset, out, options, facts)
+    small = at_working_size(dataset, settings, progress)
+    context = Context(settings, dataset, small, out, runtime, options, progress)
+    return Stages(context, None if opened is None else opened.predictor)
+
+
+def _opened(
+    dataset: Dataset, out: Path, options: FitOptions, facts: dict[str, str] | None
+) -> tuple[OpenedModel | None, MonitorSettings, Runtime]:
+    """The M that somebody brought, the settings of the run, and where it runs; all that can be refused is by now."""
     _check(options)
     predictor, model = _model(dataset, options)
     if not (out / CONFIG).exists():
         _check_predictions(dataset, options.imperfect, predictor)
     settings, runtime = _settings(dataset, out, options, model, facts or {})
-    if (out / SETTINGS).exists():  # resumed although finished, or killed while clearing up
-        clear_up(out)
-        opened = None if predictor is None else OpenedModel(predictor, model)
-        return Monitor.load(out, options.device, runtime.precision, opened)
-    small = at_working_size(dataset, settings, progress)
-    return Stages(Context(settings, dataset, small, out, runtime, options, progress), predictor).run()
+    return None if predictor is None else OpenedModel(predictor, model), settings, runtime
 
 
 def _check(options: FitOptions) -> None:

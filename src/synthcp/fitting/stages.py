@@ -11,6 +11,7 @@ import torch
 from synthcp.checkpoint import load_json, load_module, load_tensors, save_json, save_module
 from synthcp.config import from_dict, to_dict
 from synthcp.controls import CONTROLS, UNTRAINED, UNTRAINED_GENERATOR, control_path
+from synthcp.detection.anomaly_fusion import fit_fusion
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import FOLDER, Gathered, gather
@@ -24,7 +25,7 @@ from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.losses import FeatureNetwork
 from synthcp.thresholds import fit_thresholds
-from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, fit_score
+from synthcp.training.comparator import DIRECT, ComparatorConfig, ComparatorTraining, fit_score
 from synthcp.training.gan import GanTraining
 from synthcp.training.loop import forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining
@@ -158,8 +159,11 @@ class Stages:
         network = training.average.eval()
         if settings.variant.score == "blend":
             settings = replace(settings, blend=fit_score(network, aside, self.runtime, seed))
-        # label maps are all equally sure, which says nothing of the usual anomaly: its thresholds need M's own doubt
-        judge = failure_comparator(settings, segmenter if gathered.have_doubt else None, network)
+        # label maps are all equally sure, which says nothing of the usual anomaly: it takes M's own doubt
+        judging = segmenter if gathered.have_doubt else None
+        if settings.variant.anomaly == "fusion" and judging is not None and drawing != DIRECT:
+            settings = replace(settings, fusion=fit_fusion(aside.disagreements()))
+        judge = failure_comparator(settings, judging, network)
         settings = replace(settings, thresholds=fit_thresholds(judge, aside, self.runtime))
         save_module(path, network)
         save_json(path.with_suffix(".json"), to_dict(settings))

@@ -105,8 +105,19 @@ def panel(out: Path, image_ids: Sequence[str], target: Path, width: int = 240) -
     views = [view for key in _STRIP for view in VIEWS if view.key == key and key in first]
     if not views:
         raise DataError(f"{out} has no maps of {image_ids[:1]}; name images of its results.csv")
-    strips = [_row([_tile(out, image_id, view, width) for view in views]) for image_id in image_ids]
-    write_picture(target, _column([_row([_heading(_STRIP[view.key], width) for view in views]), *strips]))
+    tiles = [[_tile(out, image_id, view, width) for view in views] for image_id in image_ids]
+    write_picture(target, grid([_STRIP[view.key] for view in views], tiles, width))
+
+
+def grid(headings: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int) -> Image.Image:
+    """Pictures of one width in rows, under their headings.
+
+    Args:
+        headings: One for each column.
+        rows: Of pictures, one for each column; those of a row have one height.
+        width: Of each picture, in pixels.
+    """
+    return _column([_row([_heading(heading, width) for heading in headings]), *(_row(row) for row in rows)])
 
 
 def _scatter(axes: Axes, name: str, pairs: Pairs) -> None:

@@ -77,6 +77,13 @@ class ImperfectExamples:
         synthesis, disagreement = tensors[f"synthesis/{self.drawing}"], tensors[f"disagreement/{self.drawing}"]
         return Evidence(sample.image, synthesis, tensors["logits"], disagreement), sample.label_map
 
+    def disagreements(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Logits (1, L, *S) and disagreement (1, 1 + layers, *S) of every example: what an anomaly score is made of."""
+        for view_name in self.views:
+            for index in self.indices:
+                evidence, _ = self.read(view_name, index)
+                yield evidence.logits[None], evidence.disagreement[None]
+
 
 class ComparatorTraining(Training):
     """One step = one batch of random windows of random imperfect predictions.

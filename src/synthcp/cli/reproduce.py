@@ -1,0 +1,54 @@
+"""synthcp reproduce."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from synthcp.cli.options import DataSpec, Device, Precision, Quiet, Threads, use_threads
+from synthcp.progress import show_progress
+
+NAMES = "table3 (anomaly segmentation, all rivals) or table4 (SynthCP's threshold t)"
+
+
+def reproduce_verb(
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=f"Of the paper: {NAMES}.")],
+    data: DataSpec,
+    out: Annotated[
+        Path,
+        typer.Option("--out", metavar="DIR", help="Folder of the fitted runs, one for each seed, and of the table."),
+    ] = Path("out/anomaly"),
+    test: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPEC", help="Images to be judged on, again and again; by default the data's split test."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Number of seeds: 0, 1, ...")] = 3,
+    model: Annotated[str, typer.Option(metavar="NAME", help="M, fitted here: pspnet, resnet or deeplab.")] = "pspnet",
+    scale: Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")] = "small",
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here too.")] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run a table of the paper: every row, every control, over several seeds.
+
+    What is fitted stays in the folder: a run that was broken off goes on, and table4 takes the runs of table3.
+    """
+    use_threads(threads)
+    from synthcp.config import choose
+    from synthcp.experiments.anomaly_tables import reproduce
+    from synthcp.experiments.request import Request
+    from synthcp.experiments.tables import TABLES
+    from synthcp.report.outputs import write_text
+
+    chosen = choose(TABLES, table, "table")
+    request = Request(data, out, tuple(test or ()), model, scale, seeds, device, precision)
+    with show_progress(Console(), quiet) as progress:
+        page = reproduce(chosen, request, progress)
+    if markdown is not None:
+        write_text(markdown, page)
+    typer.echo(page)

@@ -1,0 +1,180 @@
+"""One seed of Tables 3 and 4: M, G and the rivals, fitted on one data set and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from synthcp.checkpoint import load_module, save_module
+from synthcp.data.base import Dataset
+from synthcp.detection.anomaly_fusion import AnomalyFusion, FusedAnomaly, fit_fusion
+from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
+from synthcp.detection.base import Comparator, Detector
+from synthcp.detection.class_gaussians import fit_class_gaussians
+from synthcp.detection.crf import CrfRefinedMsp
+from synthcp.detection.dropout import MonteCarloDropout
+from synthcp.detection.feature_density import FeatureDensity
+from synthcp.detection.feature_distance import FeatureDistance
+from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
+from synthcp.detection.second_look import SecondLook
+from synthcp.detection.standardized_max_logits import MaxLogitSmoothing, StandardizedMaxLogits, fit_standardization
+from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.errors import InputError
+from synthcp.experiments.request import Request
+from synthcp.fitting.context import Context
+from synthcp.fitting.options import FitOptions
+from synthcp.fitting.run import begin
+from synthcp.fitting.stages import M, Stages
+from synthcp.provenance import command_line, commit
+from synthcp.records import Prediction
+from synthcp.runtime import seed_of
+from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.multi_scale import MultiScale
+from synthcp.segmentation.settings import BUILT_INS
+from synthcp.synthesis.base import Generator
+from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainingConfig
+from synthcp.training.loop import Progress, forget_checkpoint, silent, train
+
+AUTOENCODER = "autoencoder"
+CONCATENATION = -2
+"""Place of PSPNet's pooled concatenation among its feature maps, which the authors' release compares."""
+SMALL_SMOOTHING = MaxLogitSmoothing(boundary=1, sigma=1.0, dilation=1)
+"""The smoothing of standardized max logits, whose authors saw images of 1024 x 2048, at a seventh of that size."""
+
+
+@dataclass(frozen=True)
+class AnomalyRun:
+    """The parts of one seed; what is costly is fitted once and read from disk after that.
+
+    Attributes:
+        stages: The stages of a fit, of which M and G were run.
+        segmenter: M, fitted on the training images.
+        generator: G, fitted on their label maps.
+    """
+
+    stages: Stages
+    segmenter: Segmenter
+    generator: Generator
+
+    @property
+    def context(self) -> Context:
+        """What the stages work on."""
+        return self.stages.context
+
+    @cached_property
+    def untrained_generator(self) -> Generator:
+        """G before its training, the control."""
+        return self.stages.untrained_generator().requires_grad_(False)
+
+    @cached_property
+    def autoencoder(self) -> Autoencoder:
+        """The autoencoder of the AE row, fitted on the training images half as long as G."""
+        context, scale = self.context, self.context.settings.scale
+        torch.manual_seed(seed_of(context.seed, AUTOENCODER))
+        config = AutoencoderConfig(context.settings.channels, scale.segmenter_width)
+        network = context.runtime.place(Autoencoder(context.settings.spatial_dims, config))
+        path = context.out / f"{AUTOENCODER}.safetensors"
+        if not path.exists():
+            steps = AutoencoderTrainingConfig(max(1, scale.gan.steps // 2))
+            training = AutoencoderTraining(network, context.dataset, steps, context.runtime, context.seed)
+            train(training, steps.steps, context.out, AUTOENCODER, context.seed, context.progress)
+            save_module(path, network)
+            forget_checkpoint(context.out, AUTOENCODER)
+        load_module(path, network)
+        return network.eval().requires_grad_(False)
+
+    def rivals(self) -> dict[str, Detector]:
+        """The rows that do without a drawing."""
+        classes = len(self.context.settings.classes)
+        gaussians = fit_class_gaussians(self._labelled_features(), classes)
+        neighbours = fit_nearest_neighbors(self._labelled_features(), classes)
+        place = self.context.runtime.place
+        return {
+            "AE": ReconstructionError(self.autoencoder),
+            "dropout": MonteCarloDropout(self.segmenter),
+            "msp": LogitDetector(LOGIT_SCORES["msp"]),
+            "msp + crf": CrfRefinedMsp(),
+            "entropy": LogitDetector(LOGIT_SCORES["entropy"]),
+            "max-logit": LogitDetector(LOGIT_SCORES["max-logit"]),
+            "energy": LogitDetector(LOGIT_SCORES["energy"]),
+            "standardized max-logit": StandardizedMaxLogits(
+                fit_standardization((prediction for _, prediction in self._looks()), classes), SMALL_SMOOTHING
+            ),
+            "Mahalanobis": FeatureDensity(self.segmenter, place(gaussians)),
+            "kNN": FeatureDensity(self.segmenter, place(neighbours)),
+        }
+
+    def drawn(self, comparator: Comparator, generator: Generator | None = None) -> SynthesizeThenCompare:
+        """Return SynthCP with a comparator, and another generator if there is one."""
+        return SynthesizeThenCompare(generator or self.generator, comparator)
+
+    def paper(self, threshold: float = 0.999, generator: Generator | None = None) -> Detector:
+        """Return the paper's score: eq. 9 on f_M, refined by MSP above t."""
+        return self.drawn(FeatureDistance(self.segmenter, threshold), generator)
+
+    def official(self) -> Detector:
+        """Return the score of the authors' release: the pooled concatenation, M looking at five scales."""
+        looking = MultiScale(self.segmenter)
+        layer = CONCATENATION if self.context.settings.model.spec == "pspnet" else -1
+        return SecondLook(looking, self.drawn(FeatureDistance(looking, layer=layer)))
+
+    def ours(self, generator: Generator | None = None) -> Detector:
+        """Return the score that is shipped."""
+        return self.drawn(FusedAnomaly(FeatureDistance(self.segmenter), self._fusion(generator)), generator)
+
+    def blind(self) -> Detector:
+        """Return the shipped score without what the drawing tells, the control."""
+        return self.drawn(FusedAnomaly(FeatureDistance(self.segmenter), replace(self._fusion(), drawing=0.0)))
+
+    def _fusion(self, generator: Generator | None = None) -> AnomalyFusion:
+        """The score, measured on the training images, which hold no anomaly."""
+        return fit_fusion(self._disagreements(generator or self.generator))
+
+    def _disagreements(self, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+        distance, runtime = FeatureDistance(self.segmenter), self.context.runtime
+        for image, prediction in self._looks():
+            with torch.no_grad(), runtime.autocast():
+                disagreement = distance.disagreement(image, generator(prediction.label_map), prediction)
+            yield prediction.logits, disagreement
+
+    def _labelled_features(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for sample, (_, prediction) in zip(self.context.dataset, self._looks(), strict=True):
+            assert prediction.features is not None and sample.label_map is not None
+            yield prediction.features, sample.label_map[None]
+
+    def _looks(self) -> Iterator[tuple[Tensor, Prediction]]:
+        """Every training image (1, C, *S) and what M says of it."""
+        runtime = self.context.runtime
+        for sample in self.context.dataset:
+            image = runtime.send(sample.image[None])
+            with torch.no_grad(), runtime.autocast():
+                prediction = self.segmenter.predict(sample.id, image)
+            yield image, prediction
+
+
+def open_run(request: Request, dataset: Dataset, seed: int, progress: Progress = silent) -> AnomalyRun:
+    """Fit M and G of one seed, or read them from its folder, out/seedN.
+
+    Raises:
+        InputError: The folder holds a run on other data or with other options, or there is no such model or scale.
+    """
+    if request.model not in BUILT_INS:
+        raise InputError(f"model {request.model!r} is not fitted here; choose one of {', '.join(BUILT_INS)}")
+    options = FitOptions(
+        scale=request.scale,
+        seed=seed,
+        resume=True,
+        device=request.device,
+        precision=request.precision,
+        model=request.model,
+    )
+    facts = {"data": request.data, "command": command_line(), "commit": commit()}
+    stages = begin(dataset, request.out / f"seed{seed}", options, progress, facts)
+    segmenter = stages.segmenter(M)
+    generator = stages.generator(segmenter)
+    return AnomalyRun(stages, segmenter.requires_grad_(False), generator.requires_grad_(False))

@@ -1,0 +1,177 @@
+"""Tables 3 and 4: anomaly segmentation by SynthCP, its rivals and its controls, over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthcp.data.base import Dataset
+from synthcp.data.check import check_labels
+from synthcp.data.specs import open_dataset
+from synthcp.detection.base import Detector
+from synthcp.evaluation import DetectorResult, Results, evaluate
+from synthcp.experiments.anomaly_run import AnomalyRun, open_run
+from synthcp.experiments.figure7 import figure7
+from synthcp.experiments.request import Request
+from synthcp.experiments.spread import Spread, markdown
+from synthcp.metrics.protocols import AnomalyScores
+from synthcp.provenance import command_line, commit, hardware
+from synthcp.report.outputs import write_text
+from synthcp.report.tables import from_json, to_json
+from synthcp.training.loop import Progress, silent
+
+PROTOCOLS = ("caos", "pooled")
+NOTE = (
+    "Mean ± standard deviation over seeds, in percent; FPR95: smaller is better. Columns of the paper: StreetHazards, "
+    "protocol caos, so they compare with a row only when that is the data. A difference between two rows counts when "
+    "the controls (no drawing, untrained G) do not show it as well."
+)
+METRICS = {"FPR95": "fpr95", "AUROC": "auroc", "AUPR": "aupr"}
+
+
+@dataclass(frozen=True)
+class AnomalyTable:
+    """One of the two tables.
+
+    Attributes:
+        name: Of its command.
+        title: Of its page.
+        detectors: Its rows, of one run.
+        paper: What the paper's table says of a row, on StreetHazards: FPR95, AUROC and AUPR in percent.
+        reference: The row by whose AUPR every row's is divided.
+        pictured: The rows whose maps Figure 7 shows; none draws no figure.
+    """
+
+    name: str
+    title: str
+    detectors: Callable[[AnomalyRun], Mapping[str, Detector]]
+    paper: Mapping[str, tuple[float, float, float]]
+    reference: str
+    pictured: tuple[str, ...] = ()
+
+
+def reproduce(table: AnomalyTable, request: Request, progress: Progress = silent) -> str:
+    """Fit what the table needs, once for each seed, judge it on every test, and write the table.
+
+    Args:
+        table: Which one.
+        request: On what.
+        progress: Called after every step of every stage.
+
+    Returns:
+        The page, in Markdown, as written to out/NAME.md.
+
+    Raises:
+        InputError: The data or options are unusable, or the folder holds runs on other data.
+    """
+    train, tests = open_dataset(request.data), request.open_tests()
+    check_labels(train)
+    results: dict[str, list[Results]] = {spec: [] for spec in tests}
+    facts = dict[str, str]()
+    for seed in range(request.seeds):
+        run = open_run(request, train, seed, progress)
+        facts = _facts(request, run)
+        for number, (spec, dataset) in enumerate(tests.items()):
+            path = run.context.out / f"{table.name}-{number}.json"
+            results[spec].append(_judged(table, run, spec, dataset, path, progress))
+    page = _page(table, results, facts)
+    write_text(request.out / f"{table.name}.md", page)
+    return page
+
+
+def _judged(
+    table: AnomalyTable, run: AnomalyRun, spec: str, dataset: Dataset, path: Path, progress: Progress
+) -> Results:
+    """The results of one seed on one test; those on disk, if they are of this test and this code."""
+    facts = {"data": spec, "commit": commit()}
+    if path.exists():
+        kept = from_json(path.read_text(encoding="utf-8"))
+        if all(kept.settings[name] == fact for name, fact in facts.items()) and "dirty" not in facts["commit"]:
+            return kept
+    context, detectors = run.context, table.detectors(run)
+    seed = f"seed {context.seed}: {spec}"
+    if table.pictured:
+        figure7(run, dataset, {name: detectors[name] for name in table.pictured}, path.with_suffix(".png"))
+    results = evaluate(
+        detectors,
+        run.segmenter,
+        dataset,
+        context.runtime,
+        facts,
+        lambda step, steps: progress(seed, step, steps, {}),
+        context.settings.scale.side,
+        context.settings.classes,
+        PROTOCOLS,
+    )
+    write_text(path, to_json(results))
+    return results
+
+
+def _page(table: AnomalyTable, results: Mapping[str, Sequence[Results]], facts: Mapping[str, str]) -> str:
+    sections = [_section(table, spec, seeds) for spec, seeds in results.items()]
+    settings = markdown(["Setting", "Value"], [[name, value] for name, value in facts.items()])
+    return "\n\n".join([f"# {table.title}", NOTE, *sections, "## Settings", settings]) + "\n"
+
+
+def _section(table: AnomalyTable, spec: str, seeds: Sequence[Results]) -> str:
+    header = ["Detector", *(f"{metric}, {protocol}" for protocol in PROTOCOLS for metric in METRICS)]
+    header += [f"AUPR / {table.reference}, {protocol}" for protocol in PROTOCOLS]
+    header += [f"{metric}, paper" for metric in METRICS]
+    names = [result.name for result in seeds[0].detectors]
+    rows = [["chance", *_chance(seeds[0])]] + [[name, *_row(table, name, seeds)] for name in names]
+    return "\n\n".join([f"## {spec}", _conditions(seeds), markdown(header, rows)])
+
+
+def _row(table: AnomalyTable, name: str, seeds: Sequence[Results]) -> list[str]:
+    cells = [str(_spread(name, seeds, protocol, score)) for protocol in PROTOCOLS for score in METRICS.values()]
+    ratios = [
+        _spread(name, seeds, protocol, "aupr").mean / _spread(table.reference, seeds, protocol, "aupr").mean
+        for protocol in PROTOCOLS
+    ]
+    paper = [f"{value:.1f}" for value in table.paper.get(name, ())] or ["-"] * len(METRICS)
+    return [*cells, *(f"{ratio:.2f}" for ratio in ratios), *paper]
+
+
+def _chance(results: Results) -> list[str]:
+    """What a score says that knows nothing: no order (FPR95 95 %, AUROC 50 %, AUPR the share of anomalous pixels)."""
+    anomaly = _anomaly(results.detectors[0])
+    cells = [cell for name in PROTOCOLS for cell in ("95.0", "50.0", f"{100 * anomaly[name].prevalence:.1f}")]
+    return [*cells, *["-"] * (len(PROTOCOLS) + len(METRICS))]
+
+
+def _spread(name: str, seeds: Sequence[Results], protocol: str, score: str) -> Spread:
+    found = [next(row for row in results.detectors if row.name == name) for results in seeds]
+    return Spread(tuple(float(getattr(_anomaly(row)[protocol], score)) for row in found))
+
+
+def _anomaly(row: DetectorResult) -> Mapping[str, AnomalyScores]:
+    return row.anomaly
+
+
+def _conditions(seeds: Sequence[Results]) -> str:
+    """What the numbers of one test must be read with."""
+    anomaly = _anomaly(seeds[0].detectors[0])
+    parts = [f"{seeds[0].images} images, seeds 0 to {len(seeds) - 1}"]
+    for name in PROTOCOLS:
+        scores = anomaly[name]
+        share = f"{100 * scores.prevalence:.2f} % of the judged pixels anomalous, {100 * scores.void_share:.1f} % void"
+        parts.append(f"{name}: {scores.images} images judged, {scores.skipped} skipped, {share}")
+    miou = Spread(tuple(results.miou for results in seeds))
+    return "; ".join([*parts, f"mIoU of M {miou}"]) + "."
+
+
+def _facts(request: Request, run: AnomalyRun) -> dict[str, str]:
+    """What every number of the page must be read with."""
+    context = run.context
+    return {
+        "data": request.data,
+        "M": request.model,
+        "scale": request.scale,
+        "seeds": ", ".join(map(str, range(request.seeds))),
+        "training images": str(len(context.dataset)),
+        "fit": f"commit {context.settings.facts.get('commit', '')}, {context.runtime.precision}",
+        "command": command_line(),
+        "commit": commit(),
+        "hardware": hardware(context.runtime.device),
+    }

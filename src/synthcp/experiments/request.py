@@ -1,0 +1,56 @@
+"""What a table is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthcp.data.base import Dataset
+from synthcp.data.specs import open_dataset, with_split
+from synthcp.errors import DataError, InputError
+
+
+@dataclass(frozen=True)
+class Request:
+    """A table on some data.
+
+    Attributes:
+        data: SPEC of the training images.
+        tests: SPECs of the images to be judged on; none takes the test split of the data.
+        out: Folder of the runs, one for each seed, and of the table.
+        model: The built-in M.
+        scale: How big it is.
+        seeds: How many; they are 0, 1, ...
+        device: "auto", "cpu", "cuda", ...
+        precision: "auto", "fp32" or "bf16".
+
+    Raises:
+        InputError: There is no seed.
+    """
+
+    data: str
+    out: Path
+    tests: tuple[str, ...] = ()
+    model: str = "pspnet"
+    scale: str = "small"
+    seeds: int = 3
+    device: str = "auto"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise InputError(f"{self.seeds} seeds make no table; take 1 or more")
+
+    def open_tests(self) -> dict[str, Dataset]:
+        """Open the images to be judged on, by SPEC.
+
+        Raises:
+            InputError: A SPEC cannot be opened.
+            DataError: None of its images shows an anomaly.
+        """
+        specs = self.tests or (with_split(self.data, "test"),)
+        tests = {spec: open_dataset(spec, "test") for spec in specs}
+        for spec, dataset in tests.items():
+            if not any(sample.anomaly_mask is not None and sample.anomaly_mask.any() for sample in dataset):
+                raise DataError(f"{spec}: no image shows an anomaly; no detector can be judged by them; try heldout:")
+        return tests
