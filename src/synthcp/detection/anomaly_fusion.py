@@ -38,7 +38,7 @@ class Usual:
 
 @dataclass(frozen=True)
 class AnomalyFusion:
-    """sigmoid(smooth(z(energy) + drawing * z(log distance))), z measured on images without anomalies.
+    """Sigmoid of the smoothed weighted mean of z(energy) and z(log distance), z measured on images without anomalies.
 
     The energy, -logsumexp of M's logits, tells what M doubts; the distance is eq. 9, the mean over the deeper half of
     M's feature maps, and tells what the drawing lacks. Unlike MSP's gate (t of eq. 9) neither silences the other.
@@ -65,7 +65,7 @@ class AnomalyFusion:
         doubt = self.energy.standardize(energy(logits))
         lack = self.distance.standardize(log_distance(disagreement))
         sigma = self.smoothing * min(doubt.shape[1:])
-        return gaussian_smooth(doubt + self.drawing * lack, sigma).sigmoid()
+        return gaussian_smooth((doubt + self.drawing * lack) / (1 + self.drawing), sigma).sigmoid()
 
 
 def log_distance(disagreement: Tensor) -> Tensor:

@@ -1,0 +1,92 @@
+"""Tables 3 and 4 on drawn streets, from the command line to the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from synthcp.evaluation import Results
+from synthcp.experiments import anomaly_tables
+from synthcp.experiments.tables import PAPER, SHIPPED, TABLES, THRESHOLDS
+from synthcp.report.tables import from_json
+
+DATA = "heldout:scenes:?count=16&size=48x64&classes=person"
+
+
+def cells(page: str) -> dict[str, list[str]]:
+    """The rows of the first table."""
+    lines = page.split("\n## ")[1].splitlines()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {name: values for name, *values in rows if set(name) != {"-"}}
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("table") / "out"
+
+
+def reproduce(synthcp: Callable[..., Any], out: Path, table: str, *more: str) -> Any:
+    shared = ("--data", DATA, "--scale", "tiny", "--seeds", "2", "--out", out, "--device", "cpu")
+    return synthcp("reproduce", table, *shared, "--precision", "fp32", "--quiet", *more)
+
+
+@pytest.mark.slow
+def test_table3_has_every_row_and_table4_takes_its_runs(
+    synthcp: Callable[..., Any], out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(anomaly_tables, "commit", lambda: "abc")
+    ended = reproduce(synthcp, out, "table3", "--markdown", str(out.parent / "page.md"))
+    assert ended.code == 0
+    page = (out / "table3.md").read_text()
+    assert page == (out.parent / "page.md").read_text()
+    rows = cells(page)
+    assert set(TABLES["table3"].paper) <= set(rows) and {SHIPPED, f"{SHIPPED}, no drawing"} <= set(rows)
+    assert rows[PAPER][-3:] == ["28.4", "88.5", "9.3"] and rows[SHIPPED][-3:] == ["-", "-", "-"]
+    assert rows["chance"][:2] == ["95.0", "50.0"]
+    seeds = [from_json((out / f"seed{seed}" / "table3-0.json").read_text()) for seed in (0, 1)]
+    assert rows["msp"][:6] == expected(seeds, "msp")
+    assert (out / "seed0" / "table3-0.png").exists()
+    fitted = {path: path.stat().st_mtime_ns for path in out.glob("seed*/*.safetensors")}
+    assert reproduce(synthcp, out, "table4").code == 0
+    assert {path: path.stat().st_mtime_ns for path in out.glob("seed*/*.safetensors")} == fitted
+    assert [name for name in cells((out / "table4.md").read_text()) if name.startswith("t =")] == [
+        f"t = {threshold}" for threshold in THRESHOLDS
+    ]
+    monkeypatch.setattr(anomaly_tables, "evaluate", None)  # all is on disk, of this commit
+    assert reproduce(synthcp, out, "table4").code == 0
+
+
+def expected(seeds: list[Results], name: str) -> list[str]:
+    """Mean and deviation over two seeds, FPR95, AUROC and AUPR per image, then pooled."""
+    texts = []
+    for protocol in ("caos", "pooled"):
+        for score in ("fpr95", "auroc", "aupr"):
+            first, second = (
+                100 * getattr(next(row for row in results.detectors if row.name == name).anomaly[protocol], score)
+                for results in seeds
+            )
+            texts.append(f"{(first + second) / 2:.1f} ± {abs(first - second) / 2**0.5:.1f}")
+    return texts
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("table9",), r"table 'table9' is unknown; choose one of table3, table4"),
+        (("table3", "--data", "scenes:?count=4&split=train&size=48x64"), r"no image shows an anomaly"),
+        (("table3", "--model", "unet"), r"model 'unet' is not fitted here; choose one of deeplab, pspnet, resnet"),
+        (("table3", "--data", "heldout:scenes:?count=8&classes=unicorn"), r"no class 'unicorn'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    synthcp: Callable[..., Any], tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    data = () if "--data" in arguments else ("--data", DATA)
+    test = ("--test", "scenes:?count=4&split=train&size=48x64") if "no image" in message else ()
+    ended = synthcp("reproduce", *arguments, *data, *test, "--out", tmp_path / "out", "--scale", "tiny", "--quiet")
+    assert ended.code == 2 and len(ended.stderr) == 1
+    assert re.search(message, ended.stderr[0])
