@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 import torch
 from torch import Tensor
 
 from synthcp.config import VARIANTS
+from synthcp.detection.anomaly_fusion import AnomalyFusion, FusedAnomaly, Usual
 from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
 from synthcp.detection.base import Comparator, Detector
 from synthcp.detection.blend import Blend
@@ -20,14 +22,16 @@ from synthcp.detection.dropout import MonteCarloDropout
 from synthcp.detection.failure import FailureComparator
 from synthcp.detection.feature_density import FeatureDensity
 from synthcp.detection.feature_distance import FeatureDistance
-from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector, entropy
 from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
+from synthcp.detection.second_look import SecondLook
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
 from synthcp.detection.standardized_max_logits import StandardizedMaxLogits
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Detection, Prediction
 from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.multi_scale import MultiScale
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 
@@ -118,6 +122,11 @@ class DroppingColors(Colors):
         return super().look(self.dropout(image))
 
 
+def fused(dims: SpatialDims) -> Detector:
+    fusion = AnomalyFusion(Usual(-8.0, 1.0), Usual(-2.0, 1.0))
+    return SynthesizeThenCompare(spade(dims), FusedAnomaly(FeatureDistance(Colors(dims)), fusion))
+
+
 DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
     "anomaly": anomaly_detector,
     **{f"failure-{variant}": failure_detector(variant) for variant in VARIANTS},
@@ -128,7 +137,9 @@ DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
     "autoencoder": autoencoder,
     "mahalanobis": mahalanobis,
     "nearest-neighbors": neighbors,
-    "msp-crf": lambda dims: CrfRefinedMsp(),
+    "fused-anomaly": fused,
+    "second-look": lambda dims: SecondLook(MultiScale(Colors(dims), (1.0, 0.5)), LogitDetector(entropy)),
+    **({"msp-crf": lambda dims: CrfRefinedMsp()} if find_spec("pydensecrf") else {}),  # an extra, which is compiled
 }
 
 

@@ -29,7 +29,7 @@ FUSION = AnomalyFusion(Usual(-2.0, 0.5), Usual(-1.5, 0.8), drawing=0.7, smoothin
 def evidence(size: tuple[int, ...], layers: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(2, 4, *size, generator=generator)
-    return logits, 2 * torch.rand(2, 1 + layers, *size, generator=generator)
+    return logits, 0.01 + torch.rand(2, 1 + layers, *size, generator=generator)
 
 
 @pytest.mark.parametrize("size", [(10, 14), (6, 9, 10)])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,7 @@ def reproduce(synthcp: Callable[..., Any], out: Path, table: str, *more: str) ->
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(find_spec("pydensecrf") is None, reason="needs the extra crf, which is compiled")
 def test_table3_has_every_row_and_table4_takes_its_runs(
     synthcp: Callable[..., Any], out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +77,21 @@ def expected(seeds: list[Results], name: str) -> list[str]:
     return texts
 
 
+def test_without_the_crf_the_extra_is_named_before_anything_is_fitted(
+    synthcp: Callable[..., Any], out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pydensecrf", None)
+    ended = reproduce(synthcp, out.parent / "none", "table3")
+    assert ended.code == 2 and "synthcp[crf]" in ended.stderr[0] and not (out.parent / "none").exists()
+
+
+@pytest.fixture
+def _crf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the extra were there: these commands end before it is needed."""
+    monkeypatch.setitem(TABLES, "table3", replace(TABLES["table3"], require=lambda: None))
+
+
+@pytest.mark.usefixtures("_crf")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,4 +1,4 @@
-"""Our anomaly score: what M doubts and what it misses in the drawing, each measured by what is usual."""
+"""Our anomaly score: M's doubt, what the drawing lacks and how much there is to see, each measured by what is usual."""
 
 from __future__ import annotations
 
@@ -10,99 +10,86 @@ import torch
 from torch import Tensor
 
 from synthcp.detection.feature_distance import FeatureDistance
-from synthcp.detection.logit_scores import energy
+from synthcp.detection.logit_scores import energy, entropy
+from synthcp.detection.siamese import Evidence
 from synthcp.detection.smoothing import gaussian_smooth
 from synthcp.errors import InputError
 from synthcp.records import Detection, Prediction
 
+CUES = ("entropy", "energy", "drawing", "presence")
 SMALLEST_DISTANCE = 1e-3
 """Distances below count as this one, so that their logarithm is finite."""
 
 
-@dataclass(frozen=True)
-class Usual:
-    """What a cue is on known pixels.
+def cues_of(evidence: Evidence) -> Tensor:
+    """Stack what tells of the unknown, in the order of CUES, shape (B, 4, *S); larger = more likely unknown.
 
-    Attributes:
-        mean: Of the cue.
-        deviation: Its standard deviation, above 0.
+    Two tell what M doubts: the entropy of its softmax, and its energy, which also sees that no class is likely. The
+    third tells what the drawing lacks: log of eq. 9, the mean over M's feature maps. The last tells how much there is
+    to see: log of the distance to a blank canvas, over the deeper half of the maps; doubt about nothing is no anomaly.
+
+    Args:
+        evidence: Of M, with disagreement and presence.
     """
+    assert evidence.presence is not None  # the score is fitted only where M can look
+    presence = evidence.presence[:, -math.ceil(evidence.presence.shape[1] / 2) :]
+    lack = evidence.disagreement[:, 1:]  # channel 0 belongs to no layer
+    return torch.stack([entropy(evidence.logits), energy(evidence.logits), _log_mean(lack), _log_mean(presence)], dim=1)
 
-    mean: float
-    deviation: float
 
-    def standardize(self, cue: Tensor) -> Tensor:
-        """Return how many deviations above the mean."""
-        return (cue - self.mean) / self.deviation
+def _log_mean(distances: Tensor) -> Tensor:
+    return distances.float().clamp_min(SMALLEST_DISTANCE).log().mean(dim=1)
 
 
 @dataclass(frozen=True)
 class AnomalyFusion:
-    """Sigmoid of the smoothed weighted mean of z(energy) and z(log distance), z measured on images without anomalies.
+    """Sigmoid of the smoothed weighted mean of the cues, each in deviations from what it usually is.
 
-    The energy, -logsumexp of M's logits, tells what M doubts; the distance is eq. 9, the mean over the deeper half of
-    M's feature maps, and tells what the drawing lacks. Unlike MSP's gate (t of eq. 9) neither silences the other.
+    Unlike MSP's gate (t of eq. 9) no cue silences the others. benchmarks/anomaly_score.py tells how weights and
+    smoothing were chosen.
 
     Attributes:
-        energy: On known pixels.
-        distance: Log of the distance on known pixels.
-        drawing: Weight of the distance beside the energy.
+        means: Of each cue on known pixels.
+        deviations: Standard deviation of each cue on known pixels, above 0.
+        weights: Of each cue.
         smoothing: Standard deviation of the Gaussian, as a share of the shorter side.
     """
 
-    energy: Usual
-    distance: Usual
-    drawing: float = 0.6
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    weights: tuple[float, ...] = (1.0, 1.0, 0.6, 1.0)
     smoothing: float = 1 / 144
 
-    def __call__(self, logits: Tensor, disagreement: Tensor) -> Tensor:
-        """Return the score, shape (B, *S), in (0, 1).
-
-        Args:
-            logits: Of M for the image, shape (B, L, *S).
-            disagreement: What M finds different between image and drawing, shape (B, 1 + layers, *S).
-        """
-        doubt = self.energy.standardize(energy(logits))
-        lack = self.distance.standardize(log_distance(disagreement))
-        sigma = self.smoothing * min(doubt.shape[1:])
-        return gaussian_smooth((doubt + self.drawing * lack) / (1 + self.drawing), sigma).sigmoid()
+    def __call__(self, cues: Tensor) -> Tensor:
+        """Return the score, shape (B, *S), in (0, 1), of the cues of cues_of."""
+        shape = (1, -1, *[1] * (cues.ndim - 2))
+        means, deviations, weights = (
+            cues.new_tensor(values).view(shape) for values in (self.means, self.deviations, self.weights)
+        )
+        score = (weights * (cues - means) / deviations).sum(dim=1) / weights.sum()
+        return gaussian_smooth(score, self.smoothing * min(score.shape[1:])).sigmoid()
 
 
-def log_distance(disagreement: Tensor) -> Tensor:
-    """Return the log of eq. 9, averaged over the deeper half of M's feature maps, shape (B, *S).
-
-    Args:
-        disagreement: Shape (B, 1 + layers, *S); see FeatureDistance.disagreement.
-    """
-    layers = disagreement.shape[1] - 1
-    deeper = disagreement[:, -math.ceil(layers / 2) :].float()
-    return deeper.clamp_min(SMALLEST_DISTANCE).log().mean(dim=1)
-
-
-def fit_fusion(evidence: Iterable[tuple[Tensor, Tensor]]) -> AnomalyFusion:
+def fit_fusion(cues: Iterable[Tensor]) -> AnomalyFusion:
     """Measure what is usual, on images without anomalies.
 
     Args:
-        evidence: Logits (B, L, *S) and disagreement (B, 1 + layers, *S) of each image.
+        cues: Of each image, shape (B, 4, *S), as cues_of gives them.
 
     Raises:
         InputError: There is no image, or a cue is the same everywhere.
     """
-    sums = torch.zeros(2, 3, dtype=torch.float64)  # per cue: pixels, sum, sum of squares
-    for logits, disagreement in evidence:
-        for row, cue in zip(sums, (energy(logits), log_distance(disagreement)), strict=True):
-            values = cue.double()
-            row += torch.stack([values.new_tensor(values.numel()), values.sum(), values.square().sum()]).cpu()
-    usual_energy, usual_distance = (_usual(*row.tolist()) for row in sums)
-    return AnomalyFusion(usual_energy, usual_distance)
-
-
-def _usual(pixels: float, total: float, squares: float) -> Usual:
-    mean = total / pixels if pixels else math.nan
-    variance = squares / pixels - mean**2 if pixels else math.nan
-    if not variance > 0:
-        raise InputError(f"{pixels:.0f} pixels tell of no spread in M's answers; fit on more images, of several kinds")
-    return Usual(mean, math.sqrt(variance))
+    count, total, squares = 0, torch.zeros(len(CUES)).double(), torch.zeros(len(CUES)).double()
+    for image in cues:
+        values = image.double().movedim(1, 0).flatten(1).cpu()
+        count += values.shape[1]
+        total += values.sum(dim=1)
+        squares += values.square().sum(dim=1)
+    means = total / count
+    variances = squares / count - means.square()
+    if not count or not (variances > 0).all():
+        raise InputError(f"{count} pixels tell of no spread in M's answers; fit on more images, of several kinds")
+    return AnomalyFusion(tuple(means.tolist()), tuple(variances.sqrt().tolist()))
 
 
 @dataclass(frozen=True)
@@ -119,5 +106,11 @@ class FusedAnomaly:
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""
-        disagreement = self.feature_distance.disagreement(image, synthesis, prediction)
-        return Detection(anomaly_map=self.fusion(prediction.logits, disagreement))
+        return Detection(anomaly_map=self.fusion(fused_cues(self.feature_distance, image, synthesis, prediction)))
+
+
+def fused_cues(feature_distance: FeatureDistance, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
+    """Return cues_of an image and its drawing, as M sees them."""
+    disagreement = feature_distance.disagreement(image, synthesis, prediction)
+    presence = feature_distance.presence(image, prediction)
+    return cues_of(Evidence(image, synthesis, prediction.logits, disagreement, presence))

@@ -56,6 +56,14 @@ class CrfRefinedMsp:
         return Detection(anomaly_map=1 - refined.amax(dim=1))
 
 
+def require_pydensecrf() -> None:
+    """Raise MissingExtraError unless pydensecrf2 is installed."""
+    try:
+        import pydensecrf.densecrf  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("pydensecrf2", "crf") from error
+
+
 def refine_by_crf(image: Tensor, probabilities: Tensor, config: CrfConfig) -> Tensor:
     """Return the marginals of the CRF's mean field.
 
@@ -70,10 +78,9 @@ def refine_by_crf(image: Tensor, probabilities: Tensor, config: CrfConfig) -> Te
     Raises:
         MissingExtraError: pydensecrf2 is not installed.
     """
-    try:
-        from pydensecrf import densecrf, utils
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("pydensecrf2", "crf") from error
+    require_pydensecrf()
+    from pydensecrf import densecrf, utils
+
     classes, *size = probabilities.shape
     field_of_pixels = densecrf.DenseCRF(probabilities[0].numel(), classes)
     field_of_pixels.setUnaryEnergy(utils.unary_from_softmax(_array(probabilities)))

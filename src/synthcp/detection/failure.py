@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from synthcp.detection.anomaly_fusion import AnomalyFusion
+from synthcp.detection.anomaly_fusion import AnomalyFusion, cues_of
 from synthcp.detection.blend import Blend
 from synthcp.detection.feature_distance import FeatureDistance, refine_by_msp
 from synthcp.detection.logit_scores import one_minus_msp
@@ -44,7 +44,10 @@ class FailureComparator:
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""
         disagreement = disagreement_of(self.feature_distance, image, synthesis, prediction)
-        return self.judge(Evidence(image, synthesis, prediction.logits, disagreement))
+        evidence = Evidence(image, synthesis, prediction.logits, disagreement)
+        if self.fusion is not None and self.feature_distance is not None:
+            evidence = replace(evidence, presence=self.feature_distance.presence(image, prediction))
+        return self.judge(evidence)
 
     def judge(self, evidence: Evidence) -> Detection:
         """Judge evidence that was gathered before (shapes: see Evidence)."""
@@ -60,7 +63,7 @@ class FailureComparator:
         if self.feature_distance is None:
             return None
         if self.fusion is not None:
-            return self.fusion(evidence.logits, evidence.disagreement)
+            return self.fusion(cues_of(evidence))
         confidence = 1 - one_minus_msp(evidence.logits)
         distance = evidence.disagreement[:, 1:][:, self.feature_distance.layer]  # channel 0 belongs to no layer
         return refine_by_msp(distance, confidence, self.feature_distance.threshold)

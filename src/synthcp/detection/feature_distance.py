@@ -13,6 +13,9 @@ from synthcp.nn.spatial import resize
 from synthcp.records import Detection, Prediction
 from synthcp.segmentation.base import Segmenter
 
+BLANK = 0.45
+"""Grey level of a blank canvas, near the mean of photographs."""
+
 
 def feature_distance(reference: Tensor, synthesis: Tensor) -> Tensor:
     """Cosine distance between the features of every pixel (eq. 9), larger where the drawing disagrees.
@@ -90,6 +93,19 @@ class FeatureDistance:
         for reference, feature in zip(layers_of(self.segmenter, image, prediction), drawn.layers, strict=True):
             parts.append(resize(feature_distance(reference, feature)[:, None], size))
         return torch.cat(parts, dim=1)
+
+    def presence(self, image: Tensor, prediction: Prediction) -> Tensor:
+        """Return how much there is to see: eq. 9 with a blank canvas in the drawing's place.
+
+        Where a picture is empty M's features are those of the canvas; objects, known or not, stand out from it.
+
+        Returns:
+            Shape (B, layers, *S), in [0, 2], at the size of the image; shallow to deep.
+        """
+        blank = seen_by(self.segmenter, torch.full_like(image[:1], BLANK), prediction)
+        pairs = zip(layers_of(self.segmenter, image, prediction), blank.layers, strict=True)
+        parts = [feature_distance(layer, empty.expand_as(layer))[:, None] for layer, empty in pairs]
+        return torch.cat([resize(part, image.shape[2:]) for part in parts], dim=1)
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""

@@ -66,12 +66,15 @@ class Evidence:
         logits: Of M for the image, shape (B, L, *S).
         disagreement: What M finds different between image and drawing, shape (B, 1 + layers, *S), or no channel
             at all when M cannot look at the drawing; see FeatureDistance.disagreement.
+        presence: How far what M sees is from a blank canvas, shape (B, layers, *S), see FeatureDistance.presence; the
+            anomaly score alone asks for it, so it may be missing.
     """
 
     image: Tensor
     synthesis: Tensor
     logits: Tensor
     disagreement: Tensor
+    presence: Tensor | None = None
 
 
 class SiameseNetwork(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synthcp.checkpoint import load_module, save_module
 from synthcp.data.base import Dataset
-from synthcp.detection.anomaly_fusion import AnomalyFusion, FusedAnomaly, fit_fusion
+from synthcp.detection.anomaly_fusion import CUES, AnomalyFusion, FusedAnomaly, fit_fusion, fused_cues
 from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
 from synthcp.detection.base import Comparator, Detector
 from synthcp.detection.class_gaussians import fit_class_gaussians
@@ -129,18 +129,20 @@ class AnomalyRun:
 
     def blind(self) -> Detector:
         """Return the shipped score without what the drawing tells, the control."""
-        return self.drawn(FusedAnomaly(FeatureDistance(self.segmenter), replace(self._fusion(), drawing=0.0)))
+        fusion = self._fusion()
+        weights = tuple(0.0 if cue == "drawing" else weight for cue, weight in zip(CUES, fusion.weights, strict=True))
+        return self.drawn(FusedAnomaly(FeatureDistance(self.segmenter), replace(fusion, weights=weights)))
 
     def _fusion(self, generator: Generator | None = None) -> AnomalyFusion:
         """The score, measured on the training images, which hold no anomaly."""
-        return fit_fusion(self._disagreements(generator or self.generator))
+        return fit_fusion(self._cues(generator or self.generator))
 
-    def _disagreements(self, generator: Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    def _cues(self, generator: Generator) -> Iterator[Tensor]:
         distance, runtime = FeatureDistance(self.segmenter), self.context.runtime
         for image, prediction in self._looks():
             with torch.no_grad(), runtime.autocast():
-                disagreement = distance.disagreement(image, generator(prediction.label_map), prediction)
-            yield prediction.logits, disagreement
+                cues = fused_cues(distance, image, generator(prediction.label_map), prediction)
+            yield cues
 
     def _labelled_features(self) -> Iterator[tuple[Tensor, Tensor]]:
         for sample, (_, prediction) in zip(self.context.dataset, self._looks(), strict=True):

@@ -41,6 +41,7 @@ class AnomalyTable:
         paper: What the paper's table says of a row, on StreetHazards: FPR95, AUROC and AUPR in percent.
         reference: The row by whose AUPR every row's is divided.
         pictured: The rows whose maps Figure 7 shows; none draws no figure.
+        require: Raises MissingExtraError when a library that a row needs is not installed.
     """
 
     name: str
@@ -49,6 +50,7 @@ class AnomalyTable:
     paper: Mapping[str, tuple[float, float, float]]
     reference: str
     pictured: tuple[str, ...] = ()
+    require: Callable[[], None] = lambda: None
 
 
 def reproduce(table: AnomalyTable, request: Request, progress: Progress = silent) -> str:
@@ -64,7 +66,9 @@ def reproduce(table: AnomalyTable, request: Request, progress: Progress = silent
 
     Raises:
         InputError: The data or options are unusable, or the folder holds runs on other data.
+        MissingExtraError: A row needs a library that is not installed.
     """
+    table.require()
     train, tests = open_dataset(request.data), request.open_tests()
     check_labels(train)
     results: dict[str, list[Results]] = {spec: [] for spec in tests}

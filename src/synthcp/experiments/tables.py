@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from synthcp.detection.base import Detector
+from synthcp.detection.crf import require_pydensecrf
 from synthcp.experiments.anomaly_run import AnomalyRun
 from synthcp.experiments.anomaly_tables import AnomalyTable
 
@@ -41,6 +42,7 @@ TABLES = {
         },
         reference="msp",
         pictured=("msp", PAPER, SHIPPED),
+        require=require_pydensecrf,
     ),
     "table4": AnomalyTable(
         name="table4",

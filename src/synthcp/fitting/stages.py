@@ -11,7 +11,7 @@ import torch
 from synthcp.checkpoint import load_json, load_module, load_tensors, save_json, save_module
 from synthcp.config import from_dict, to_dict
 from synthcp.controls import CONTROLS, UNTRAINED, UNTRAINED_GENERATOR, control_path
-from synthcp.detection.anomaly_fusion import fit_fusion
+from synthcp.detection.anomaly_fusion import cues_of, fit_fusion
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import FOLDER, Gathered, gather
@@ -162,7 +162,7 @@ class Stages:
         # label maps are all equally sure, which says nothing of the usual anomaly: it takes M's own doubt
         judging = segmenter if gathered.have_doubt else None
         if settings.variant.anomaly == "fusion" and judging is not None and drawing != DIRECT:
-            settings = replace(settings, fusion=fit_fusion(aside.disagreements()))
+            settings = replace(settings, fusion=fit_fusion(map(cues_of, aside.evidence())))
         judge = failure_comparator(settings, judging, network)
         settings = replace(settings, thresholds=fit_thresholds(judge, aside, self.runtime))
         save_module(path, network)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -75,14 +75,14 @@ class ImperfectExamples:
             some = next(tensor for name, tensor in tensors.items() if name.startswith("disagreement/"))
             return Evidence(sample.image, sample.image, tensors["logits"], torch.zeros_like(some)), sample.label_map
         synthesis, disagreement = tensors[f"synthesis/{self.drawing}"], tensors[f"disagreement/{self.drawing}"]
-        return Evidence(sample.image, synthesis, tensors["logits"], disagreement), sample.label_map
+        presence = tensors.get("presence")
+        return Evidence(sample.image, synthesis, tensors["logits"], disagreement, presence), sample.label_map
 
-    def disagreements(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Logits (1, L, *S) and disagreement (1, 1 + layers, *S) of every example: what an anomaly score is made of."""
+    def evidence(self) -> Iterator[Evidence]:
+        """Return the evidence of one image after the other, each as a batch of one."""
         for view_name in self.views:
             for index in self.indices:
-                evidence, _ = self.read(view_name, index)
-                yield evidence.logits[None], evidence.disagreement[None]
+                yield _mapped(self.read(view_name, index)[0], lambda part: part[None])
 
 
 class ComparatorTraining(Training):
@@ -185,8 +185,15 @@ def failure_targets(
 
 def batched(evidence: Evidence, runtime: Runtime) -> Evidence:
     """Return the evidence of one image as a batch of one, on the device."""
+    return _mapped(evidence, lambda part: runtime.send(part[None]))
+
+
+def _mapped(evidence: Evidence, change: Callable[[Tensor], Tensor]) -> Evidence:
+    """The evidence with every part changed in the same way."""
+    presence = None if evidence.presence is None else change(evidence.presence)
     parts = (evidence.image, evidence.synthesis, evidence.logits, evidence.disagreement)
-    return Evidence(*(runtime.send(part[None]) for part in parts))
+    image, synthesis, logits, disagreement = (change(part) for part in parts)
+    return Evidence(image, synthesis, logits, disagreement, presence)
 
 
 @torch.no_grad()

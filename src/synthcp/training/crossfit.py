@@ -96,6 +96,8 @@ class ImperfectPredictions:
         feature_distance = None if segmenter is None else FeatureDistance(segmenter)
         tensors = {"logits": prediction.logits[0].half()}
         with runtime.autocast():
+            if feature_distance is not None:
+                tensors["presence"] = feature_distance.presence(batch, prediction)[0].half()
             for name, generator in generators.items():
                 synthesis = generator(prediction.label_map)
                 tensors[f"synthesis/{name}"] = (synthesis[0] * 255).round().to(torch.uint8)
@@ -104,7 +106,7 @@ class ImperfectPredictions:
         save_tensors(self.path(view, index), tensors)
 
     def read(self, view: str, index: int) -> dict[str, Tensor]:
-        """Return the logits and, for each generator, synthesis in [0, 1] and disagreement, as float32."""
+        """Return logits, presence and, for each generator, synthesis in [0, 1] and disagreement, as float32."""
         tensors, _ = load_tensors(self.path(view, index))
         return {
             name: tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
