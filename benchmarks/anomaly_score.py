@@ -1,8 +1,8 @@
 """How our anomaly score was chosen: candidates on provoked failures, without one anomaly and without a test image.
 
 For every fold M is fitted without some classes and without some images; on those images the pixels of these classes
-are unknown to it. Each candidate is ranked against them, fold by fold. Give the folder of a `synthcp reproduce table3`,
-whose M and G are taken:
+are unknown to it. Each candidate is ranked against them, class by class. Give the folder of a `synthcp reproduce
+table3`, whose M and G are taken:
 
     python benchmarks/anomaly_score.py --data 'heldout:camvid:data/camvid?classes=Fence' --out out/fence
 
@@ -12,6 +12,7 @@ Without --data, tiny networks are fitted on drawn streets; that shows that the s
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import tempfile
 from collections import defaultdict
@@ -24,10 +25,11 @@ import torch
 from torch import Tensor
 
 from synthcp.data.specs import open_dataset
-from synthcp.detection.anomaly_fusion import AnomalyFusion, fit_fusion
+from synthcp.detection.anomaly_fusion import AnomalyFusion, cues_of, fit_fusion
 from synthcp.detection.class_statistics import fit_class_statistics
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.detection.logit_scores import energy, entropy, negative_max_logit, one_minus_msp
+from synthcp.detection.siamese import Evidence
 from synthcp.experiments.anomaly_run import AnomalyRun, open_run
 from synthcp.experiments.provoked import Provoked, provoke
 from synthcp.experiments.request import Request
@@ -37,11 +39,20 @@ from synthcp.provenance import commit, hardware
 
 TRAINED, UNTRAINED = "trained G", "untrained G"
 Looks = dict[str, Tensor]
-"""Of one image: logits, ground truth, and the disagreement with each generator's drawing, on the CPU."""
+"""Of one image: logits, ground truth, eq. 9 at every layer, and the cues with each generator's drawing, on the CPU."""
 Candidate = Callable[[Looks], Tensor]
 DRAWN = "scenes:?count=24&size=48x64"
-WEIGHTS = (0.3, 0.6, 1.0)
-SMOOTHINGS = (0.0, 1 / 144, 1 / 48)
+WEIGHTS = {
+    "entropy and energy": (1.0, 1.0, 0.0, 0.0),
+    "entropy and drawing": (1.0, 0.0, 0.6, 0.0),
+    "energy and drawing": (0.0, 1.0, 0.6, 0.0),
+    "entropy, energy, drawing": (1.0, 1.0, 0.6, 0.0),
+    "entropy, energy, presence (ours, no drawing)": (1.0, 1.0, 0.0, 1.0),
+    "ours, drawing 0.3": (1.0, 1.0, 0.3, 1.0),
+    "ours, drawing 1.2": (1.0, 1.0, 1.2, 1.0),
+    "ours, presence 0.6": (1.0, 1.0, 0.6, 0.6),
+}
+SMOOTHINGS = {"ours, not smoothed": 0.0, "ours, smoothed three times as wide": 1 / 48}
 
 
 def main() -> None:
@@ -65,14 +76,15 @@ def main() -> None:
 def measure(request: Request, seed: int) -> None:
     run = open_run(request, open_dataset(request.data), seed)
     provoked = provoke(run.context)
-    scores: defaultdict[str, list[RankingScores]] = defaultdict(list)
+    scores: defaultdict[str, dict[str, RankingScores]] = defaultdict(dict)
+    names = run.context.settings.classes.names
     for fold in provoked:
         looks = [look(run, fold, index) for index in fold.aside]
-        for name, candidate in candidates(looks, fold, len(run.context.settings.classes)).items():
-            scores[name].append(ranked(candidate, looks, fold, run))
+        for name, candidate in candidates(looks, len(names)).items():
+            for hidden in fold.hidden:
+                scores[name][names[hidden]] = ranked(candidate, looks, fold, hidden, run)
     print(f"{len(run.context.dataset)} training images, seed {seed}, commit {commit()}, ", end="")
-    print(f"{hardware(run.context.runtime.device)}; hidden classes by fold: {hidden_names(run, provoked)}\n")
-    print(table(scores))
+    print(f"{hardware(run.context.runtime.device)}\n\n{table(scores)}")
 
 
 def look(run: AnomalyRun, fold: Provoked, index: int) -> Looks:
@@ -82,20 +94,21 @@ def look(run: AnomalyRun, fold: Provoked, index: int) -> Looks:
     image, distance = runtime.send(sample.image[None]), FeatureDistance(fold.segmenter)
     with torch.no_grad(), runtime.autocast():
         prediction = fold.segmenter.predict("", image)
-        drawn = {TRAINED: run.generator, UNTRAINED: run.untrained_generator}
-        disagreements = {
-            name: distance.disagreement(image, generator(prediction.label_map), prediction).float().cpu()
-            for name, generator in drawn.items()
-        }
-    return {"logits": prediction.logits.float().cpu(), "truth": sample.label_map[None], **disagreements}
+        presence = distance.presence(image, prediction)
+        found = {"logits": prediction.logits, "truth": sample.label_map[None]}
+        for name, generator in ((TRAINED, run.generator), (UNTRAINED, run.untrained_generator)):
+            drawing = generator(prediction.label_map)
+            disagreement = distance.disagreement(image, drawing, prediction)
+            found[name] = cues_of(Evidence(image, drawing, prediction.logits, disagreement, presence))
+            found[f"eq. 9, {name}"] = disagreement[:, 1:]
+    return {name: part.cpu() for name, part in found.items()}
 
 
-def candidates(looks: list[Looks], fold: Provoked, classes: int) -> dict[str, Candidate]:
+def candidates(looks: list[Looks], classes: int) -> dict[str, Candidate]:
     """Scores by name; what is usual is measured on the same images, whatever their pixels are."""
-    fusions = {name: fit_fusion((one["logits"], one[name]) for one in looks) for name in (TRAINED, UNTRAINED)}
+    fusions = {name: fit_fusion(one[name] for one in looks) for name in (TRAINED, UNTRAINED)}
     maps = ((negative_max_logit(one["logits"]), one["logits"].argmax(1)) for one in looks)
-    by_class = fit_class_statistics(maps, classes)
-    ours = fusions[TRAINED]
+    by_class, ours = fit_class_statistics(maps, classes), fusions[TRAINED]
     found: dict[str, Candidate] = {
         "msp": lambda one: one_minus_msp(one["logits"]),
         "entropy": lambda one: entropy(one["logits"]),
@@ -105,45 +118,41 @@ def candidates(looks: list[Looks], fold: Provoked, classes: int) -> dict[str, Ca
         ),
         "energy": lambda one: energy(one["logits"]),
     }
-    for layer in range(looks[0][TRAINED].shape[1]):
-        name = "recognition" if layer == 0 else f"eq. 9 at layer {layer}"
-        found[name] = lambda one, layer=layer: one[TRAINED][:, layer]
-    for weight in WEIGHTS:
-        found[f"energy + {weight} log distance"] = fused(replace(ours, drawing=weight), TRAINED)
-    for smoothing in SMOOTHINGS:
-        found[f"ours, smoothed by {smoothing:.4f}"] = fused(replace(ours, smoothing=smoothing), TRAINED)
-    found["ours, no drawing"] = fused(replace(ours, drawing=0.0), TRAINED)
+    for layer in range(looks[0][f"eq. 9, {TRAINED}"].shape[1]):
+        found[f"eq. 9 at layer {layer + 1}"] = lambda one, layer=layer: one[f"eq. 9, {TRAINED}"][:, layer]
+    for name, weights in WEIGHTS.items():
+        found[name] = fused(replace(ours, weights=weights), TRAINED)
+    for name, smoothing in SMOOTHINGS.items():
+        found[name] = fused(replace(ours, smoothing=smoothing), TRAINED)
     found["ours, untrained G"] = fused(fusions[UNTRAINED], UNTRAINED)
     found["ours"] = fused(ours, TRAINED)
     return found
 
 
 def fused(fusion: AnomalyFusion, drawing: str) -> Candidate:
-    return lambda one: fusion(one["logits"], one[drawing])
+    return lambda one: fusion(one[drawing])
 
 
-def ranked(candidate: Candidate, looks: list[Looks], fold: Provoked, run: AnomalyRun) -> RankingScores:
-    """How well a candidate ranks the hidden classes first, all images of the fold together."""
+def ranked(candidate: Candidate, looks: list[Looks], fold: Provoked, hidden: int, run: AnomalyRun) -> RankingScores:
+    """How well a candidate ranks one hidden class above all known pixels, all images of the fold together."""
     ranking, ignore = StreamingRanking(), run.context.settings.classes.ignore_index
+    others = torch.tensor([label for label in fold.hidden if label != hidden] + [ignore])
     for one in looks:
-        known = one["truth"] != ignore
-        ranking.update(candidate(one)[known], torch.isin(one["truth"], torch.tensor(fold.hidden))[known])
+        judged = ~torch.isin(one["truth"], others)
+        ranking.update(candidate(one).float()[judged], (one["truth"] == hidden)[judged])
     return ranking.compute()
 
 
-def table(scores: dict[str, list[RankingScores]]) -> str:
+def table(scores: dict[str, dict[str, RankingScores]]) -> str:
+    """AUPR of every hidden class, its ratio to MSP's, and the geometric mean of the ratios."""
+    classes, base = list(scores["msp"]), scores["msp"]
     rows = []
-    for name, folds in scores.items():
-        means = [sum(getattr(fold, score) for fold in folds) / len(folds) for score in ("auroc", "ap_error", "fpr95")]
-        reference = scores["msp"]
-        ratios = [f"{fold.ap_error / base.ap_error:.2f}" for fold, base in zip(folds, reference, strict=True)]
-        rows.append([name, *(f"{100 * mean:.1f}" for mean in means), " ".join(ratios)])
-    return markdown(["Score", "AUROC", "AUPR", "FPR95", "AUPR / msp, by fold"], rows)
-
-
-def hidden_names(run: AnomalyRun, provoked: list[Provoked]) -> str:
-    names = run.context.settings.classes.names
-    return "; ".join(", ".join(names[label] for label in fold.hidden) for fold in provoked)
+    for name, found in scores.items():
+        ratios = {label: found[label].ap_error / base[label].ap_error for label in classes}
+        mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+        cells = [f"{100 * found[label].ap_error:.1f} ({ratio:.2f})" for label, ratio in ratios.items()]
+        rows.append([name, f"{mean:.2f}", *cells])
+    return markdown(["Score", "AUPR / msp, geometric mean", *(f"AUPR (/ msp), {label}" for label in classes)], rows)
 
 
 if __name__ == "__main__":

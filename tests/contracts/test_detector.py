@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from synthcp.config import VARIANTS
-from synthcp.detection.anomaly_fusion import AnomalyFusion, FusedAnomaly, Usual
+from synthcp.detection.anomaly_fusion import AnomalyFusion, FusedAnomaly
 from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
 from synthcp.detection.base import Comparator, Detector
 from synthcp.detection.blend import Blend
@@ -123,7 +123,7 @@ class DroppingColors(Colors):
 
 
 def fused(dims: SpatialDims) -> Detector:
-    fusion = AnomalyFusion(Usual(-8.0, 1.0), Usual(-2.0, 1.0))
+    fusion = AnomalyFusion((0.5, -8.0, -2.0, -1.0), (0.2, 1.0, 1.0, 1.0))
     return SynthesizeThenCompare(spade(dims), FusedAnomaly(FeatureDistance(Colors(dims)), fusion))
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
-from scipy.special import expit, logsumexp
+from scipy.special import expit, logsumexp, softmax
+from scipy.stats import entropy
 from torch import Tensor
 
 from synthcp.config import from_dict, to_dict
@@ -16,73 +16,98 @@ from synthcp.detection.anomaly_fusion import (
     SMALLEST_DISTANCE,
     AnomalyFusion,
     FusedAnomaly,
-    Usual,
+    cues_of,
     fit_fusion,
-    log_distance,
 )
-from synthcp.detection.feature_distance import FeatureDistance
+from synthcp.detection.feature_distance import BLANK, FeatureDistance, feature_distance
+from synthcp.detection.siamese import Evidence
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 
-FUSION = AnomalyFusion(Usual(-2.0, 0.5), Usual(-1.5, 0.8), drawing=0.7, smoothing=0.1)
+FUSION = AnomalyFusion((0.5, -2.0, -1.5, -1.0), (0.2, 0.5, 0.8, 0.4), (1.0, 0.7, 0.3, 0.2), smoothing=0.1)
 
 
-def evidence(size: tuple[int, ...], layers: int = 3, seed: int = 0) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    logits = torch.randn(2, 4, *size, generator=generator)
-    return logits, 0.01 + torch.rand(2, 1 + layers, *size, generator=generator)
+def random(*size: int, seed: int = 0) -> Tensor:
+    return torch.rand(2, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def evidence(size: tuple[int, ...], layers: int = 3) -> Evidence:
+    image, logits = random(3, *size), 4 * random(4, *size, seed=1)
+    return Evidence(
+        image, image, logits, 0.01 + random(1 + layers, *size, seed=2), 0.01 + random(layers, *size, seed=3)
+    )
 
 
 @pytest.mark.parametrize("size", [(10, 14), (6, 9, 10)])
-def test_the_score_is_the_smoothed_mean_of_both_cues_in_deviations(size: tuple[int, ...]) -> None:
-    logits, disagreement = evidence(size)
-    doubt = (-logsumexp(logits.double().numpy(), axis=1) + 2.0) / 0.5
-    lack = (np.log(disagreement[:, -2:].double().numpy()).mean(axis=1) + 1.5) / 0.8  # the deeper two of three layers
-    raw = (doubt + 0.7 * lack) / 1.7
+def test_the_score_is_the_smoothed_weighted_mean_of_the_cues_in_deviations(size: tuple[int, ...]) -> None:
+    cues = 3 * random(4, *size) - 2
+    z = [(cues[:, i].double().numpy() - FUSION.means[i]) / FUSION.deviations[i] for i in range(4)]
+    raw = (1.0 * z[0] + 0.7 * z[1] + 0.3 * z[2] + 0.2 * z[3]) / 2.2
     expected = expit(np.stack([gaussian_filter(one, 0.1 * min(size), mode="nearest") for one in raw]))
-    score = FUSION(logits, disagreement)
+    score = FUSION(cues)
     assert score.min() > 0 and score.max() < 1
     np.testing.assert_allclose(score, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("layers", "deeper"), [(1, 1), (2, 1), (3, 2), (4, 2), (6, 3)])
-def test_the_deeper_half_of_the_feature_maps_is_compared(layers: int, deeper: int) -> None:
-    _, disagreement = evidence((5, 7), layers)
-    torch.testing.assert_close(log_distance(disagreement), disagreement[:, -deeper:].log().mean(dim=1))
+@pytest.mark.parametrize(("layers", "deeper"), [(1, 1), (2, 1), (3, 2), (6, 3)])
+def test_the_cues_are_doubt_twice_the_lack_in_the_drawing_and_the_presence(layers: int, deeper: int) -> None:
+    found = evidence((5, 7), layers)
+    logits = found.logits.double().numpy()
+    assert found.presence is not None
+    expected = [
+        entropy(softmax(logits, axis=1), axis=1) / np.log(4),
+        -logsumexp(logits, axis=1),
+        np.log(found.disagreement[:, 1:].double().numpy()).mean(axis=1),
+        np.log(found.presence[:, -deeper:].double().numpy()).mean(axis=1),
+    ]
+    np.testing.assert_allclose(cues_of(found), np.stack(expected, axis=1), atol=1e-5)
 
 
 def test_no_distance_is_a_small_one() -> None:
-    assert log_distance(torch.zeros(1, 3, 2, 2)).unique().tolist() == pytest.approx([math.log(SMALLEST_DISTANCE)])
+    found = evidence((4, 5))
+    cues = cues_of(replace(found, disagreement=torch.zeros(2, 4, 4, 5), presence=torch.zeros(2, 3, 4, 5)))
+    torch.testing.assert_close(cues[:, 2:], torch.full((2, 2, 4, 5), SMALLEST_DISTANCE).log())
 
 
 def test_what_is_usual_is_measured_over_all_pixels_of_all_images() -> None:
-    images = [evidence((5, 7), seed=1), evidence((9, 4), seed=2)]
+    images = [random(4, 5, 7, seed=1), 3 * random(4, 9, 4, seed=2)]
     fusion = fit_fusion(images)
-    energies = np.concatenate([-logsumexp(logits.double().numpy(), axis=1).ravel() for logits, _ in images])
-    distances = torch.cat([log_distance(disagreement).flatten() for _, disagreement in images]).double().numpy()
-    assert fusion.energy.mean == pytest.approx(energies.mean(), rel=1e-5)
-    assert fusion.energy.deviation == pytest.approx(energies.std(), rel=1e-5)
-    assert fusion.distance.mean == pytest.approx(distances.mean(), rel=1e-5)
-    assert fusion.distance.deviation == pytest.approx(distances.std(), rel=1e-5)
+    pixels = np.concatenate([image.double().movedim(1, -1).reshape(-1, 4) for image in images])
+    assert fusion.means == pytest.approx(tuple(pixels.mean(axis=0)), rel=1e-6)
+    assert fusion.deviations == pytest.approx(tuple(pixels.std(axis=0)), rel=1e-6)
 
 
-@pytest.mark.parametrize("spoil", [lambda logits: [], lambda logits: [(torch.zeros_like(logits), evidence((5, 7))[1])]])
-def test_nothing_usual_is_refused(spoil: Callable[[Tensor], list[tuple[Tensor, Tensor]]], fails: Callable) -> None:
+@pytest.mark.parametrize("images", [[], [torch.ones(1, 4, 5, 7)]])
+def test_nothing_usual_is_refused(images: list[Tensor], fails: Callable) -> None:
     with fails("no spread", "fit on more images"):
-        fit_fusion(spoil(evidence((5, 7))[0]))
+        fit_fusion(images)
 
 
 def test_it_goes_to_json_and_back() -> None:
     assert from_dict(AnomalyFusion, to_dict(FUSION)) == FUSION
 
 
-def test_as_a_comparator_it_asks_m_what_the_drawing_lacks() -> None:
+def segmenter() -> DeepLab:
     torch.manual_seed(0)
-    segmenter = DeepLab(2, DeepLabConfig(3, width=4, rates=(1,))).eval().requires_grad_(False)
-    image, drawing = torch.rand(2, 3, 32, 40), torch.rand(2, 3, 32, 40)
-    prediction, distance = segmenter(image), FeatureDistance(segmenter)
+    return DeepLab(2, DeepLabConfig(3, width=4, rates=(1,))).eval().requires_grad_(False)
+
+
+def test_as_a_comparator_it_asks_m_what_it_sees_in_image_drawing_and_canvas() -> None:
+    network = segmenter()
+    image, drawing = random(3, 32, 40), random(3, 32, 40, seed=1)
+    prediction, distance = network(image), FeatureDistance(network)
     found = FusedAnomaly(distance, FUSION)(image, drawing, prediction).anomaly_map
-    expected = FUSION(prediction.logits, distance.disagreement(image, drawing, prediction))
+    parts = distance.disagreement(image, drawing, prediction), distance.presence(image, prediction)
+    expected = FUSION(cues_of(Evidence(image, drawing, prediction.logits, *parts)))
     assert found is not None and found.equal(expected)
-    blind = FusedAnomaly(distance, replace(FUSION, drawing=0.0))
-    other = blind(image, drawing.flip(-1), prediction).anomaly_map
-    assert other is not None and other.equal(blind(image, drawing, prediction).anomaly_map)  # type: ignore[arg-type]
+
+
+def test_presence_is_the_distance_to_a_blank_canvas_at_every_layer() -> None:
+    network, image = segmenter(), random(3, 32, 40)
+    found = FeatureDistance(network).presence(image, network(image))
+    canvas = torch.full((2, 3, 32, 40), BLANK)
+    for layer, (seen, empty) in enumerate(zip(network(image).layers, network(canvas).layers, strict=True)):
+        expected = feature_distance(seen, empty)[:, None]
+        torch.testing.assert_close(
+            found[:, layer], torch.nn.functional.interpolate(expected, (32, 40), mode="bilinear")[:, 0]
+        )
+    assert FeatureDistance(network).presence(canvas, network(canvas)).abs().max() < 1e-5
