@@ -50,7 +50,7 @@ ARROWS: dict[str, set[str]] = {
     "fitting": FITTED,
     "provenance": set(),
     "selection": set(),
-    "scoring": FITTED | {"detectors", "evaluation", "report", "provenance", "selection"},
+    "scoring": FITTED | {"detectors", "evaluation", "report", "provenance", "selection", "score_files"},
     "calibrating": FITTED | {"evaluation", "report", "provenance", "scoring"},
     "auditing": FITTED | {"report", "provenance", "scoring"},
     "doctor": FITTED | {"fitting", "provenance"},

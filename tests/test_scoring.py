@@ -19,6 +19,7 @@ from synthcp.report.pictures import image_picture, read_grey
 from synthcp.report.region_rows import read_regions
 from synthcp.report.rows import read_rows
 from synthcp.report.tables import from_json
+from synthcp.score_files import read_scores
 from synthcp.scoring import Shard, evaluate_run, score, seen_in_fitting
 from synthcp.selection import select
 
@@ -217,6 +218,23 @@ def test_detectors_can_be_chosen(run_folder, scenes, tmp_path):
 def test_an_unknown_detector_is_refused(run_folder, scenes, tmp_path):
     with pytest.raises(InputError, match="detector 'mps'"):
         evaluate_run(run_folder, scenes, tmp_path, ["mps"], device="cpu")
+
+
+def test_the_protocols_of_anomalies_are_chosen_by_name(run_folder, tmp_path, fails):
+    scenes = Recoded()
+    results = evaluate_run(run_folder, scenes, tmp_path / "out", protocols=("smiyc",))
+    assert set(results.detectors[-1].anomaly) == {"smiyc"} and results.detectors[-1].anomaly["smiyc"].components
+    with fails("protocol 'coas' is unknown", "choose one of caos"):
+        evaluate_run(run_folder, scenes, tmp_path / "other", protocols=("coas",))
+
+
+def test_score_files_hold_the_anomaly_maps(run_folder, images, tmp_path):
+    score([images], run_folder, tmp_path / "out", smiyc="Track-test")
+    monitor = Monitor.load(run_folder, device="cpu")
+    for path in sorted(images.glob("*.png")):
+        expected = monitor.assess(path).anomaly_map
+        found = read_scores(tmp_path / f"out/anomaly_p/synthcp/Track-test/{path.stem}.hdf5")
+        assert found.shape == expected.shape and torch.from_numpy(found).equal(expected.half())
 
 
 def test_without_label_maps_only_the_anomalies_are_judged(run_folder, tmp_path):

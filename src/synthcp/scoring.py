@@ -10,6 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from synthcp.config import choose
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.folder import ImageFile, find_images
@@ -17,7 +18,8 @@ from synthcp.data.images import read_image
 from synthcp.data.prepared import resized
 from synthcp.detectors import load_detectors
 from synthcp.errors import DataError, InputError
-from synthcp.evaluation import Results, evaluate
+from synthcp.evaluation import DEFAULT_PROTOCOLS, Results, evaluate
+from synthcp.metrics.protocols import PROTOCOLS
 from synthcp.monitor import Monitor
 from synthcp.provenance import command_line, commit, hardware, now, versions
 from synthcp.records import Assessment, Sample
@@ -26,11 +28,14 @@ from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter, RunSettings, write_text
 from synthcp.report.rows import Row, row_of
 from synthcp.report.tables import to_json
+from synthcp.score_files import write_scores
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.selection import select
 from synthcp.training.loop import Progress, silent
 
 METRICS = "metrics.json"
+METHOD = "synthcp"
+"""Under which name score files are found by the SegmentMeIfYouCan toolkit."""
 PROTOCOL = (
     "failures at the working size of M, ignored pixels left out, positives: wrong pixels; anomalies at the size of the "
     "mask, in the region of interest, positives: unknown objects"
@@ -81,6 +86,7 @@ def score(
     progress: Progress = silent,
     model: str | None = None,
     budget: int | None = None,
+    smiyc: str = "",
 ) -> list[Row]:
     """Score images without ground truth: results.csv, regions.csv, maps/ and report.html.
 
@@ -96,6 +102,7 @@ def score(
         progress: Called after every image.
         model: SPEC of an M in place of the monitor's own.
         budget: Number of images to choose for annotation, in annotate.txt and annotate.csv; None chooses none.
+        smiyc: Data set of the SegmentMeIfYouCan toolkit for which score files are written; empty writes none.
 
     Returns:
         The rows of results.csv.
@@ -112,7 +119,7 @@ def score(
     embeddings: dict[str, Tensor] | None = None if budget is None else {}
     with ResultsWriter(out, _settings(monitor, run, "Scores", ", ".join(map(str, inputs)))) as writer:
         for number, file in enumerate(files):
-            rows.append(_score(file, monitor, writer, embeddings))
+            rows.append(_score(file, monitor, writer, embeddings, smiyc))
             progress("score", number + 1, len(files), {})
     failed = [row for row in rows if row.status == "error"]
     if len(failed) == len(rows):
@@ -136,6 +143,7 @@ def evaluate_run(
     precision: str = "fp32",
     progress: Progress = silent,
     model: str | None = None,
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
 ) -> Results:
     """Evaluate the detectors of a run against ground truth: metrics.json and what `score` writes.
 
@@ -149,10 +157,13 @@ def evaluate_run(
         precision: "auto", "fp32" or "bf16".
         progress: Called after every image of every stage.
         model: SPEC of an M in place of the monitor's own.
+        protocols: Of anomaly segmentation, names of metrics.protocols.PROTOCOLS.
 
     Raises:
-        InputError: The monitor, the data or a detector's name is unusable, or the folder cannot be written.
+        InputError: The monitor, the data, a protocol or a detector's name is unusable, or the folder cannot be written.
     """
+    for name in protocols:
+        choose(PROTOCOLS, name, "protocol")
     monitor = Monitor.load(run, device, precision, model)
     judges = load_detectors(run, monitor, detectors)
     if dataset[0].label_map is not None:
@@ -170,6 +181,7 @@ def evaluate_run(
             lambda step, steps: progress("evaluate", step, steps, {}),
             monitor.settings.scale.side,
             monitor.classes,
+            protocols,
         )
         _write_samples(dataset, monitor, writer, progress)
     write_text(out / METRICS, to_json(results))
@@ -189,7 +201,9 @@ def seen_in_fitting(dataset: Dataset, training_ids: Sequence[str]) -> int:
     return len(set(dataset.ids) & set(training_ids))
 
 
-def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter, embeddings: dict[str, Tensor] | None) -> Row:
+def _score(
+    file: ImageFile, monitor: Monitor, writer: ResultsWriter, embeddings: dict[str, Tensor] | None, smiyc: str
+) -> Row:
     """The row of one image, written with its maps; its embedding is put with the others when those are wanted."""
     settings = monitor.settings
     try:
@@ -203,6 +217,8 @@ def _score(file: ImageFile, monitor: Monitor, writer: ResultsWriter, embeddings:
             embeddings[file.id] = monitor.embed(image[None], prediction)[0].cpu()
         row = row_of(file.id, str(file.path), assessment, monitor.classes, settings.usual.anomaly)
         writer.write_maps(file.id, image, assessment)
+        if smiyc and assessment.anomaly_map is not None:
+            write_scores(writer.out, METHOD, smiyc, Path(file.id).name, assessment.anomaly_map)
     writer.add_row(row)
     return row
 

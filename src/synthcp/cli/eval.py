@@ -31,6 +31,12 @@ def eval_verb(
     out: Out,
     split: Annotated[str, typer.Option(metavar="NAME", help="Which images of the data.")] = "test",
     detectors: Annotated[str | None, typer.Option(metavar="A,B,C", help="Which detectors; by default all.")] = None,
+    protocols: Annotated[
+        str,
+        typer.Option(
+            metavar="A,B,C", help="Of anomaly segmentation: pooled, caos, fishyscapes, smiyc or smiyc-obstacle."
+        ),
+    ] = "pooled,caos",
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the tables and settings for a document too.")
     ] = None,
@@ -58,7 +64,9 @@ def eval_verb(
     console = Console()
     with show_progress(console, quiet) as progress:
         other = other_model(model, predictions)
-        results = evaluate_run(monitor, dataset, out, names, facts, device, precision, progress, other)
+        results = evaluate_run(
+            monitor, dataset, out, names, facts, device, precision, progress, other, protocols.split(",")
+        )
     for table in to_rich(results):
         console.print(table)
     if markdown is not None:

@@ -36,6 +36,12 @@ def score_verb(
     out: Out,
     model: Model = None,
     predictions: Predictions = None,
+    smiyc: Annotated[
+        str,
+        typer.Option(
+            metavar="DATASET", help="Write score files for the SegmentMeIfYouCan toolkit, such as AnomalyTrack-test."
+        ),
+    ] = "",
     budget: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Choose K images to annotate: bad ones, of different kinds.")
     ] = None,
@@ -57,7 +63,7 @@ def score_verb(
 
     with show_progress(Console(), quiet or as_json) as progress:
         other = other_model(model, predictions)
-        rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress, other, budget)
+        rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress, other, budget, smiyc)
     _warn_of_other_model(monitor, rows)
     if as_json:
         _print_json(rows)
