@@ -21,7 +21,7 @@ from synthcp.report.rows import read_rows
 from synthcp.settings import load_settings, save_settings
 from synthcp.thresholds import Thresholds
 
-VERBS = ["demo", "fit", "calibrate", "score", "eval", "audit", "report", "doctor"]
+VERBS = ["demo", "fit", "calibrate", "score", "eval", "audit", "reproduce", "report", "doctor"]
 SCENES = "scenes:?count=3&size=48x64"
 
 

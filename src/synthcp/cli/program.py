@@ -31,7 +31,7 @@ app.command("calibrate", epilog="Example: synthcp calibrate --monitor runs/a --d
 app.command("score", epilog="Example: synthcp score images/ --monitor runs/a --out out/images")(score_verb)
 app.command("eval", epilog="Example: synthcp eval --monitor runs/a --data folder:street --out out/a")(eval_verb)
 app.command("audit", epilog="Example: synthcp audit --monitor runs/a --data folder:street --out out/a")(audit_verb)
-app.command("reproduce", epilog="Example: synthcp reproduce table3 --data 'heldout:camvid:street?classes=Bicyclist'")(
+app.command("reproduce", epilog="Example: synthcp reproduce table3 --data heldout:folder:street?classes=car")(
     reproduce_verb
 )
 app.command("report", epilog="Example: synthcp report out/images")(report_verb)
