@@ -76,10 +76,19 @@ def test_what_is_usual_is_measured_over_all_pixels_of_all_images() -> None:
     assert fusion.deviations == pytest.approx(tuple(pixels.std(axis=0)), rel=1e-6)
 
 
-@pytest.mark.parametrize("images", [[], [torch.ones(1, 4, 5, 7)]])
-def test_nothing_usual_is_refused(images: list[Tensor], fails: Callable) -> None:
-    with fails("no spread", "fit on more images"):
-        fit_fusion(images)
+def test_without_images_nothing_is_usual(fails: Callable) -> None:
+    with fails("no image tells what is usual"):
+        fit_fusion([])
+
+
+def test_a_cue_that_never_varies_tells_nothing() -> None:
+    """Such as the entropy of an M that is always sure of one class: its rounding must not outweigh the other cues."""
+    cues, rounding = random(4, 9, 8), 1e-6 * random(1, 9, 8, seed=1)
+    cues[:, :1] = 0.25 + rounding
+    fusion = fit_fusion([cues])
+    without = replace(fusion, weights=(0.0, *fusion.weights[1:]))
+    expected = torch.logit(without(cues)) * sum(without.weights) / sum(fusion.weights)
+    torch.testing.assert_close(torch.logit(fusion(cues)), expected, atol=0.01, rtol=0)
 
 
 def test_it_goes_to_json_and_back() -> None:

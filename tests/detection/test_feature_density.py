@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthcp.detection.feature_density import FeatureDensity, rows_by_class
+from synthcp.detection.class_gaussians import fit_class_gaussians
+from synthcp.detection.feature_density import FeatureDensity, Unusualness, rows_by_class
+from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
 from synthcp.records import Prediction
 from synthcp.segmentation.base import Segmenter
 
@@ -27,6 +31,17 @@ def test_the_score_of_a_layer_comes_at_the_size_of_the_image(layer: int, scale: 
         judged = detector(image, prediction)
         assert judged.error_map is None and judged.anomaly_map is not None
         torch.testing.assert_close(judged.anomaly_map, expected)
+
+
+@pytest.mark.parametrize("fit", [fit_class_gaussians, fit_nearest_neighbors])
+def test_autocast_does_not_tie_what_differs(fit: Callable[..., Unusualness]) -> None:
+    image = 3 + torch.rand(1, 3, 12, 20, generator=torch.Generator().manual_seed(0))
+    segmenter, known = Halving(2, (0.0,), (1.0,)), torch.zeros(1, 12, 20).long()
+    detector = FeatureDensity(segmenter, fit([(3 + torch.rand_like(image), known)], 1), layer=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = detector(image, segmenter(image)).anomaly_map
+    expected = detector(image, segmenter(image)).anomaly_map
+    assert found is not None and expected is not None and found.equal(expected)
 
 
 def test_rows_come_by_class_and_pixels_without_one_are_left_out() -> None:

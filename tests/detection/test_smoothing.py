@@ -34,3 +34,10 @@ def test_no_width_changes_nothing_and_a_constant_stays() -> None:
     score = torch.randn(1, 4, 5)
     assert gaussian_smooth(score, 0.0) is score
     torch.testing.assert_close(gaussian_smooth(torch.full((1, 4, 5), 3.0), 9.0), torch.full((1, 4, 5), 3.0))
+
+
+def test_autocast_does_not_tie_what_differs() -> None:
+    score = torch.randn(1, 9, 14, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        smooth = gaussian_smooth(score, 1.0)
+    assert smooth.equal(gaussian_smooth(score, 1.0))

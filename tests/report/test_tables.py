@@ -10,6 +10,7 @@ from rich.table import Table
 
 from synthcp.errors import InputError
 from synthcp.evaluation import DetectorResult, Results
+from synthcp.metrics.components import ComponentScores
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
 from synthcp.metrics.regression import RegressionScores
@@ -43,11 +44,17 @@ def anomaly(first: float, skipped: int = 0) -> AnomalyScores:
     )
 
 
+OBJECTS = ComponentScores(0.21, math.nan, 0.23, 0.5, 2, 0, (0.4, math.nan), (1, 1), (1, 1), (0, 0))
+WITH_OBJECTS = replace(anomaly(0.5), components=OBJECTS)
 QUALITY = RegressionScores(0.611, 0.622, 0.633, 0.644, math.nan, classes=11, correlated_classes=9)
 MSP = DetectorResult("MSP | raw", ranking(0.1), ranking(0.2, skipped=3))
 FOUND = {"caos": anomaly(0.6)}
 OURS = DetectorResult("ours", ranking(0.3), ranking(0.4), QUALITY)
 RESULTS = Results((MSP, OURS), 0.618, {"road": 0.9, "sky": math.nan}, 5, {"road": [(0.5, 0.25)]}, {"data": "camvid"})
+
+
+def result_of(row: DetectorResult) -> Results:
+    return Results((row,), math.nan, {}, 5)
 
 
 def printed(table: Table) -> str:
@@ -92,13 +99,20 @@ def test_the_note_says_the_controls() -> None:
 def test_anomaly_table_only_with_anomalies() -> None:
     assert "Anomaly" not in to_markdown(RESULTS)
     found = DetectorResult("ours", anomaly={"pooled": anomaly(0.5), "caos": anomaly(0.7, skipped=2)})
-    table = to_markdown(Results((found,), math.nan, {}, 5))
+    table = to_markdown(result_of(found))
     assert "Error detection" not in table
     note = table.splitlines()[2]
     assert "pooled: prevalence (chance AUPR) 54.0, void 55.0, 5 images; caos" in note and "2 skipped" in note
     header, _, values = ([cell.strip() for cell in row] for row in markdown_rows(table))
     assert header[1:3] == ["AUROC, pooled", "AUPR, pooled"]
     assert values == ["ours", "51.0", "52.0", "53.0", "71.0", "72.0", "73.0"]
+
+
+def test_objects_are_in_the_table_of_a_protocol_that_has_them() -> None:
+    found = DetectorResult("ours", anomaly={"caos": anomaly(0.7), "smiyc": WITH_OBJECTS})
+    header, _, values = ([cell.strip() for cell in row] for row in markdown_rows(to_markdown(result_of(found))))
+    assert header[4:] == [f"{name}, smiyc" for name in ("AUROC", "AUPR", "FPR95", "sIoU", "PPV", "F1*")]
+    assert values[4:] == ["51.0", "52.0", "53.0", "21.0", "-", "23.0"]
 
 
 def test_rich_tables_hold_the_same_values() -> None:
@@ -130,13 +144,18 @@ def test_json_round_trip_with_nan() -> None:
     results = replace(RESULTS, detectors=(MSP, replace(OURS, anomaly=FOUND)))
     text = to_json(results)
     assert repr(from_json(text)) == repr(results)
+    with_objects = result_of(replace(OURS, anomaly={"smiyc": WITH_OBJECTS}))
+    assert repr(from_json(to_json(with_objects))) == repr(with_objects)
     record = json.loads(text)
     assert record["class_iou"]["sky"] is None and record["detectors"][1]["quality"]["spearman"] is None
     assert "NaN" not in text
 
 
-def test_scores_of_an_older_file_lack_the_nearest_fpr95() -> None:
+def test_an_older_file_lacks_the_nearest_fpr95_and_the_protocols_of_anomalies() -> None:
     record = json.loads(to_json(RESULTS))
+    for detector in record["detectors"]:
+        del detector["anomaly"]
+        detector |= {"anomaly_pooled": None, "anomaly_per_image": None}
     del record["detectors"][0]["error_pooled"]["fpr95_nearest"]
     older = from_json(json.dumps(record)).detectors[0].error_pooled
     assert older is not None and math.isnan(older.fpr95_nearest) and older.fpr95 == MSP.error_pooled.fpr95

@@ -19,6 +19,8 @@ from synthcp.records import Detection, Prediction
 CUES = ("entropy", "energy", "drawing", "presence")
 SMALLEST_DISTANCE = 1e-3
 """Distances below count as this one, so that their logarithm is finite."""
+SMALLEST_DEVIATION = 1e-4
+"""Of a cue; one that varies less tells nothing, and must not outweigh the others by its rounding."""
 
 
 def cues_of(evidence: Evidence) -> Tensor:
@@ -77,7 +79,7 @@ def fit_fusion(cues: Iterable[Tensor]) -> AnomalyFusion:
         cues: Of each image, shape (B, 4, *S), as cues_of gives them.
 
     Raises:
-        InputError: There is no image, or a cue is the same everywhere.
+        InputError: There is no image.
     """
     count, total, squares = 0, torch.zeros(len(CUES)).double(), torch.zeros(len(CUES)).double()
     for image in cues:
@@ -85,11 +87,11 @@ def fit_fusion(cues: Iterable[Tensor]) -> AnomalyFusion:
         count += values.shape[1]
         total += values.sum(dim=1)
         squares += values.square().sum(dim=1)
+    if not count:
+        raise InputError("no image tells what is usual for the anomaly score; fit on one or more")
     means = total / count
-    variances = squares / count - means.square()
-    if not count or not (variances > 0).all():
-        raise InputError(f"{count} pixels tell of no spread in M's answers; fit on more images, of several kinds")
-    return AnomalyFusion(tuple(means.tolist()), tuple(variances.sqrt().tolist()))
+    deviations = (squares / count - means.square()).clamp_min(SMALLEST_DEVIATION**2).sqrt()
+    return AnomalyFusion(tuple(means.tolist()), tuple(deviations.tolist()))
 
 
 @dataclass(frozen=True)

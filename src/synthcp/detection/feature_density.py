@@ -33,7 +33,9 @@ class FeatureDensity:
 
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Detector)."""
-        score = self.unusualness(layers_of(self.segmenter, image, prediction)[self.layer])
+        features = layers_of(self.segmenter, image, prediction)[self.layer]
+        with torch.autocast(image.device.type, enabled=False):  # in bf16 most neighbours are equally near
+            score = self.unusualness(features)
         return Detection(anomaly_map=resize(score[:, None], image.shape[2:])[:, 0])
 
 

@@ -22,8 +22,9 @@ def gaussian_smooth(score: Tensor, sigma: float, *, truncate: float = 4.0, dilat
     if sigma <= 0:
         return score
     kernel = _gaussian(sigma, int(truncate * sigma + 0.5)).to(score)
-    for axis in range(1, score.ndim):
-        score = _convolve(score.movedim(axis, -1), kernel, dilation).movedim(-1, axis)
+    with torch.autocast(score.device.type, enabled=False):  # bf16 would tie scores that differ
+        for axis in range(1, score.ndim):
+            score = _convolve(score.movedim(axis, -1), kernel, dilation).movedim(-1, axis)
     return score
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Literal, TypeVar
@@ -75,14 +75,22 @@ def _error_columns(part: Part, *scores: str) -> tuple[Column, ...]:
     return tuple(_column(part, score, min if score == "fpr95" else max, names[score]) for score in scores)
 
 
-def anomaly_columns(protocol: str) -> tuple[Column, ...]:
-    """The columns of one protocol of anomaly segmentation."""
-    scores = {"auroc": ("AUROC", max), "aupr": ("AUPR", max), "fpr95": ("FPR95", min)}
+def anomaly_columns(protocol: str, objects: bool) -> tuple[Column, ...]:
+    """The columns of one protocol of anomaly segmentation, with those of whole objects or without."""
 
-    def value(score: str) -> Callable[[DetectorResult], float]:
+    def pixels(score: str) -> Callable[[DetectorResult], float]:
         return lambda result: _score(result.anomaly.get(protocol), score)
 
-    return tuple(Column(name, protocol, value(score), best) for score, (name, best) in scores.items())
+    def components(score: str) -> Callable[[DetectorResult], float]:
+        return lambda result: _score(getattr(result.anomaly.get(protocol), "components", None), score)
+
+    columns = [
+        Column("AUROC", protocol, pixels("auroc"), max),
+        Column("AUPR", protocol, pixels("aupr"), max),
+        Column("FPR95", protocol, pixels("fpr95"), min),
+    ]
+    names = {"siou": "sIoU", "ppv": "PPV", "f1": "F1*"} if objects else {}
+    return (*columns, *(Column(name, protocol, components(score), max) for score, name in names.items()))
 
 
 def _score(part: object | None, score: str) -> float:
@@ -112,10 +120,10 @@ def tables(results: Results) -> tuple[ScoreTable, ...]:
     made = []
     if any(result.error_pooled or result.quality for result in results.detectors):
         made.append(_table("Error detection", _error_note(results), ERROR_COLUMNS, results))
-    protocols = list(dict.fromkeys(itertools.chain(*(result.anomaly for result in results.detectors))))
-    if protocols:
-        columns = tuple(itertools.chain(*map(anomaly_columns, protocols)))
-        made.append(_table("Anomaly segmentation", _anomaly_note(results), columns, results))
+    judged = next((result.anomaly for result in results.detectors if result.anomaly), {})
+    if judged:
+        columns = [anomaly_columns(name, scores.components is not None) for name, scores in judged.items()]
+        made.append(_table("Anomaly segmentation", _anomaly_note(judged), tuple(itertools.chain(*columns)), results))
     return tuple(made)
 
 
@@ -162,8 +170,7 @@ def _error_note(results: Results) -> str:
     return "; ".join(facts)
 
 
-def _anomaly_note(results: Results) -> str:
-    judged = next(result.anomaly for result in results.detectors if result.anomaly)
+def _anomaly_note(judged: Mapping[str, AnomalyScores]) -> str:
     return "; ".join(f"{name}: {_conditions(scores)}" for name, scores in judged.items())
 
 

@@ -122,7 +122,7 @@ def _detector(record: Mapping[str, Any]) -> DetectorResult:
         error_pooled=_ranking(record["error_pooled"]),
         error_per_image=_ranking(record["error_per_image"]),
         quality=None if quality is None else RegressionScores(**_scores(quality)),
-        anomaly={protocol: _anomaly(scores) for protocol, scores in record["anomaly"].items()},
+        anomaly={protocol: _anomaly(scores) for protocol, scores in record.get("anomaly", {}).items()},
     )
 
 
@@ -137,4 +137,11 @@ def _anomaly(record: Mapping[str, Any]) -> AnomalyScores:
 
 
 def _scores(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: math.nan if value is None else value for name, value in record.items()}
+    return {name: _with_nan(value) for name, value in record.items()}
+
+
+def _with_nan(value: Any) -> Any:
+    """The inverse of _without_nan; a list was a tuple."""
+    if isinstance(value, list):
+        return tuple(map(_with_nan, value))
+    return math.nan if value is None else value
