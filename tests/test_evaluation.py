@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
+from synthcp.data.subset import Subset
 from synthcp.detection.base import Detector
 from synthcp.errors import ShapeError
 from synthcp.evaluation import RAW, Results, evaluate
@@ -175,6 +177,25 @@ def test_anomalies_are_judged_at_the_size_of_the_mask_in_the_region_of_interest(
     found = results.detectors[1]
     assert anomaly_numbers(found.anomaly["pooled"]) == pytest.approx(without_ap_success(oracle(scores, positive)))
     assert found.quality is None and results.detectors[0].error_pooled is None and math.isnan(results.miou)
+
+
+class Whole(Planted):
+    """Images 0 and 1 are known throughout, the others are anomalies throughout."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return replace(sample, anomaly_mask=torch.full(SIZE, index > 1))
+
+
+def test_where_every_anomaly_fills_its_image_only_the_mean_over_images_is_left_out() -> None:
+    results = evaluated(Whole())
+    assert set(results.detectors[1].anomaly) == {"pooled"} and results.detectors[1].anomaly["pooled"].aupr > 0
+    assert results.detectors[0].error_pooled is not None
+
+
+def test_where_all_is_anomalous_nothing_can_be_judged(fails: Callable[..., AbstractContextManager[None]]) -> None:
+    with fails("every judged pixel is anomalous"):
+        evaluated(Subset(Whole(), [2, 3]))
 
 
 def test_a_mask_of_another_size_is_refused() -> None:

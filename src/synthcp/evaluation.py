@@ -12,7 +12,7 @@ from torch import Tensor
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
 from synthcp.detection.base import Detector
-from synthcp.errors import ShapeError
+from synthcp.errors import InputError, ShapeError
 from synthcp.metrics.overlap import confusion_matrix, image_iou, intersection_over_union, mean_iou
 from synthcp.metrics.protocols import PROTOCOLS, AnomalyScores
 from synthcp.metrics.ranking import PerImageRanking, RankingScores, StreamingRanking
@@ -38,7 +38,8 @@ class DetectorResult:
         error_pooled: Error detection over all pixels of all images together (protocol "pooled").
         error_per_image: The mean over images of the score of each image (protocol "per image").
         quality: Predicted against true IoU per class, averaged over the classes.
-        anomaly: Anomaly segmentation by protocol (metrics.protocols); empty where no pixel is anomalous.
+        anomaly: Anomaly segmentation by protocol (metrics.protocols), without those that are undefined on the data;
+            empty where no pixel is anomalous.
     """
 
     name: str
@@ -125,8 +126,23 @@ class _Accumulator:
             error if error.images else None,
             self.error_per_image.compute() if error.images else None,
             quality,
-            {name: protocol.compute() for name, protocol in self.anomaly.items()} if self.anomalous else {},
+            self._anomaly_scores() if self.anomalous else {},
         )
+
+    def _anomaly_scores(self) -> dict[str, AnomalyScores]:
+        """Scores by protocol; one that is undefined here is left out, for the others must not be lost, unless all are.
+
+        So is the mean over images where every anomaly fills its image.
+        """
+        found, refused = dict[str, AnomalyScores](), list[InputError]()
+        for name, protocol in self.anomaly.items():
+            try:
+                found[name] = protocol.compute()
+            except InputError as error:
+                refused.append(error)
+        if refused and not found:
+            raise refused[0]
+        return found
 
 
 @torch.no_grad()
@@ -159,13 +175,13 @@ def evaluate(
 
     Raises:
         ShapeError: An anomaly mask has another size than its image.
-        InputError: Every judged pixel is anomalous.
+        InputError: There are anomalies, but scores are undefined under every protocol.
     """
     classes = classes or dataset.classes
     accumulators: defaultdict[str, _Accumulator] = defaultdict(lambda: _Accumulator(protocols))
     confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
     for number, original in enumerate(dataset):
-        sample, roi = resized(original, side), _region_of_interest(original, classes.ignore_index)
+        sample, roi = resized(original, side), region_of_interest(original, classes.ignore_index)
         image = runtime.send(sample.image[None])
         with runtime.autocast():
             prediction = predictor.predict(sample.id, runtime.send(original.image[None]))
@@ -203,8 +219,15 @@ def _truth(sample: Sample, predicted: Tensor, classes: Classes) -> _Truth | None
     return _Truth(predicted != label_map, label_map != classes.ignore_index, iou)
 
 
-def _region_of_interest(sample: Sample, ignore_index: int) -> Tensor:
-    """Where anomaly scores are judged: as the sample says, or else wherever there is a class or an anomaly."""
+def region_of_interest(sample: Sample, ignore_index: int) -> Tensor:
+    """Where anomaly scores are judged: as the sample says, or else wherever there is a class or an anomaly.
+
+    Returns:
+        Shape (*S), bool.
+
+    Raises:
+        ShapeError: The anomaly mask has another size than the image.
+    """
     size, mask = tuple(sample.image.shape[1:]), sample.anomaly_mask
     if mask is not None and tuple(mask.shape) != size:
         raise ShapeError(f"{sample.id}: the anomaly mask is {tuple(mask.shape)}, its image {size}; they must match")

@@ -3,7 +3,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from synthcp.errors import DataError
 from synthcp.experiments.request import Request
@@ -26,6 +28,26 @@ def test_images_without_an_anomaly_are_refused(tmp_path: Path, fails: Callable) 
     spec = "scenes:?count=4&split=train&size=48x64"
     with fails(spec, "no image shows an anomaly", "try heldout:", error=DataError):
         Request(DATA, tmp_path, tests=(spec,)).open_tests()
+
+
+@pytest.mark.parametrize(("mask", "usable"), [((255, 255), False), ((0, 0), False), ((255, 0), True)])
+def test_tests_need_an_anomaly_among_known_pixels(
+    tmp_path: Path, fails: Callable, mask: tuple[int, int], usable: bool
+) -> None:
+    write(tmp_path / "images/a.png", np.zeros((20, 20, 3)))
+    write(tmp_path / "anomalies/a.png", np.repeat(mask, 10)[:, None].repeat(20, 1))
+    (tmp_path / "classes.json").write_text('{"names": ["sky", "road"]}')
+    request = Request(DATA, tmp_path, tests=(f"folder:{tmp_path}",))
+    if usable:
+        assert list(request.open_tests()) == [f"folder:{tmp_path}"]
+    else:
+        with fails(str(tmp_path), "no image shows an anomaly among known pixels", error=DataError):
+            request.open_tests()
+
+
+def write(path: Path, values: np.ndarray) -> None:
+    path.parent.mkdir(parents=True)
+    Image.fromarray(values.astype(np.uint8)).save(path)
 
 
 @pytest.mark.parametrize("seeds", [0, -1])

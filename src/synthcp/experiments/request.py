@@ -8,6 +8,8 @@ from pathlib import Path
 from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset, with_split
 from synthcp.errors import DataError, InputError
+from synthcp.evaluation import region_of_interest
+from synthcp.records import Sample
 
 
 @dataclass(frozen=True)
@@ -46,11 +48,22 @@ class Request:
 
         Raises:
             InputError: A SPEC cannot be opened.
-            DataError: None of its images shows an anomaly.
+            DataError: None of its images shows an anomaly and something known, as the mean over images needs it.
         """
         specs = self.tests or (with_split(self.data, "test"),)
         tests = {spec: open_dataset(spec, "test") for spec in specs}
         for spec, dataset in tests.items():
-            if not any(sample.anomaly_mask is not None and sample.anomaly_mask.any() for sample in dataset):
-                raise DataError(f"{spec}: no image shows an anomaly; no detector can be judged by them; try heldout:")
+            if not any(_rankable(sample, dataset.classes.ignore_index) for sample in dataset):
+                raise DataError(
+                    f"{spec}: no image shows an anomaly among known pixels; no detector can be judged by them; try "
+                    "heldout:"
+                )
         return tests
+
+
+def _rankable(sample: Sample, ignore_index: int) -> bool:
+    """Whether some judged pixels are anomalous and others are not."""
+    if sample.anomaly_mask is None:
+        return False
+    anomalous = sample.anomaly_mask[region_of_interest(sample, ignore_index)]
+    return bool(anomalous.any() and not anomalous.all())
