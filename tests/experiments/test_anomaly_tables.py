@@ -97,6 +97,7 @@ def _crf(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (("table9",), r"table 'table9' is unknown; choose one of table3, table4"),
         (("table3", "--data", "scenes:?count=4&split=train&size=48x64"), r"no image shows an anomaly"),
+        (("table3", "--test", "heldout:scenes:?count=8&classes=tree"), r"the training images have .*; both must be"),
         (("table3", "--model", "unet"), r"model 'unet' is not fitted here; choose one of deeplab, pspnet, resnet"),
         (("table3", "--data", "heldout:scenes:?count=8&classes=unicorn"), r"no class 'unicorn'"),
     ],

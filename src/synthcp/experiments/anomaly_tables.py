@@ -10,15 +10,16 @@ from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
 from synthcp.detection.base import Detector
-from synthcp.evaluation import DetectorResult, Results, evaluate
+from synthcp.errors import InputError
+from synthcp.evaluation import Results, evaluate
 from synthcp.experiments.anomaly_run import AnomalyRun, open_run
 from synthcp.experiments.figure7 import figure7
 from synthcp.experiments.request import Request
 from synthcp.experiments.spread import Spread, markdown
-from synthcp.metrics.protocols import AnomalyScores
 from synthcp.provenance import command_line, commit, hardware
 from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
+from synthcp.scoring import seen_in_fitting
 from synthcp.training.loop import Progress, silent
 
 PROTOCOLS = ("caos", "pooled")
@@ -27,6 +28,8 @@ NOTE = (
     "protocol caos, so they compare with a row only when that is the data. A difference between two rows counts when "
     "the controls (no drawing, untrained G) do not show it as well."
 )
+SEEN = "seen in fitting"
+"""Fact of a test: how many of its image ids are those of training images."""
 METRICS = {"FPR95": "fpr95", "AUROC": "auroc", "AUPR": "aupr"}
 
 
@@ -71,6 +74,7 @@ def reproduce(table: AnomalyTable, request: Request, progress: Progress = silent
     table.require()
     train, tests = open_dataset(request.data), request.open_tests()
     check_labels(train)
+    _check_tests(tests, train)
     results: dict[str, list[Results]] = {spec: [] for spec in tests}
     facts = dict[str, str]()
     for seed in range(request.seeds):
@@ -84,14 +88,26 @@ def reproduce(table: AnomalyTable, request: Request, progress: Progress = silent
     return page
 
 
+def _check_tests(tests: Mapping[str, Dataset], train: Dataset) -> None:
+    """Refuse label maps of other classes now, not after the nets were trained; tests without label maps need none."""
+    for spec, dataset in tests.items():
+        if dataset[0].label_map is None:
+            continue
+        if dataset.classes.names != train.classes.names:
+            ours, theirs = (", ".join(data.classes.names) for data in (train, dataset))
+            raise InputError(f"{spec} has the classes {theirs}; the training images have {ours}; both must be the same")
+        check_labels(dataset)
+
+
 def _judged(
     table: AnomalyTable, run: AnomalyRun, spec: str, dataset: Dataset, path: Path, progress: Progress
 ) -> Results:
     """The results of one seed on one test; those on disk, if they are of this test and this code."""
-    facts = {"data": spec, "commit": commit()}
+    seen = seen_in_fitting(dataset, run.context.dataset.ids)
+    facts = {"data": spec, "commit": commit(), SEEN: str(seen)}
     if path.exists():
         kept = from_json(path.read_text(encoding="utf-8"))
-        if all(kept.settings[name] == fact for name, fact in facts.items()) and "dirty" not in facts["commit"]:
+        if all(kept.settings.get(name) == fact for name, fact in facts.items()) and "dirty" not in facts["commit"]:
             return kept
     context, detectors = run.context, table.detectors(run)
     seed = f"seed {context.seed}: {spec}"
@@ -139,28 +155,26 @@ def _row(table: AnomalyTable, name: str, seeds: Sequence[Results]) -> list[str]:
 
 def _chance(results: Results) -> list[str]:
     """What a score says that knows nothing: no order (FPR95 95 %, AUROC 50 %, AUPR the share of anomalous pixels)."""
-    anomaly = _anomaly(results.detectors[0])
+    anomaly = results.detectors[0].anomaly
     cells = [cell for name in PROTOCOLS for cell in ("95.0", "50.0", f"{100 * anomaly[name].prevalence:.1f}")]
     return [*cells, *["-"] * (len(PROTOCOLS) + len(METRICS))]
 
 
 def _spread(name: str, seeds: Sequence[Results], protocol: str, score: str) -> Spread:
     found = [next(row for row in results.detectors if row.name == name) for results in seeds]
-    return Spread(tuple(float(getattr(_anomaly(row)[protocol], score)) for row in found))
-
-
-def _anomaly(row: DetectorResult) -> Mapping[str, AnomalyScores]:
-    return row.anomaly
+    return Spread(tuple(float(getattr(row.anomaly[protocol], score)) for row in found))
 
 
 def _conditions(seeds: Sequence[Results]) -> str:
     """What the numbers of one test must be read with."""
-    anomaly = _anomaly(seeds[0].detectors[0])
+    anomaly = seeds[0].detectors[0].anomaly
     parts = [f"{seeds[0].images} images, seeds 0 to {len(seeds) - 1}"]
     for name in PROTOCOLS:
         scores = anomaly[name]
         share = f"{100 * scores.prevalence:.2f} % of the judged pixels anomalous, {100 * scores.void_share:.1f} % void"
         parts.append(f"{name}: {scores.images} images judged, {scores.skipped} skipped, {share}")
+    if (seen := seeds[0].settings[SEEN]) != "0":
+        parts.append(f"{seen} image ids were among those of the fit, so the scores may flatter")
     miou = Spread(tuple(results.miou for results in seeds))
     return "; ".join([*parts, f"mIoU of M {miou}"]) + "."
 
