@@ -237,6 +237,21 @@ def test_score_files_hold_the_anomaly_maps(run_folder, images, tmp_path):
         assert found.shape == expected.shape and torch.from_numpy(found).equal(expected.half())
 
 
+def test_score_files_that_cannot_be_are_refused_before_anything_is_written(
+    run_folder, images, tmp_path, fails, monkeypatch
+):
+    shutil.copytree(images, tmp_path / "twice/a")
+    shutil.copytree(images, tmp_path / "twice/b")
+    with fails("would both go to", "score them apart"):
+        score([tmp_path / "twice"], run_folder, tmp_path / "out", smiyc="Track-test")
+    with fails("'../Track' of a data set is no plain file name"):
+        score([images], run_folder, tmp_path / "out", smiyc="../Track")
+    monkeypatch.setattr(Monitor, "segmenter", None)
+    with fails("predictions on disk give no anomaly scores"):
+        score([images], run_folder, tmp_path / "out", smiyc="Track-test")
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_label_maps_only_the_anomalies_are_judged(run_folder, tmp_path):
     results = evaluate_run(run_folder, Recoded(**UNLABELLED), tmp_path / "out")
     assert all(row.error_pooled is None and row.quality is None for row in results.detectors)

@@ -28,7 +28,7 @@ from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter, RunSettings, write_text
 from synthcp.report.rows import Row, row_of
 from synthcp.report.tables import to_json
-from synthcp.score_files import write_scores
+from synthcp.score_files import scores_path, write_scores
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.selection import select
 from synthcp.training.loop import Progress, silent
@@ -115,6 +115,8 @@ def score(
         raise InputError(f"{len(find_images(inputs))} images are too few for {shard}; use fewer shards")
     monitor = Monitor.load(run, device, precision, model)
     require_predictions([file.id for file in files], monitor)
+    if smiyc:
+        _require_score_files(files, monitor, out, smiyc)
     rows: list[Row] = []
     embeddings: dict[str, Tensor] | None = None if budget is None else {}
     with ResultsWriter(out, _settings(monitor, run, "Scores", ", ".join(map(str, inputs)))) as writer:
@@ -201,6 +203,23 @@ def seen_in_fitting(dataset: Dataset, training_ids: Sequence[str]) -> int:
     return len(set(dataset.ids) & set(training_ids))
 
 
+def _require_score_files(files: Sequence[ImageFile], monitor: Monitor, out: Path, smiyc: str) -> None:
+    """Refuse before anything is written what would give no score files, or one file for two images."""
+    if monitor.segmenter is None:
+        raise InputError("predictions on disk give no anomaly scores, so no score files; fit a monitor of a live model")
+    first = dict[Path, ImageFile]()
+    for file in files:
+        path = scores_path(out, METHOD, smiyc, _frame(file))
+        if path in first:
+            raise InputError(f"{first[path].path} and {file.path} would both go to {path}; score them apart")
+        first[path] = file
+
+
+def _frame(file: ImageFile) -> str:
+    """Name of an image in the toolkit."""
+    return Path(file.id).name
+
+
 def _score(
     file: ImageFile, monitor: Monitor, writer: ResultsWriter, embeddings: dict[str, Tensor] | None, smiyc: str
 ) -> Row:
@@ -218,7 +237,7 @@ def _score(
         row = row_of(file.id, str(file.path), assessment, monitor.classes, settings.usual.anomaly)
         writer.write_maps(file.id, image, assessment)
         if smiyc and assessment.anomaly_map is not None:
-            write_scores(writer.out, METHOD, smiyc, Path(file.id).name, assessment.anomaly_map)
+            write_scores(writer.out, METHOD, smiyc, _frame(file), assessment.anomaly_map)
     writer.add_row(row)
     return row
 
