@@ -53,6 +53,7 @@ def test_scenes(listed, fails):
     [
         (b"name,kind\nanimals10,street\n", "has no column 'scene'"),
         (b"name,scene\nanimals10,street\n", ".jpg is not in"),
+        (b"name,scene\nanimals10,street\ntires03\n", ".jpg is not in"),
         (b"name,scene\n\xff\xfe,street\n", "is not readable as CSV"),
     ],
 )

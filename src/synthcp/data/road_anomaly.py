@@ -65,7 +65,7 @@ def _read_scenes(manifest: Path) -> Mapping[str, str]:
         raise DataError(f"{manifest}: no such file; scene= needs it, with the columns name and scene")
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as lines:
-            return {row["name"]: row["scene"] for row in csv.DictReader(lines)}
+            return {row["name"]: row["scene"] for row in csv.DictReader(lines, restval="")}
     except KeyError as error:
         raise DataError(f"{manifest} has no column {error}; scene= needs the columns name and scene") from error
     except (OSError, ValueError, csv.Error) as error:

@@ -88,7 +88,7 @@ def _opened(
 def _check(options: FitOptions) -> None:
     if not isinstance(options.imperfect, Imperfect | None):
         raise InputError(f"imperfect={options.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()")
-    if options.features and options.model in BUILT_INS:
+    if options.features and isinstance(options.model, str) and options.model in BUILT_INS:
         raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
     if options.vgg19 is not None and not options.vgg19.is_file():
         raise InputError(f"{options.vgg19}: no such file; give the weights of VGG-19 as safetensors")
