@@ -32,7 +32,7 @@ class Variant:
             or from scratch.
         loss: Variant of eq. 8.
         score: The shipped error map: F's own ("raw"), F's plus 1 - MSP ("sum", official), or fitted ("blend", ours).
-        anomaly: The shipped anomaly map: eq. 9 refined by MSP ("distance"), or its fusion with M's energy (ours).
+        anomaly: The shipped anomaly map: eq. 9 refined by MSP ("distance"), or its fusion with M's doubt (ours).
         fold_rule: How the training images are divided into folds.
         fold_seeds: How often the folds are trained, each time from other random numbers, for one more view each.
         early_views: Shares of a fold's training at which one more imperfect prediction is taken (ours).

@@ -104,7 +104,7 @@ class Detection:
     Attributes:
         error_map: c_m of eq. 5, shape (B, *S); larger = more likely wrong.
         verdict: A learned detector's error map before M's own logits were blended into it, shape (B, *S).
-        anomaly_map: c_n of eq. 9, shape (B, *S); larger = more likely unknown.
+        anomaly_map: c_n of eq. 9 or another score, shape (B, *S), of any range; larger = more likely unknown.
         class_quality: c_iu of eq. 5, predicted IoU (or Dice) per class, shape (B, L), in [0, 1].
         synthesis: x_hat = G(y_hat), shape (B, C, *S), in [0, 1].
     """
@@ -144,7 +144,8 @@ class Assessment:
     Attributes:
         label_map: y_hat, shape (*S), int64.
         error_map: probability that each pixel of the prediction is wrong, shape (*S), in [0, 1].
-        anomaly_map: eq. 9 refined by MSP, shape (*S), in [0, 2]; larger = more likely unknown. None when M is no live
+        anomaly_map: how unknown each pixel looks, shape (*S); larger = more likely unknown. In (0, 1) from the fused
+            score of the variant "ours", where 0.5 is usual; in [0, 2] from eq. 9 refined by MSP. None when M is no live
             model, which alone can look at the drawing.
         synthesis: x_hat, shape (C, *S), in [0, 1].
         class_quality: predicted IoU (or Dice) of every class, by name, in [0, 1].

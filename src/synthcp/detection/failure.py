@@ -29,8 +29,8 @@ class FailureComparator:
 
     Attributes:
         network: F.
-        feature_distance: Eq. 9; at every layer it is evidence for F, at its own layer the anomaly map. None when M is
-            no live model, so that nobody can say what M sees in the drawing.
+        feature_distance: Eq. 9; at every layer it is evidence for F and the fusion, at its own layer the anomaly map
+            without one. None when M is no live model, so that nobody can say what M sees in the drawing.
         score: The error map: a Blend gives its probability, "raw" the sigmoid of F's verdict, "sum" that plus 1 - MSP
             (the authors' release).
         fusion: The anomaly map, in place of eq. 9 refined by MSP.
