@@ -11,6 +11,7 @@ from PIL import Image
 from synthcp.data.images import read_image
 from synthcp.data.prepared import resized
 from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.detection.anomaly_fusion import AnomalyFusion
 from synthcp.errors import DataError, InputError, ShapeError
 from synthcp.monitor import Monitor
 from synthcp.report.annotate import read_choice
@@ -22,6 +23,7 @@ from synthcp.report.tables import from_json
 from synthcp.score_files import read_scores
 from synthcp.scoring import Shard, evaluate_run, score, seen_in_fitting
 from synthcp.selection import select
+from synthcp.settings import load_settings, save_settings
 
 COUNT = 5
 
@@ -235,6 +237,20 @@ def test_score_files_hold_the_anomaly_maps(run_folder, images, tmp_path):
         expected = monitor.assess(path).anomaly_map
         found = read_scores(tmp_path / f"out/anomaly_p/synthcp/Track-test/{path.stem}.hdf5")
         assert found.shape == expected.shape and torch.from_numpy(found).equal(expected.half())
+
+
+@pytest.mark.parametrize("largest", [2.0, 1.0])
+def test_pictures_of_the_anomaly_map_span_its_range(run_folder, images, tmp_path, largest):
+    settings = load_settings(run_folder)
+    fusion = AnomalyFusion((0.5, -2.0, -3.0, -2.0), (0.3, 1.0, 1.0, 1.0)) if largest == 1 else None
+    shutil.copytree(run_folder, tmp_path / "run")
+    save_settings(tmp_path / "run", replace(settings, fusion=fusion))
+    path = sorted(images.glob("*.png"))[0]
+    score([path], tmp_path / "run", tmp_path / "out", device="cpu")
+    assert read_settings(tmp_path / "out").anomaly_range == largest
+    found = torch.from_numpy(read_grey(map_path(tmp_path / "out", path.stem, "anomaly_16bit"))) * largest
+    expected = Monitor.load(tmp_path / "run", "cpu").assess(path).anomaly_map
+    torch.testing.assert_close(found.float(), expected, atol=1e-4, rtol=0)
 
 
 def test_score_files_that_cannot_be_are_refused_before_anything_is_written(

@@ -14,7 +14,7 @@ from synthcp.errors import InputError
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes
 from synthcp.segmentation.settings import ModelSettings
-from synthcp.thresholds import Thresholds
+from synthcp.thresholds import NEVER, Thresholds
 
 SETTINGS = "monitor.json"
 
@@ -60,6 +60,11 @@ class MonitorSettings:
         if rule is None:
             return self.thresholds
         return replace(self.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share)
+
+    @property
+    def anomaly_range(self) -> float:
+        """The largest anomaly score there is: of a distance of features 2, of the fused score 1."""
+        return NEVER if self.fusion is None else 1.0
 
 
 def save_settings(folder: Path, settings: MonitorSettings) -> None:

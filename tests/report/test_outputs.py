@@ -36,13 +36,16 @@ def pixels(out: Path, image_id: str, kind: str) -> np.ndarray:
         return np.asarray(picture).astype(np.float64)
 
 
-def test_numbers_come_back_within_half_a_level(tmp_path: Path, settings: RunSettings) -> None:
+@pytest.mark.parametrize("largest", [2.0, 1.0])
+def test_numbers_come_back_within_half_a_level(tmp_path: Path, settings: RunSettings, largest: float) -> None:
     assessment = random_assessment()
-    with ResultsWriter(tmp_path, settings) as writer:
+    anomaly_map = assessment.anomaly_map * largest / 2
+    assessment = replace(assessment, anomaly_map=anomaly_map)
+    with ResultsWriter(tmp_path, replace(settings, anomaly_range=largest)) as writer:
         writer.write_maps("city/a", torch.rand(3, 5, 7), assessment)
     error, anomaly = pixels(tmp_path, "city/a", "error_16bit"), pixels(tmp_path, "city/a", "anomaly_16bit")
     assert np.abs(error / 65535 - assessment.error_map.numpy()).max() <= 0.51 / 65535
-    assert np.abs(anomaly / 65535 * 2 - assessment.anomaly_map.numpy()).max() <= 1.02 / 65535
+    assert np.abs(anomaly / 65535 * largest - assessment.anomaly_map.numpy()).max() <= 1.02 / 65535
 
 
 def test_labels_and_colours_share_one_picture(tmp_path: Path, settings: RunSettings, label_map: torch.Tensor) -> None:

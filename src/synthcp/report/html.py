@@ -16,7 +16,7 @@ from synthcp.records import Classes
 from synthcp.report.annotate import read_choice
 from synthcp.report.cards import STEPS, Card, card_of, hex_color
 from synthcp.report.figures import quality_scatter, to_svg
-from synthcp.report.outputs import ANOMALY_RANGE, RunSettings, read_settings, write_text
+from synthcp.report.outputs import RunSettings, read_settings, write_text
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.rows import Row, read_rows
 from synthcp.report.score_tables import headline, percent, tables
@@ -63,7 +63,6 @@ def write_report(out: Path, limit: int = 100) -> Path:
             views=[view for view in VIEWS if any(view == picture.view for card in cards for picture in card.pictures)],
             legend=_legend(settings.classes, cards),
             heat=", ".join(hex_color(tuple(color)) for color in heat_colors()[::15].tolist()),
-            anomaly_range=ANOMALY_RANGE,
             steps=STEPS,
             threshold=_threshold_step(settings),
             objects_hint=_objects_hint(settings),

@@ -32,7 +32,6 @@ MAP_SUFFIXES = {
     "truth": ".png",
     "unknown": ".png",
 }
-ANOMALY_RANGE = 2.0
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,11 @@ class RunSettings:
         scale: How big it was: tiny, small or full.
         created: Date and time, ISO 8601.
         versions: Version per library.
-        thresholds: Of pixels, "error", in [0, 1], and "anomaly", in [0, 2]; of a calibrated monitor also "floor", the
-            true quality below which a prediction is bad, and "accept", the predicted quality from which it is accepted.
+        thresholds: Of pixels, "error", in [0, 1], and "anomaly", in the range of the map; of a calibrated monitor also
+            "floor", the true quality below which a prediction is bad, and "accept", the predicted quality from which it
+            is accepted.
         promise: Of a calibrated monitor, in words, by subject.
+        anomaly_range: Largest value of an anomaly map, white in its pictures; the smallest is 0.
     """
 
     classes: Classes
@@ -67,6 +68,7 @@ class RunSettings:
     versions: dict[str, str] = field(default_factory=dict)
     thresholds: dict[str, float] = field(default_factory=dict)
     promise: dict[str, str] = field(default_factory=dict)
+    anomaly_range: float = 2.0
 
 
 class ResultsWriter:
@@ -107,7 +109,7 @@ class ResultsWriter:
             "error_16bit": grey_picture(assessment.error_map),
         }
         if assessment.anomaly_map is not None:
-            share = assessment.anomaly_map / ANOMALY_RANGE
+            share = assessment.anomaly_map / self.settings.anomaly_range
             pictures |= {"anomaly": heat_picture(share), "anomaly_16bit": grey_picture(share)}
         if label_map is not None:
             pictures["truth"] = label_picture(label_map, self.settings.classes)
