@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from synthcp.evaluation import Results
+from synthcp.evaluation import DetectorResult, Results
 from synthcp.experiments import anomaly_tables
 from synthcp.experiments.tables import PAPER, SHIPPED, TABLES, THRESHOLDS
+from synthcp.metrics.protocols import AnomalyScores
 from synthcp.report.tables import from_json
 
 DATA = "heldout:scenes:?count=16&size=48x64&classes=person"
@@ -75,6 +76,17 @@ def expected(seeds: list[Results], name: str) -> list[str]:
             )
             texts.append(f"{(first + second) / 2:.1f} ± {abs(first - second) / 2**0.5:.1f}")
     return texts
+
+
+@pytest.mark.parametrize("seen", ["0", "3"])
+def test_a_test_that_holds_training_images_says_so(seen: str) -> None:
+    scores = {name: AnomalyScores(0.9, 0.5, 0.2, 0.125, 0.25, 64, 2, 1) for name in anomaly_tables.PROTOCOLS}
+    row = DetectorResult("msp", anomaly=scores)
+    settings = {anomaly_tables.SEEN: seen}
+    results = [Results((row,), miou, {}, 3, settings=settings) for miou in (0.5, 0.6)]
+    told = anomaly_tables._conditions(results)
+    assert "caos: 2 images judged, 1 skipped, 12.50 % of the judged pixels anomalous, 25.0 % void" in told
+    assert ("3 image ids were among those of the fit" in told) == (seen == "3")
 
 
 def test_without_the_crf_the_extra_is_named_before_anything_is_fitted(
