@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from synthcp.data.base import Dataset
@@ -79,10 +80,10 @@ def reproduce(table: AnomalyTable, request: Request, progress: Progress = silent
     facts = dict[str, str]()
     for seed in range(request.seeds):
         run = open_run(request, train, seed, progress)
-        facts = _facts(request, run)
+        facts, rows = _facts(request, run), _Rows(table, run)
         for number, (spec, dataset) in enumerate(tests.items()):
             path = run.context.out / f"{table.name}-{number}.json"
-            results[spec].append(_judged(table, run, spec, dataset, path, progress))
+            results[spec].append(rows.judged(spec, dataset, path, progress))
     page = _page(table, results, facts)
     write_text(request.out / f"{table.name}.md", page)
     return page
@@ -99,33 +100,45 @@ def _check_tests(tests: Mapping[str, Dataset], train: Dataset) -> None:
         check_labels(dataset)
 
 
-def _judged(
-    table: AnomalyTable, run: AnomalyRun, spec: str, dataset: Dataset, path: Path, progress: Progress
-) -> Results:
-    """The results of one seed on one test; those on disk, if they are of this test and this code."""
-    seen = seen_in_fitting(dataset, run.context.dataset.ids)
-    facts = {"data": spec, "commit": commit(), SEEN: str(seen)}
-    if path.exists():
-        kept = from_json(path.read_text(encoding="utf-8"))
-        if all(kept.settings.get(name) == fact for name, fact in facts.items()) and "dirty" not in facts["commit"]:
-            return kept
-    context, detectors = run.context, table.detectors(run)
-    seed = f"seed {context.seed}: {spec}"
-    if table.pictured:
-        figure7(run, dataset, {name: detectors[name] for name in table.pictured}, path.with_suffix(".png"))
-    results = evaluate(
-        detectors,
-        run.segmenter,
-        dataset,
-        context.runtime,
-        facts,
-        lambda step, steps: progress(seed, step, steps, {}),
-        context.settings.scale.side,
-        context.settings.classes,
-        PROTOCOLS,
-    )
-    write_text(path, to_json(results))
-    return results
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a table for one seed; what they need is fitted when the first test asks for them, and once."""
+
+    table: AnomalyTable
+    run: AnomalyRun
+
+    @cached_property
+    def detectors(self) -> Mapping[str, Detector]:
+        return self.table.detectors(self.run)
+
+    def judged(self, spec: str, dataset: Dataset, path: Path, progress: Progress) -> Results:
+        """The results on one test; those on disk, if they are of this test and this code."""
+        facts = {"data": spec, "commit": commit(), SEEN: str(seen_in_fitting(dataset, self.run.context.dataset.ids))}
+        if path.exists():
+            kept = from_json(path.read_text(encoding="utf-8"))
+            if all(kept.settings.get(name) == fact for name, fact in facts.items()) and "dirty" not in facts["commit"]:
+                return kept
+        if self.table.pictured:
+            pictured = {name: self.detectors[name] for name in self.table.pictured}
+            figure7(self.run, dataset, pictured, path.with_suffix(".png"))
+        results = self._evaluated(dataset, facts, progress)
+        write_text(path, to_json(results))
+        return results
+
+    def _evaluated(self, dataset: Dataset, facts: Mapping[str, str], progress: Progress) -> Results:
+        context = self.run.context
+        stage = f"seed {context.seed}: {facts['data']}"
+        return evaluate(
+            self.detectors,
+            self.run.segmenter,
+            dataset,
+            context.runtime,
+            facts,
+            lambda step, steps: progress(stage, step, steps, {}),
+            context.settings.scale.side,
+            context.settings.classes,
+            PROTOCOLS,
+        )
 
 
 def _page(table: AnomalyTable, results: Mapping[str, Sequence[Results]], facts: Mapping[str, str]) -> str:
