@@ -167,7 +167,8 @@ def test_a_failure_is_one_line(synthcp, monkeypatch, error, code, line):
 def test_an_interruption_names_the_way_on(synthcp, monkeypatch):
     break_report(monkeypatch, KeyboardInterrupt())
     ended = synthcp("report", "x")
-    assert ended.code == 130 and len(ended.stderr) == 1 and "--resume" in ended.stderr[0]
+    assert ended.code == 130 and len(ended.stderr) == 1
+    assert "reproduce goes on where it stopped, and so does fit with --resume" in ended.stderr[0]
 
 
 def test_a_name_that_a_terminal_cannot_write_ends_no_command(synthcp):

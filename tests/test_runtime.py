@@ -28,8 +28,10 @@ def test_seeds_differ_and_fit_a_generator() -> None:
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "gpu", "cpu:x", "", "mps:3"])
-def test_devices_that_are_not_here(device: str) -> None:
-    with pytest.raises(InputError, match="is not usable here; use auto, cpu or cuda") as caught:
+@pytest.mark.parametrize(("cuda", "usable"), [(False, "auto or cpu"), (True, "auto, cpu or cuda")])
+def test_devices_that_are_not_here(monkeypatch: pytest.MonkeyPatch, device: str, cuda: bool, usable: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    with pytest.raises(InputError, match=f"is not usable here; use {usable}$") as caught:
         choose_runtime(device, "fp32")
     assert "\n" not in str(caught.value)
 

@@ -68,7 +68,8 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {device!r} is not usable here; use auto, cpu or cuda") from error
+        usable = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
+        raise InputError(f"device {device!r} is not usable here; use {usable}") from error
     if precision == "auto":
         return Runtime(chosen, "bf16" if bf16_gain(chosen) > BF16_GAIN else "fp32")
     if precision not in ("fp32", "bf16"):

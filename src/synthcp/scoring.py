@@ -289,7 +289,8 @@ def require_masks(dataset: Dataset, monitor: Monitor) -> None:
     if missing:
         raise DataError(f"{missing[0]} has neither label map nor anomaly mask; to score images use synthcp score")
     if not any(mask is not None and mask.any() for mask in masks.values()):
-        raise DataError(f"no pixel of these {len(masks)} images is anomalous; no detector can be judged by them")
+        came = f"no pixel of these {len(masks)} images is anomalous"
+        raise DataError(f"{came}; no detector can be judged by them; name a split with anomalies, or add label maps")
     require_predictions(dataset.ids, monitor)
 
 

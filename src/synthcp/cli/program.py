@@ -69,7 +69,7 @@ def _explain(error: BaseException) -> tuple[str, int]:
     if isinstance(error, SynthCPError | OSError):
         return f"error: {error}", BAD_INPUT
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; a fit goes on where it stopped when its command is given again with --resume", INTERRUPTED
+        return "interrupted; given again reproduce goes on where it stopped, and so does fit with --resume", INTERRUPTED
     problem = f"{type(error).__name__}: {error}"
     return f"internal error: {problem}; set SYNTHCP_DEBUG=1 to see the traceback", INTERNAL_ERROR
 
