@@ -71,7 +71,7 @@ class AnomalyProtocol(ABC):
     """Scores of a data set, gathered image by image.
 
     Attributes:
-        convention: What the protocol does, in words, to be printed beside its numbers.
+        convention: What the protocol does, in words.
     """
 
     convention: ClassVar[str]
