@@ -17,6 +17,9 @@ from typing import Literal
 
 from torch import Tensor
 
+Measure = Literal["IoU", "Dice"]
+"""How the quality of a class is measured: by IoU (eq. 6) in images, by Dice in volumes (section 4.2 of the paper)."""
+
 Decision = Literal["", "accept", "review"]
 """What to do with a prediction; nothing is said without a calibration."""
 

@@ -12,7 +12,7 @@ from synthcp.detection.anomaly_fusion import AnomalyFusion
 from synthcp.detection.blend import Blend
 from synthcp.errors import InputError
 from synthcp.nn.spatial import SpatialDims
-from synthcp.records import Classes
+from synthcp.records import Classes, Measure
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.thresholds import NEVER, Thresholds
 
@@ -52,6 +52,11 @@ class MonitorSettings:
     facts: dict[str, str] = field(default_factory=dict)
     training_ids: tuple[str, ...] = ()
     calibration: Calibration | None = None
+
+    @property
+    def measure(self) -> Measure:
+        """How the quality of a class is measured."""
+        return "Dice" if self.spatial_dims == 3 else "IoU"
 
     @property
     def usual(self) -> Thresholds:

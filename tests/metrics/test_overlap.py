@@ -9,7 +9,15 @@ from sklearn.metrics import f1_score, jaccard_score
 from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
-from synthcp.metrics.overlap import confusion_matrix, dice, image_iou, intersection_over_union, mean_iou
+from synthcp.metrics.overlap import (
+    confusion_matrix,
+    dice,
+    image_dice,
+    image_iou,
+    image_quality,
+    intersection_over_union,
+    mean_iou,
+)
 
 IGNORE = 255
 
@@ -64,6 +72,14 @@ def test_a_class_predicted_but_absent_is_judged_over_the_data_set_and_not_in_its
     assert intersection_over_union(confusion).tolist() == pytest.approx([1 / 3, 0, 0])
     expected = [1 / 3, 0, math.nan]
     assert image_iou(label_map, prediction, 3, IGNORE).tolist() == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_structure_that_is_rightly_empty_has_dice_1_and_one_that_only_one_side_holds_0() -> None:
+    label_map, prediction = torch.tensor([[0, 0, 1, 4]]), torch.tensor([[0, 2, 1, 4]])
+    assert image_dice(label_map, prediction, 5, IGNORE).tolist() == pytest.approx([2 / 3, 1, 0, 1, 1])
+    assert image_dice(prediction, label_map, 5, IGNORE)[2] == 0
+    assert image_quality("Dice", label_map, prediction, 5, IGNORE)[3] == 1
+    assert image_quality("IoU", label_map, prediction, 5, IGNORE)[3].isnan()
 
 
 def test_what_is_predicted_on_ignored_pixels_does_not_matter() -> None:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
+from synthcp.records import Measure
 
 
 def confusion_matrix(label_map: Tensor, prediction: Tensor, classes: int, ignore_index: int) -> Tensor:
@@ -57,6 +58,21 @@ def image_iou(label_map: Tensor, predicted: Tensor, classes: int, ignore_index: 
     confusion = confusion_matrix(label_map, predicted, classes, ignore_index)
     present = confusion.sum(1) > 0
     return intersection_over_union(confusion).where(present, torch.nan)
+
+
+def image_dice(label_map: Tensor, predicted: Tensor, classes: int, ignore_index: int) -> Tensor:
+    """True class quality of one volume: Dice per class, shape (L,), float64, always defined.
+
+    A class that neither the label map nor the prediction holds was found to be absent, rightly: 1. One that only one of
+    them holds: 0. Ignored voxels leave both sets. Arguments and errors as in `confusion_matrix`.
+    """
+    return dice(confusion_matrix(label_map, predicted, classes, ignore_index)).nan_to_num(1.0)
+
+
+def image_quality(measure: Measure, label_map: Tensor, predicted: Tensor, classes: int, ignore_index: int) -> Tensor:
+    """True quality of every class, shape (L,), float64: `image_iou` or `image_dice`, as the measure says."""
+    judge = image_dice if measure == "Dice" else image_iou
+    return judge(label_map, predicted, classes, ignore_index)
 
 
 def _check_classes(name: str, labels: Tensor, classes: int, ignore_index: int) -> None:
