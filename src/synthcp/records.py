@@ -26,14 +26,28 @@ Decision = Literal["", "accept", "review"]
 
 @dataclass(frozen=True)
 class Classes:
-    """The semantic label set L of a data set: names, display colours (R, G, B in 0-255) and the ignore index."""
+    """The semantic label set L of a data set.
+
+    Attributes:
+        names: By index.
+        colors: For display, (R, G, B) in 0-255, by index.
+        ignore_index: Label of the pixels without a class.
+        background: Index of the class that is no structure, which fills a volume and hides what is wrong with the
+            others: it counts as a class everywhere but in the quality of an image. None where every class counts.
+    """
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     ignore_index: int = 255
+    background: int | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Names of all classes but the background: those by whose quality an image is judged."""
+        return tuple(name for index, name in enumerate(self.names) if index != self.background)
 
 
 @dataclass(frozen=True)

@@ -183,8 +183,9 @@ def read_settings(out: Path) -> RunSettings:
         classes = record.pop("classes")
         colors = tuple((int(red), int(green), int(blue)) for red, green, blue in classes["colors"])
         known = {item.name for item in fields(RunSettings)} & record.keys()
+        names, background = tuple(classes["names"]), classes.get("background")
         return RunSettings(
-            Classes(tuple(classes["names"]), colors, classes["ignore_index"]), **{name: record[name] for name in known}
+            Classes(names, colors, classes["ignore_index"], background), **{name: record[name] for name in known}
         )
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a folder that a run has written") from error
