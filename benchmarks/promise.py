@@ -147,9 +147,9 @@ def divide(rng: np.random.Generator, images: int, calibration: int, divisions: i
 def read(out: Path) -> Scores:
     """The images with ground truth in an output folder."""
     rows = [row for row in read_rows(out) if not np.isnan(row.true_error_share)]
-    names = tuple(rows[0].true_iou)
-    true = np.array([[row.true_iou[name] for name in names] for row in rows])
-    predicted = np.array([[row.predicted_iou[name] for name in names] for row in rows])
+    names = tuple(rows[0].true_class_quality)
+    true = np.array([[row.true_class_quality[name] for name in names] for row in rows])
+    predicted = np.array([[row.class_quality[name] for name in names] for row in rows])
     quality = np.array([row.mean_quality for row in rows])
     anomalies = [known_scores(out, row) for row in rows]
     padded = np.full((len(rows), max(map(len, anomalies))), np.nan, np.float32)

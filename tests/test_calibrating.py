@@ -103,7 +103,7 @@ def test_intervals_are_those_of_the_images(calibrated, seen):
 
 def test_review_is_decided_by_predicted_and_true_quality_of_the_image(calibrated, seen):
     true = np.array([np.mean(list(iou_by_class(*pair).values())) for pair in seen])
-    predicted = np.array([np.mean([a.class_quality[name] for name in a.present]) for _, a in seen])
+    predicted = np.array([np.mean([a.class_quality[name] for name in a.judged]) for _, a in seen])
     assert calibrated[1].review == fit_review(true, predicted, EASY)
 
 
@@ -128,7 +128,9 @@ def test_a_second_calibration_replaces_the_first(calibrated, scenes, tmp_path):
 
 
 def test_without_anomaly_maps_no_area_is_promised():
-    rows = [Row(str(i), "", mean_quality=0.5, predicted_iou={"a": 0.5}, true_iou={"a": 0.4}) for i in range(12)]
+    rows = [
+        Row(str(i), "", mean_quality=0.5, class_quality={"a": 0.5}, true_class_quality={"a": 0.4}) for i in range(12)
+    ]
     calibration = fit_calibration(Outcomes(rows), EASY, ("a",))
     assert calibration.anomaly is None and calibration.groups == 0
     assert calibration.intervals.radii == {"a": pytest.approx(0.1)} and calibration.review.accepted == 12
@@ -270,6 +272,6 @@ def test_an_evaluation_says_what_became_of_the_promise(calibrated, tmp_path):
     evaluate_run(calibrated[0], scenes, tmp_path, ["synthcp"], device="cpu")
     rows, page = read_rows(tmp_path), (tmp_path / "report.html").read_text()
     accepted = [row for row in rows if row.decision == "accept"]
-    bad = sum(row.true_quality < EASY.floor for row in accepted)
+    bad = sum(row.true_mean_quality < EASY.floor for row in accepted)
     assert f"Accepted: {len(accepted)} of 5 images; bad, with a true quality below 0.05: {bad} of these" in page
     assert "promise, to review" in page and "some scenes" in page

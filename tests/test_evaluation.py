@@ -12,7 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.stats import pearsonr, spearmanr
-from sklearn.metrics import average_precision_score, jaccard_score, roc_auc_score, roc_curve
+from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from synthcp.data.base import Dataset
@@ -176,7 +176,7 @@ def test_anomalies_are_judged_at_the_size_of_the_mask_in_the_region_of_interest(
     scores, positive = (np.concatenate(part) for part in zip(*parts, strict=True))
     found = results.detectors[1]
     assert anomaly_numbers(found.anomaly["pooled"]) == pytest.approx(without_ap_success(oracle(scores, positive)))
-    assert found.quality is None and results.detectors[0].error_pooled is None and math.isnan(results.miou)
+    assert found.quality is None and results.detectors[0].error_pooled is None and math.isnan(results.mean_quality)
 
 
 class Whole(Planted):
@@ -242,8 +242,8 @@ def test_the_segmenters_iou_is_over_all_known_pixels(results: Results) -> None:
     known = [(true[true != IGNORE], guess[true != IGNORE]) for true, guess in maps if true is not None]
     true, predicted = (torch.cat(parts).numpy() for parts in zip(*known, strict=True))
     iou = jaccard_score(true, predicted, labels=[0, 1, 2], average=None)
-    assert [results.class_iou[name] for name in "abc"] == pytest.approx(list(iou))
-    assert math.isnan(results.class_iou["d"]) and results.miou == pytest.approx(iou.mean())
+    assert [results.segmenter_quality[name] for name in "abc"] == pytest.approx(list(iou))
+    assert math.isnan(results.segmenter_quality["d"]) and results.mean_quality == pytest.approx(iou.mean())
 
 
 def test_parts_that_do_not_apply_are_none(results: Results) -> None:
@@ -290,3 +290,50 @@ def test_without_masks_there_are_no_anomaly_scores() -> None:
     )
     assert results.detectors[0].anomaly == {} and results.detectors[0].quality is not None
     assert calls == [(number, COUNT) for number in range(1, COUNT + 1)]
+
+
+class PlantedVolumes(Dataset):
+    """Volumes whose channels are the logits of M; class 0 is the background."""
+
+    def __init__(self) -> None:
+        self.classes = Classes(tuple("abc"), ((0, 0, 0),) * 3, background=0)
+        self.ids = [f"volume{index}" for index in range(COUNT)]
+
+    def __getitem__(self, index: int) -> Sample:
+        generator = torch.Generator().manual_seed(index)
+        label_map = torch.randint(2 if index == 1 else 3, (4, 5, 6), generator=generator)
+        logits = torch.randn(3, 4, 5, 6, generator=generator)
+        return Sample(self.ids[index], logits.scatter_add(0, label_map[None], torch.ones(1, 4, 5, 6)), label_map)
+
+
+class FirstVoxel:
+    """Predicts the quality from the logits of the first voxel."""
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        return Detection(error_map=image[:, 0], class_quality=image[:, :, 0, 0, 0].sigmoid())
+
+
+def test_volumes_are_judged_by_dice_and_their_background_by_nothing() -> None:
+    dataset, judge = PlantedVolumes(), FirstVoxel()
+
+    class Logits(Segmenter):
+        def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+            return image, [image]
+
+    segmenter = Logits(3, (0.0,), (1.0,)).eval()
+    results = evaluate({"first": judge}, segmenter, dataset, Runtime(torch.device("cpu")))
+    true = np.array([[_dice(sample, label) for label in range(3)] for sample in dataset])
+    predicted = np.array([sample.image[:, 0, 0, 0].sigmoid().tolist() for sample in dataset])
+    assert results.measure == "Dice" and true[1, 2] == 0.0  # predicted though it is not there
+    assert list(results.segmenter_quality.values()) == pytest.approx(true.mean(axis=0))
+    assert results.mean_quality == pytest.approx(true[:, 1:].mean())
+    assert list(results.class_quality) == ["b", "c"]
+    np.testing.assert_allclose(results.class_quality["c"], np.stack([true[:, 2], predicted[:, 2]], axis=1), rtol=1e-6)
+    found = results.detectors[0].quality
+    assert found is not None and found.classes == 2
+    assert found.mae == pytest.approx(np.abs(true - predicted)[:, 1:].mean())
+
+
+def _dice(sample: Sample, label: int) -> float:
+    assert sample.label_map is not None
+    return float(f1_score(sample.label_map.flatten() == label, sample.image.argmax(0).flatten() == label))

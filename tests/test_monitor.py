@@ -96,7 +96,7 @@ def test_beyond_a_threshold_it_alarms(monitor, image, thresholds, alarms):
     }
     assert kinds == set(alarms)
     if thresholds.class_quality:
-        assert [alarm.partition(":")[0] for alarm in assessment.alarms] == list(assessment.present)
+        assert [alarm.partition(":")[0] for alarm in assessment.alarms] == list(assessment.judged)
 
 
 def test_unknown_pixels_come_as_regions_and_the_largest_is_named_in_the_alarm(monitor, image):

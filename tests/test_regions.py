@@ -72,11 +72,11 @@ def test_a_box_is_found_where_it_is():
     assert in_words(region) == "covers 10.5% at rows 4-10, columns 20-28, predicted as car"
 
 
-def test_in_a_volume_the_slices_are_named():
+def test_in_a_volume_the_axes_are_named():
     scores = torch.zeros(6, 20, 30)
     scores[1:3, 4:11, 20:29] = 1.0
     (region,) = anomalous_regions(scores, THRESHOLD, torch.ones(6, 20, 30, dtype=torch.int64), CLASSES)
-    assert in_words(region) == "covers 3.5% at slices 1-2, rows 4-10, columns 20-28, predicted as sky"
+    assert in_words(region) == "covers 3.5% at x 1-2, y 4-10, z 20-28, predicted as sky"
 
 
 def test_a_small_region_may_stand_out_more_than_a_large_one():

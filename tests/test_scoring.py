@@ -88,7 +88,7 @@ def test_scores_are_those_of_the_monitor(monitor, run_folder, images, tmp_path):
         image = read_image(images / f"{row.id}.png")
         assessment = monitor.assess(image)
         assert row.error_share == pytest.approx(assessment.error_share)
-        assert row.predicted_iou == pytest.approx(assessment.class_quality)
+        assert row.class_quality == pytest.approx(assessment.class_quality)
         assert row.alarms == assessment.alarms
         unknown = assessment.anomaly_map > monitor.settings.thresholds.anomaly
         assert row.anomaly_share == pytest.approx(unknown.float().mean().item())
@@ -272,7 +272,7 @@ def test_without_label_maps_only_the_anomalies_are_judged(run_folder, tmp_path):
     results = evaluate_run(run_folder, Recoded(**UNLABELLED), tmp_path / "out")
     assert all(row.error_pooled is None and row.quality is None for row in results.detectors)
     shipped = results.detectors[-1]
-    assert set(shipped.anomaly) == {"pooled", "caos"} and math.isnan(results.miou)
+    assert set(shipped.anomaly) == {"pooled", "caos"} and math.isnan(results.mean_quality)
     assert "Anomaly segmentation" in (tmp_path / "out/report.html").read_text()
 
 

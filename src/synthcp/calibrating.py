@@ -139,7 +139,7 @@ def fit_calibration(
         model: SPEC of M.
         fingerprint: Of M's weights.
     """
-    true, predicted = outcomes.of_classes("true_iou"), outcomes.of_classes("predicted_iou")
+    true, predicted = outcomes.of_classes("true_class_quality"), outcomes.of_classes("class_quality")
     return Calibration(
         promise=promise,
         created=now(),
@@ -147,7 +147,7 @@ def fit_calibration(
         images=len(outcomes.rows),
         groups=len(outcomes.groups),
         intervals=fit_intervals(true, predicted, names, promise.alpha),
-        review=fit_review(outcomes.of_images("true_quality"), outcomes.of_images("mean_quality"), promise),
+        review=fit_review(outcomes.of_images("true_mean_quality"), outcomes.of_images("mean_quality"), promise),
         anomaly=fit_anomaly(outcomes.curves, promise.area) if outcomes.curves else None,
         model=model,
         fingerprint=fingerprint,

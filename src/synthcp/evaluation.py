@@ -13,12 +13,12 @@ from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
 from synthcp.detection.base import Detector
 from synthcp.errors import InputError, ShapeError
-from synthcp.metrics.overlap import confusion_matrix, image_iou, intersection_over_union, mean_iou
+from synthcp.metrics.overlap import confusion_matrix, image_quality, intersection_over_union
 from synthcp.metrics.protocols import PROTOCOLS, AnomalyScores
 from synthcp.metrics.ranking import PerImageRanking, RankingScores, StreamingRanking
 from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.nn.spatial import resize
-from synthcp.records import Classes, Detection, Sample
+from synthcp.records import Classes, Detection, Measure, Sample, measure_of
 from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Predictor, at_size
 
@@ -37,7 +37,7 @@ class DetectorResult:
         name: Name of the detector, as in the table.
         error_pooled: Error detection over all pixels of all images together (protocol "pooled").
         error_per_image: The mean over images of the score of each image (protocol "per image").
-        quality: Predicted against true IoU per class, averaged over the classes.
+        quality: Predicted against true quality per class, averaged over the classes.
         anomaly: Anomaly segmentation by protocol (metrics.protocols), without those that are undefined on the data;
             empty where no pixel is anomalous.
     """
@@ -55,20 +55,24 @@ class Results:
 
     Attributes:
         detectors: In the order given; a learned detector has a row for its verdict alone, then its own.
-        miou: Mean IoU of the segmenter over the classes that occur, in [0, 1]; NaN without label maps.
-        class_iou: IoU of the segmenter per class name, over all pixels, NaN for a class that does not occur.
+        mean_quality: Of the segmenter: the mean over the classes that occur, without the background, in [0, 1]; NaN
+            without label maps.
+        segmenter_quality: Of the segmenter per class name: its IoU over the pixels of all images, NaN for a class that
+            does not occur, or the mean of its Dice over the volumes.
         images: Number of images.
-        class_quality: For scatter plots, per class name the (true, predicted) IoU of every image where the class is
-            present, as judged by the last detector that predicts quality.
+        class_quality: For scatter plots, per class name (without the background) the (true, predicted) quality of every
+            image where it is defined, as judged by the last detector that predicts quality.
         settings: Data, split, seed, commit, hardware, variant, scale and other facts, for printing.
+        measure: Of every quality here.
     """
 
     detectors: tuple[DetectorResult, ...]
-    miou: float
-    class_iou: dict[str, float]
+    mean_quality: float
+    segmenter_quality: dict[str, float]
     images: int
     class_quality: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    measure: Measure = "IoU"
 
 
 @dataclass(frozen=True)
@@ -78,24 +82,46 @@ class _Truth:
     Attributes:
         error: Where it is wrong, shape (*S), bool.
         known: Where that is known, same shape.
-        iou: Of every class, shape (L,).
+        quality: Of every class, shape (L,).
     """
 
     error: Tensor
     known: Tensor
-    iou: Tensor
+    quality: Tensor
+
+
+class _SegmenterQuality:
+    """The running quality of M per class: IoU over the pixels of all images, or the mean of its Dice over volumes."""
+
+    def __init__(self, classes: Classes, measure: Measure) -> None:
+        self.classes = classes
+        self.measure = measure
+        self.confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+        self.qualities: list[Tensor] = []
+
+    def add(self, label_map: Tensor, predicted: Tensor, quality: Tensor) -> None:
+        """Count one image, of whose classes the quality is known, shape (L,)."""
+        self.confusion += confusion_matrix(label_map, predicted, len(self.classes), self.classes.ignore_index)
+        self.qualities.append(quality)
+
+    def compute(self) -> Tensor:
+        """Shape (L,), NaN where undefined."""
+        if self.measure == "Dice" and self.qualities:
+            return torch.stack(self.qualities).nanmean(dim=0)
+        return intersection_over_union(self.confusion)
 
 
 class _Accumulator:
-    """The running scores of one detector."""
+    """The running scores of one detector; the quality of the structures alone counts."""
 
-    def __init__(self, protocols: Sequence[str]) -> None:
+    def __init__(self, protocols: Sequence[str], structures: list[int]) -> None:
+        self.structures = structures
         self.error_pooled = StreamingRanking()
         self.error_per_image = PerImageRanking()
         self.anomaly = {name: PROTOCOLS[name]() for name in protocols}
         self.anomalous = 0
-        self.true_iou: list[Tensor] = []
-        self.predicted_iou: list[Tensor] = []
+        self.true_quality: list[Tensor] = []
+        self.predicted_quality: list[Tensor] = []
 
     def add_failures(self, detection: Detection, truth: _Truth) -> None:
         if detection.error_map is not None:
@@ -103,8 +129,8 @@ class _Accumulator:
             self.error_pooled.update(scores, truth.error[truth.known])
             self.error_per_image.update(scores, truth.error[truth.known])
         if detection.class_quality is not None:
-            self.true_iou.append(truth.iou)
-            self.predicted_iou.append(detection.class_quality[0].float().cpu())
+            self.true_quality.append(truth.quality[self.structures])
+            self.predicted_quality.append(detection.class_quality[0].float().cpu()[self.structures])
 
     def add_anomalies(self, detection: Detection, mask: Tensor, roi: Tensor) -> None:
         if detection.anomaly_map is None:
@@ -116,9 +142,9 @@ class _Accumulator:
 
     def result(self, name: str) -> DetectorResult:
         quality = None
-        if self.true_iou:
+        if self.true_quality:
             quality = class_quality_scores(
-                torch.stack(self.true_iou).double().numpy(), torch.stack(self.predicted_iou).double().numpy()
+                torch.stack(self.true_quality).double().numpy(), torch.stack(self.predicted_quality).double().numpy()
             )
         error = self.error_pooled.compute()
         return DetectorResult(
@@ -178,8 +204,9 @@ def evaluate(
         InputError: There are anomalies, but scores are undefined under every protocol.
     """
     classes = classes or dataset.classes
-    accumulators: defaultdict[str, _Accumulator] = defaultdict(lambda: _Accumulator(protocols))
-    confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+    structures = [classes.names.index(name) for name in classes.structures]
+    accumulators: defaultdict[str, _Accumulator] = defaultdict(lambda: _Accumulator(protocols, structures))
+    segmenter = _SegmenterQuality(classes, measure_of(dataset[0].image.dim() - 1))
     for number, original in enumerate(dataset):
         sample, roi = resized(original, side), region_of_interest(original, classes.ignore_index)
         image = runtime.send(sample.image[None])
@@ -187,9 +214,9 @@ def evaluate(
             prediction = predictor.predict(sample.id, runtime.send(original.image[None]))
         prediction = at_size(prediction, image.shape[2:])
         predicted = prediction.label_map[0].cpu()
-        truth = _truth(sample, predicted, classes)
-        if sample.label_map is not None:
-            confusion += confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index)
+        truth = _truth(sample, predicted, classes, segmenter.measure)
+        if sample.label_map is not None and truth is not None:
+            segmenter.add(sample.label_map, predicted, truth.quality)
         for name, detector in detectors.items():
             with runtime.autocast():
                 detection = detector(image, prediction)
@@ -200,23 +227,25 @@ def evaluate(
                     accumulators[row].add_anomalies(judged, original.anomaly_mask, roi)
         if progress is not None:
             progress(number + 1, len(dataset))
+    quality = segmenter.compute()
     return Results(
         tuple(accumulator.result(name) for name, accumulator in accumulators.items()),
-        mean_iou(confusion),
-        dict(zip(classes.names, intersection_over_union(confusion).tolist(), strict=True)),
+        float(quality[structures].nanmean()),
+        dict(zip(classes.names, quality.tolist(), strict=True)),
         len(dataset),
         _scatter(accumulators, classes),
         dict(settings or {}),
+        segmenter.measure,
     )
 
 
-def _truth(sample: Sample, predicted: Tensor, classes: Classes) -> _Truth | None:
+def _truth(sample: Sample, predicted: Tensor, classes: Classes, measure: Measure) -> _Truth | None:
     """What is true of a prediction; None without a label map."""
     label_map = sample.label_map
     if label_map is None:
         return None
-    iou = image_iou(label_map, predicted, len(classes), classes.ignore_index)
-    return _Truth(predicted != label_map, label_map != classes.ignore_index, iou)
+    quality = image_quality(measure, label_map, predicted, len(classes), classes.ignore_index)
+    return _Truth(predicted != label_map, label_map != classes.ignore_index, quality)
 
 
 def region_of_interest(sample: Sample, ignore_index: int) -> Tensor:
@@ -247,12 +276,12 @@ def _rows(name: str, detection: Detection) -> Iterator[tuple[str, Detection]]:
 
 
 def _scatter(accumulators: Mapping[str, _Accumulator], classes: Classes) -> dict[str, list[tuple[float, float]]]:
-    """Return (true, predicted) IoU by class for the last detector that predicts quality, the shipped one."""
-    judging = [accumulator for accumulator in accumulators.values() if accumulator.true_iou]
+    """Return (true, predicted) quality by structure for the last detector that predicts quality, the shipped one."""
+    judging = [accumulator for accumulator in accumulators.values() if accumulator.true_quality]
     if not judging:
         return {}
-    true, predicted = torch.stack(judging[-1].true_iou), torch.stack(judging[-1].predicted_iou)
+    true, predicted = torch.stack(judging[-1].true_quality), torch.stack(judging[-1].predicted_quality)
     return {
         name: [(float(t), float(p)) for t, p in zip(true[:, i], predicted[:, i], strict=True) if not t.isnan()]
-        for i, name in enumerate(classes.names)
+        for i, name in enumerate(classes.structures)
     }

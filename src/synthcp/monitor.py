@@ -145,16 +145,22 @@ class Monitor:
         assert detection.error_map is not None and detection.synthesis is not None
         assert detection.class_quality is not None
         names, anomaly_map = self.classes.names, detection.anomaly_map
-        judged = at_size(prediction, detection.error_map.shape[1:]).label_map
         return Assessment(
             label_map=resize(prediction.logits, size).argmax(dim=1)[0].cpu(),
             error_map=resize(detection.error_map[:, None].float(), size)[0, 0].cpu(),
             anomaly_map=None if anomaly_map is None else resize(anomaly_map[:, None].float(), size)[0, 0].cpu(),
             synthesis=resize(detection.synthesis.float(), size)[0].cpu(),
             class_quality=dict(zip(names, detection.class_quality[0].tolist(), strict=True)),
-            present=tuple(names[label] for label in torch.unique(judged).tolist()),
+            judged=self._judged(at_size(prediction, detection.error_map.shape[1:]).label_map),
             alarms=(),
         )
+
+    def _judged(self, label_map: Tensor) -> tuple[str, ...]:
+        """The classes that count for the quality of an image with this y_hat; see Assessment."""
+        if self.settings.measure == "Dice":
+            return self.classes.structures
+        held = {self.classes.names[label] for label in torch.unique(label_map).tolist()}
+        return tuple(name for name in self.classes.structures if name in held)
 
     def _check(self, image: Tensor) -> None:
         if not image.is_floating_point():
@@ -169,7 +175,7 @@ class Monitor:
             )
 
     def _alarms(self, assessment: Assessment) -> tuple[str, ...]:
-        usual = self.settings.usual
+        usual, measure = self.settings.usual, self.settings.measure
         alarms = []
         if assessment.error_share > usual.error_share:
             alarms.append(
@@ -183,8 +189,8 @@ class Monitor:
             alarms.append(f"{unknown:.1%} of the pixels look unknown (usually below {usual.anomaly_share:.1%}){told}")
         for name, floor in zip(self.classes.names, usual.class_quality, strict=False):
             predicted = round(assessment.class_quality[name], 2)  # as it is told
-            if name in assessment.present and predicted < round(floor, 2):
-                alarms.append(f"{name}: predicted IoU {predicted:.2f} (usually above {floor:.2f})")
+            if name in assessment.judged and predicted < round(floor, 2):
+                alarms.append(f"{name}: predicted {measure} {predicted:.2f} (usually above {floor:.2f})")
         return tuple(alarms)
 
     def save(self, folder: Path) -> None:

@@ -24,6 +24,11 @@ Decision = Literal["", "accept", "review"]
 """What to do with a prediction; nothing is said without a calibration."""
 
 
+def measure_of(spatial_dims: int) -> Measure:
+    """Return the measure of images (2 spatial axes) or of volumes (3)."""
+    return "Dice" if spatial_dims == 3 else "IoU"
+
+
 @dataclass(frozen=True)
 class Classes:
     """The semantic label set L of a data set.
@@ -166,7 +171,8 @@ class Assessment:
             model, which alone can look at the drawing.
         synthesis: x_hat, shape (C, *S), in [0, 1].
         class_quality: predicted IoU (or Dice) of every class, by name, in [0, 1].
-        present: names of the classes that the prediction holds.
+        judged: names of the classes that count for the quality of the whole: in an image those that the prediction
+            holds, in a volume all, for a structure that is missing may be the error; never the background.
         alarms: one sentence for each reason to look at the image; empty when there is none.
         intervals: lowest and highest true quality of every class, by name, as promised; empty without a calibration.
         decision: what the calibrated rule says of the image; it alone decides, alarms do not.
@@ -179,7 +185,7 @@ class Assessment:
     anomaly_map: Tensor | None
     synthesis: Tensor
     class_quality: dict[str, float]
-    present: tuple[str, ...]
+    judged: tuple[str, ...]
     alarms: tuple[str, ...]
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     decision: Decision = ""
@@ -193,9 +199,14 @@ class Assessment:
 
     @property
     def mean_quality(self) -> float:
-        """Predicted quality of the image: the mean over the classes that the prediction holds, in [0, 1]."""
-        predicted = [self.class_quality[name] for name in self.present]
+        """Predicted quality of the image: the mean over the classes that count, in [0, 1]; NaN when there is none."""
+        predicted = [self.class_quality[name] for name in self.judged]
         return math.fsum(predicted) / len(predicted) if predicted else math.nan
+
+    @property
+    def measure(self) -> Measure:
+        """How the quality of a class is measured."""
+        return measure_of(self.label_map.dim())
 
     def anomaly_share(self, threshold: float) -> float:
         """Share of the pixels whose anomaly score is above a threshold, in [0, 1]; NaN without an anomaly map."""

@@ -12,7 +12,7 @@ from synthcp.records import AnomalousRegion, Classes
 
 SMALLEST = 0.0005
 """Share of an image below which a region is left out as speckle: 22 x 22 pixels of a million."""
-_AXES = ("slices", "rows", "columns")
+_AXES = {2: ("rows", "columns"), 3: ("x", "y", "z")}
 
 Window = tuple[slice, ...]
 Mask = NDArray[np.bool_]
@@ -80,6 +80,6 @@ def largest_region(regions: tuple[AnomalousRegion, ...]) -> AnomalousRegion | No
 
 def in_words(region: AnomalousRegion) -> str:
     """Return how much a region covers, where, and what M took it for; places are counted from 0, both ends included."""
-    sides = zip(_AXES[-len(region.box) :], region.box, strict=True)
+    sides = zip(_AXES[len(region.box)], region.box, strict=True)
     place = ", ".join(f"{axis} {start}-{stop - 1}" for axis, (start, stop) in sides)
     return f"covers {region.share:.1%} at {place}, predicted as {region.predicted}"

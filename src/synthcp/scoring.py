@@ -322,6 +322,7 @@ def _settings(monitor: Monitor, run: Path, title: str, data: str) -> RunSettings
         thresholds={"error": usual.error, "anomaly": usual.anomaly} | (calibration.levels() if calibration else {}),
         promise=calibration.in_words() if calibration else {},
         anomaly_range=monitor.settings.anomaly_range,
+        measure=monitor.settings.measure,
     )
 
 

@@ -12,7 +12,7 @@ from synthcp.detection.anomaly_fusion import AnomalyFusion
 from synthcp.detection.blend import Blend
 from synthcp.errors import InputError
 from synthcp.nn.spatial import SpatialDims
-from synthcp.records import Classes, Measure
+from synthcp.records import Classes, Measure, measure_of
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.thresholds import NEVER, Thresholds
 
@@ -56,7 +56,7 @@ class MonitorSettings:
     @property
     def measure(self) -> Measure:
         """How the quality of a class is measured."""
-        return "Dice" if self.spatial_dims == 3 else "IoU"
+        return measure_of(self.spatial_dims)
 
     @property
     def usual(self) -> Thresholds:

@@ -24,7 +24,7 @@ class Thresholds:
         error_share: Expected share of wrong pixels above which an image is worth a look.
         anomaly: Score above which a pixel counts as unknown.
         anomaly_share: Share of unknown pixels above which an image is worth a look.
-        class_quality: Predicted IoU below which a class is worth a look, per class.
+        class_quality: Predicted IoU (or Dice) below which a class is worth a look, per class.
     """
 
     error: float = 0.5

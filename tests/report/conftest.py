@@ -46,7 +46,7 @@ def assess(level: float, alarms: tuple[str, ...] = (), regions: tuple[AnomalousR
         anomaly_map=torch.linspace(0, 2, 8).reshape(2, 4),
         synthesis=torch.rand(3, 2, 4),
         class_quality={"road": 0.8, "sky": 0.6, "<i>car": 0.1},
-        present=("road", "sky"),
+        judged=("road", "sky"),
         alarms=alarms,
         regions=regions,
     )

@@ -13,7 +13,7 @@ from PIL import Image
 from synthcp.errors import InputError, ShapeError
 from synthcp.records import AnomalousRegion, Assessment, Classes
 from synthcp.report.outputs import ResultsWriter, RunSettings, map_path, read_settings, replacing, write_text
-from synthcp.report.rows import Row, read_rows
+from synthcp.report.rows import Row, cells, columns, read_rows, row_of
 
 Write = Callable[..., Path]
 
@@ -26,7 +26,7 @@ def random_assessment(channels: int = 3) -> Assessment:
         anomaly_map=2 * torch.rand(5, 7, generator=generator),
         synthesis=torch.rand(channels, 5, 7, generator=generator),
         class_quality={"road": 0.9},
-        present=("road",),
+        judged=("road",),
         alarms=(),
     )
 
@@ -88,7 +88,7 @@ def test_rows_come_back(tmp_path: Path, settings: RunSettings, regions: tuple[An
     rows = [
         Row(
             *("city/a, b", 'say "a".png', "ok", ""),
-            *(0.125, 0.25, 0.5, math.nan),
+            *(0.125, 0.25, 0.5, math.nan, 0.4375),
             ("first", "second"),
             {"road": 0.75, "sky": 0.0625, "<i>car": 0.375},
             {"road": 0.875, "sky": math.nan, "<i>car": 0.0},
@@ -106,13 +106,13 @@ def test_rows_come_back(tmp_path: Path, settings: RunSettings, regions: tuple[An
     assert repr(scored) == repr(rows[0])
     assert (clean.regions, failed.regions) == ((), None)
     assert (failed.status, failed.message) == ("error", "two\nlines")
-    assert all(math.isnan(value) for value in [failed.error_share, *failed.true_iou.values()])
+    assert all(math.isnan(value) for value in [failed.error_share, *failed.true_class_quality.values()])
 
 
 def test_columns_are_those_of_the_contract(write_folder: Write) -> None:
     header = (write_folder({"a": 0.2}) / "results.csv").read_text().splitlines()[0]
     assert header == (
-        "id,source,status,message,error_share,anomaly_share,mean_quality,true_error_share,"
+        "id,source,status,message,error_share,anomaly_share,mean_quality,true_error_share,true_mean_quality,"
         "regions,largest_region,largest_region_predicted,alarms,decision,reasons,"
         "predicted_iou:road,predicted_iou:sky,predicted_iou:<i>car,true_iou:road,true_iou:sky,true_iou:<i>car"
     )
@@ -133,7 +133,7 @@ def test_a_table_from_before_there_were_decisions_is_read(write_folder: Write) -
     path.write_text("\n".join(",".join(line[:start] + line[start + 2 :]) for line in table))
     old = read_rows(out)[0]
     assert (old.decision, old.reasons, old.intervals) == ("", (), {})
-    assert old.predicted_iou["road"] == 0.8 and old.true_iou["sky"] == 1.0
+    assert old.class_quality["road"] == 0.8 and old.true_class_quality["sky"] == 1.0
 
 
 def test_an_unknown_decision_is_refused(write_folder: Write) -> None:
@@ -143,11 +143,43 @@ def test_an_unknown_decision_is_refused(write_folder: Write) -> None:
         read_rows(path.parent)
 
 
-def test_true_quality_is_the_mean_over_the_classes_that_are_there(write_folder: Write) -> None:
+def test_true_quality_is_the_mean_over_the_classes_that_are_there(write_folder: Write, settings: RunSettings) -> None:
     row = read_rows(write_folder({"a": 0.2}))[0]
-    assert row.true_quality == pytest.approx((3 / 4 + 1 + 0) / 3)
-    assert replace(row, true_iou={"road": 0.5, "sky": math.nan, "<i>car": 0.0}).true_quality == 0.25
-    assert math.isnan(replace(row, true_iou={"sky": math.nan}).true_quality)
+    assert row.true_mean_quality == pytest.approx((3 / 4 + 1 + 0) / 3, abs=1e-6)
+    zeros, nothing = torch.zeros(2, 4), torch.full((2, 4), -1)
+    assessment = Assessment(zeros.long(), zeros, None, zeros[None], {}, (), ())
+    absent = row_of("a", "", assessment, settings.classes, label_map=torch.tensor([[0, 0, 0, 0], [0, 2, -1, -1]]))
+    assert math.isnan(absent.true_class_quality["sky"])
+    assert absent.true_mean_quality == pytest.approx((5 / 6 + 0) / 2)
+    assert math.isnan(row_of("a", "", assessment, settings.classes, label_map=nothing).true_mean_quality)
+
+
+def test_a_table_from_before_the_true_mean_was_written_is_read(write_folder: Write) -> None:
+    out = write_folder({"a": 0.2})
+    path = out / "results.csv"
+    table = list(csv.reader(path.read_text().splitlines()))
+    start = table[0].index("true_mean_quality")
+    path.write_text("\n".join(",".join(line[:start] + line[start + 1 :]) for line in table))
+    run = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({name: run[name] for name in run if name != "measure"}))
+    old = read_rows(out)
+    assert old[0].true_mean_quality == pytest.approx((3 / 4 + 1 + 0) / 3) and math.isnan(old[1].true_mean_quality)
+    assert read_settings(out).measure == "IoU"
+
+
+def test_a_volume_is_judged_by_the_dice_of_its_structures() -> None:
+    """By hand: the background, Dice 2 * 2 / 5, counts in no mean; the structure that nobody sees is rightly empty."""
+    classes = Classes(("air", "liver", "cyst", "stone"), ((0, 0, 0),) * 4, background=0)
+    truth = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2]).reshape(2, 2, 2)
+    predicted = torch.tensor([0, 0, 1, 1, 1, 1, 2, 1]).reshape(2, 2, 2)
+    quality = {"air": 0.9, "liver": 0.5, "cyst": 0.25, "stone": 0.75}
+    assessment = Assessment(predicted, predicted / 2, None, predicted[None], quality, classes.structures, ())
+    row = row_of("a", "", assessment, classes, label_map=truth)
+    assert row.true_class_quality == pytest.approx({"air": 4 / 5, "liver": 6 / 9, "cyst": 0.0, "stone": 1.0})
+    assert row.true_mean_quality == pytest.approx((6 / 9 + 0 + 1) / 3)
+    assert row.mean_quality == pytest.approx((0.5 + 0.25 + 0.75) / 3) and row.class_quality["air"] == 0.9
+    assert cells(row, "Dice")["true_dice:stone"] == "1" and "predicted_iou:air" not in cells(row, "Dice")
+    assert columns(classes, "Dice", ground_truth=True)[-8::4] == ("predicted_dice:air", "true_dice:air")
 
 
 def test_a_row_compares_the_prediction_with_the_truth(write_folder: Write) -> None:
@@ -156,12 +188,12 @@ def test_a_row_compares_the_prediction_with_the_truth(write_folder: Write) -> No
     assert row.anomaly_share == 2 / 8  # of 0, 2/7, ..., 2 two are above 1.5
     assert row.mean_quality == pytest.approx((0.8 + 0.6) / 2)
     assert row.true_error_share == pytest.approx(1 / 7, abs=1e-6)
-    assert row.true_iou == pytest.approx({"road": 3 / 4, "sky": 1.0, "<i>car": 0.0})
+    assert row.true_class_quality == pytest.approx({"road": 3 / 4, "sky": 1.0, "<i>car": 0.0})
 
 
 def test_without_ground_truth_nothing_is_said_of_it(write_folder: Write) -> None:
     row = read_rows(write_folder({"a": 0.2}, truth=False))[0]
-    assert row.true_iou == {} and math.isnan(row.true_error_share)
+    assert row.true_class_quality == {} and math.isnan(row.true_error_share)
 
 
 def test_settings_come_back(tmp_path: Path, settings: RunSettings) -> None:

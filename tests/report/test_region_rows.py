@@ -44,7 +44,7 @@ def test_no_region_is_a_number_and_no_anomaly_map_is_none(
 
 def test_the_box_of_a_volume_has_three_axes(tmp_path: Path, regions: tuple[AnomalousRegion, ...]) -> None:
     region = replace(regions[0], box=((1, 3), (4, 9), (2, 8)))
-    assert region_columns(3)[6:] == ("z0", "y0", "x0", "z1", "y1", "x1", "predicted")
+    assert region_columns(3)[6:] == ("x0", "y0", "z0", "x1", "y1", "z1", "predicted")
     known = region_cells("a", 1, region)
     assert [known[name] for name in region_columns(3)[6:]] == ["1", "4", "2", "3", "9", "8", "<i>car"]
     write_text(tmp_path / "regions.csv", "\n".join(map(",".join, (known, known.values()))))
@@ -67,5 +67,5 @@ def test_a_folder_from_before_there_were_regions_is_read(write_folder: Write) ->
     path.write_text("\n".join(",".join(line[:start] + line[start + 3 :]) for line in table))
     (out / "regions.csv").unlink()
     old = read_rows(out)[0]
-    assert old.regions is None and old.true_iou["sky"] == 1.0
+    assert old.regions is None and old.true_class_quality["sky"] == 1.0
     write_report(out)

@@ -57,6 +57,21 @@ def result_of(row: DetectorResult) -> Results:
     return Results((row,), math.nan, {}, 5)
 
 
+def test_results_from_before_there_was_a_measure_are_read() -> None:
+    record = json.loads(to_json(RESULTS))
+    old = record | {"miou": record["mean_quality"], "class_iou": record["segmenter_quality"]}
+    del old["mean_quality"], old["segmenter_quality"], old["measure"]
+    assert repr(from_json(json.dumps(old))) == repr(RESULTS)
+
+
+def test_the_measure_is_named() -> None:
+    volumes = replace(RESULTS, measure="Dice")
+    assert from_json(to_json(volumes)).measure == "Dice"
+    for text in (to_markdown(volumes), *map(printed, [*to_rich(volumes), summary(volumes)])):
+        assert "IoU" not in text
+    assert "| MAE, Dice |" in to_markdown(volumes) and "mean Dice of M 61.8" in to_markdown(volumes)
+
+
 def printed(table: Table) -> str:
     text = io.StringIO()
     Console(file=text, width=200, force_terminal=True, color_system="standard").print(table)
@@ -147,7 +162,7 @@ def test_json_round_trip_with_nan() -> None:
     with_objects = result_of(replace(OURS, anomaly={"smiyc": WITH_OBJECTS}))
     assert repr(from_json(to_json(with_objects))) == repr(with_objects)
     record = json.loads(text)
-    assert record["class_iou"]["sky"] is None and record["detectors"][1]["quality"]["spearman"] is None
+    assert record["segmenter_quality"]["sky"] is None and record["detectors"][1]["quality"]["spearman"] is None
     assert "NaN" not in text
 
 

@@ -33,7 +33,9 @@ def calibrate_verb(
     split: Annotated[str, typer.Option(metavar="NAME", help="Which images of the data.")] = "val",
     alpha: Annotated[float, typer.Option(metavar="SHARE", help="Of bad predictions among the accepted.")] = 0.1,
     delta: Annotated[float, typer.Option(metavar="SHARE", help="Chance that the review breaks its promise.")] = 0.05,
-    floor: Annotated[float, typer.Option(metavar="IOU", help="Mean IoU below which a prediction is bad.")] = 0.5,
+    floor: Annotated[
+        float, typer.Option(metavar="QUALITY", help="Mean IoU (volumes: Dice) below which a prediction is bad.")
+    ] = 0.5,
     area: Annotated[float, typer.Option(metavar="SHARE", help="Of an image's pixels, flagged though known.")] = 0.01,
     model: Model = None,
     predictions: Predictions = None,
@@ -44,13 +46,14 @@ def calibrate_verb(
 ) -> None:
     """Set alarms with a promise, on labelled images that the fit has not seen.
 
-    Stores in the monitor, and prints: an interval for the IoU of each class, a threshold for what goes to review, and
-    one for unknown pixels. From then on, score says accept or review.
+    Stores in the monitor, and prints: an interval for the IoU (volumes: Dice) of each class, a threshold for what goes
+    to review, and one for unknown pixels. From then on, score says accept or review.
     """
     use_threads(threads)
     from synthcp.calibrating import calibrate
     from synthcp.calibration.promise import Promise
     from synthcp.data.specs import open_dataset, split_of
+    from synthcp.settings import load_settings
 
     promise = Promise(alpha, delta, floor, area)
     dataset = open_dataset(data, split)
@@ -59,16 +62,16 @@ def calibrate_verb(
         name = f"{data}, split {split_of(data, split)}"
         other = other_model(model, predictions)
         calibration = calibrate(monitor, dataset, promise, name, device, precision, progress, other)
-    for table in _tables(calibration):
+    for table in _tables(calibration, load_settings(monitor).measure):
         console.print(table)
     typer.echo(f"next: synthcp score IMAGES --monitor {monitor} --out out/{monitor.name}")
 
 
-def _tables(calibration: Calibration) -> tuple[Table, Table]:
+def _tables(calibration: Calibration, measure: str) -> tuple[Table, Table]:
     words = Table(title="What is promised", title_justify="left", show_header=False)
     for subject, sentence in calibration.in_words().items():
         words.add_row(Text(subject), Text(sentence))
-    radii = Table("Class", "Predicted IoU", title="Intervals", title_justify="left")
+    radii = Table("Class", f"Predicted {measure}", title="Intervals", title_justify="left")
     for name, radius in calibration.intervals.radii.items():
         rare = " (too rare for a promise of its own)" if name in calibration.intervals.rare else ""
         radii.add_row(Text(name), Text(f"+- {radius:.2f}{rare}"))

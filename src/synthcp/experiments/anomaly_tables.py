@@ -188,7 +188,7 @@ def _conditions(seeds: Sequence[Results]) -> str:
         parts.append(f"{name}: {scores.images} images judged, {scores.skipped} skipped, {share}")
     if (seen := seeds[0].settings[SEEN]) != "0":
         parts.append(f"{seen} image ids were among those of the fit, so the scores may flatter")
-    miou = Spread(tuple(results.miou for results in seeds))
+    miou = Spread(tuple(results.mean_quality for results in seeds))
     return "; ".join([*parts, f"mIoU of M {miou}"]) + "."
 
 

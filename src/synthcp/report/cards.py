@@ -14,6 +14,7 @@ from PIL import Image
 
 from synthcp.records import Classes
 from synthcp.report.objects import UnknownObject, unknown_objects
+from synthcp.report.outputs import RunSettings
 from synthcp.report.rows import Row
 from synthcp.report.views import VIEWS, View, open_map, open_view, shrink
 
@@ -31,9 +32,9 @@ class Picture:
 
 @dataclass(frozen=True)
 class ClassQuality:
-    """Predicted and true IoU of a class, in [0, 1], NaN where undefined or unknown; colour as #rrggbb.
+    """Predicted and true quality of a class, in [0, 1], NaN where undefined or unknown; colour as #rrggbb.
 
-    The interval holds the true IoU as promised; None without a calibration.
+    The interval holds the true quality as promised; None without a calibration.
     """
 
     name: str
@@ -58,7 +59,8 @@ class Card:
         size: Width and height of the pictures.
         error_levels: The error map as grey PNG, level / 255, as a data URI; empty without an error map.
         flagged: Share of pixels whose error probability is above step / STEPS, for every step; empty likewise.
-        qualities: The classes of the prediction and the truth, worst predicted IoU first.
+        qualities: The classes of the prediction and the truth, or all structures of a volume, worst predicted quality
+            first.
         objects: Those that look unknown, as many as the report shows; empty without an error map, which tells the size.
         annotate: Its rank, from 1, among the images to annotate; None when it was not chosen.
     """
@@ -73,7 +75,7 @@ class Card:
     annotate: int | None = None
 
 
-def card_of(out: Path, row: Row, classes: Classes, annotate: int | None = None) -> Card:
+def card_of(out: Path, row: Row, settings: RunSettings, annotate: int | None = None) -> Card:
     """The card of a row; raises InputError when the id leads out of the folder or a map is not a picture."""
     opened = [(view, open_view(out, row.id, view, WIDTH)) for view in VIEWS]
     known = [(view, picture) for view, picture in opened if picture is not None]
@@ -85,7 +87,7 @@ def card_of(out: Path, row: Row, classes: Classes, annotate: int | None = None) 
         size=known[0][1].size if known else (0, 0),
         error_levels="" if levels is None else _grey_png(levels),
         flagged=() if levels is None else _flagged(levels),
-        qualities=_qualities(row, classes, _present(out, row, classes)),
+        qualities=_qualities(row, settings.classes, _shown(out, row, settings)),
         objects=() if levels is None else unknown_objects(row.regions or (), levels.shape),
         annotate=annotate,
     )
@@ -97,26 +99,29 @@ def hex_color(color: tuple[int, int, int]) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _present(out: Path, row: Row, classes: Classes) -> set[str]:
-    """Names of the classes in the prediction and in the truth."""
+def _shown(out: Path, row: Row, settings: RunSettings) -> set[str]:
+    """Names of the classes in the prediction and in the truth; of a volume, where each is judged, the structures."""
+    classes = settings.classes
+    if settings.measure == "Dice":
+        return set(classes.structures)
     prediction = open_map(out, row.id, "prediction")
-    true = {name for name, value in row.true_iou.items() if not math.isnan(value)}
+    true = {name for name, value in row.true_class_quality.items() if not math.isnan(value)}
     if prediction is None:
-        return true | {name for name, value in row.predicted_iou.items() if not math.isnan(value)}
+        return true | {name for name, value in row.class_quality.items() if not math.isnan(value)}
     return true | {classes.names[index] for index in np.unique(np.asarray(prediction)) if index < len(classes)}
 
 
-def _qualities(row: Row, classes: Classes, present: set[str]) -> tuple[ClassQuality, ...]:
+def _qualities(row: Row, classes: Classes, shown: set[str]) -> tuple[ClassQuality, ...]:
     qualities = [
         ClassQuality(
             name,
             hex_color(color),
-            row.predicted_iou.get(name, math.nan),
-            row.true_iou.get(name, math.nan),
+            row.class_quality.get(name, math.nan),
+            row.true_class_quality.get(name, math.nan),
             row.intervals.get(name),
         )
         for name, color in zip(classes.names, classes.colors, strict=True)
-        if name in present
+        if name in shown
     ]
     return tuple(sorted(qualities, key=lambda quality: (math.isnan(quality.predicted), quality.predicted)))
 

@@ -1,4 +1,4 @@
-"""Figures for documents and reports: predicted against true IoU, risk and coverage, and strips of pictures."""
+"""Figures for documents and reports: predicted against true quality, risk and coverage, and strips of pictures."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from synthcp.errors import DataError
 from synthcp.metrics.regression import regression_scores
 from synthcp.metrics.risk import reliability, risk_coverage
+from synthcp.records import Measure
 from synthcp.report.outputs import map_path, replacing, write_picture
 from synthcp.report.views import VIEWS, View, open_view
 
@@ -37,11 +38,12 @@ _STRIP = {
 _GAP, _HEADER = 6, 26
 
 
-def quality_scatter(class_quality: Mapping[str, Pairs]) -> Figure:
-    """Predicted against true IoU, one point per image, one plot per class with its Pearson correlation.
+def quality_scatter(class_quality: Mapping[str, Pairs], measure: Measure = "IoU") -> Figure:
+    """Predicted against true quality, one point per image, one plot per class with its Pearson correlation.
 
     Args:
         class_quality: Per class name (true, predicted) pairs, as in `Results`; classes without a pair are left out.
+        measure: Of the quality.
     """
     known = {name: pairs for name, pairs in class_quality.items() if pairs}
     columns = max(1, min(_COLUMNS, len(known)))
@@ -53,22 +55,24 @@ def quality_scatter(class_quality: Mapping[str, Pairs]) -> Figure:
         axes.set_axis_off()
     for axes, (name, pairs) in zip(grid.flat, known.items(), strict=False):
         _scatter(axes, name, pairs)
-    figure.supxlabel("True IoU", fontsize=9, color=_INK)
-    figure.supylabel("Predicted IoU", fontsize=9, color=_INK)
+    figure.supxlabel(f"True {measure}", fontsize=9, color=_INK)
+    figure.supylabel(f"Predicted {measure}", fontsize=9, color=_INK)
     return figure
 
 
-def risk_figure(predicted: Floats, true: Floats, coverage: float | None = None) -> Figure:
+def risk_figure(predicted: Floats, true: Floats, coverage: float | None = None, measure: Measure = "IoU") -> Figure:
     """Risk-coverage curve and reliability diagram of predicted image quality.
 
     Args:
         predicted: Quality of the images, shape (N,), in [0, 1].
         true: shape (N,).
         coverage: Share of images that a calibrated rule accepts; it is marked.
+        measure: Of the quality.
     """
     figure = Figure(figsize=(8.0, 3.4), layout=ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.08))
     left, right = figure.subplots(1, 2)
     _draw_risk(left, 1 - true, predicted, coverage)
+    left.set_ylabel(f"Risk: mean of 1 - {measure}")
     _draw_reliability(right, predicted, true)
     return figure
 
@@ -140,7 +144,7 @@ def _draw_risk(axes: Axes, losses: Floats, predicted: Floats, coverage: float | 
         axes.plot(curve.coverage, curve.risk, color=color, linewidth=1.4, linestyle=style, label=name)
     if coverage is not None:
         axes.axvline(coverage, color=_POINTS, linewidth=0.8, alpha=0.6, label="accepted")
-    axes.set(xlim=(0, 1.02), xlabel="Coverage: share accepted", ylabel="Risk: mean of 1 - IoU")
+    axes.set(xlim=(0, 1.02), xlabel="Coverage: share accepted")
     axes.set_ylim(bottom=0)
     axes.legend(frameon=False, fontsize=8, labelcolor=_INK)
     _plain(axes)

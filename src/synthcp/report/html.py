@@ -19,7 +19,7 @@ from synthcp.report.figures import quality_scatter, to_svg
 from synthcp.report.outputs import RunSettings, read_settings, write_text
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.rows import Row, read_rows
-from synthcp.report.score_tables import headline, percent, tables
+from synthcp.report.score_tables import headline, mean_name, percent, tables
 from synthcp.report.tables import from_json
 from synthcp.report.trust import trust_of
 from synthcp.report.views import VIEWS
@@ -47,7 +47,7 @@ def write_report(out: Path, limit: int = 100) -> Path:
     settings, rows, results = read_settings(out), read_rows(out), _read_results(out)
     scored, choice = sorted((row for row in rows if row.status == "ok"), key=_worst_first), read_choice(out)
     shown = [row for number, row in enumerate(scored) if number < limit or row.id in choice]
-    cards = [card_of(out, row, settings.classes, choice.get(row.id)) for row in shown]
+    cards = [card_of(out, row, settings, choice.get(row.id)) for row in shown]
     report = (
         environment()
         .get_template("report.html.j2")
@@ -56,8 +56,8 @@ def write_report(out: Path, limit: int = 100) -> Path:
             verdict=_verdict(rows),
             facts=_facts(rows, results, len(choice)),
             tables=tables(results) if results else (),
-            scatter=_scatter(scored, results),
-            trust=trust_of(scored, settings.thresholds),
+            scatter=_scatter(scored, results, settings),
+            trust=trust_of(scored, settings.thresholds, settings.measure),
             cards=cards,
             left_out=len(scored) - len(cards),
             views=[view for view in VIEWS if any(view == picture.view for card in cards for picture in card.pictures)],
@@ -136,7 +136,7 @@ def _true_note(share: float) -> str:
 
 
 def _evaluation_facts(results: Results) -> list[Fact]:
-    facts = [Fact("mIoU of the segmenter", f"{percent(results.miou)} %")]
+    facts = [Fact(f"{mean_name(results.measure)} of the segmenter", f"{percent(results.mean_quality)} %")]
     shipped = headline(results)
     if shipped is not None and shipped.error_pooled is not None:
         chance = f"chance {percent(shipped.error_pooled.prevalence)} %, {shipped.name}"
@@ -144,18 +144,18 @@ def _evaluation_facts(results: Results) -> list[Fact]:
     return facts
 
 
-def _scatter(rows: Sequence[Row], results: Results | None) -> Markup:
+def _scatter(rows: Sequence[Row], results: Results | None, settings: RunSettings) -> Markup:
     """An <svg> of matplotlib, which escapes its texts; empty without ground truth."""
-    pairs = results.class_quality if results else _class_quality(rows)
-    return Markup(to_svg(quality_scatter(pairs))) if any(pairs.values()) else Markup("")
+    pairs = results.class_quality if results else _class_quality(rows, settings.classes)
+    return Markup(to_svg(quality_scatter(pairs, settings.measure))) if any(pairs.values()) else Markup("")
 
 
-def _class_quality(rows: Sequence[Row]) -> Mapping[str, list[tuple[float, float]]]:
-    """(true, predicted) IoU per class, of the images where both are known."""
+def _class_quality(rows: Sequence[Row], classes: Classes) -> Mapping[str, list[tuple[float, float]]]:
+    """(true, predicted) quality per class but the background, of the images where both are known."""
     pairs: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        for name, true in row.true_iou.items():
-            predicted = row.predicted_iou.get(name, math.nan)
+        for name in classes.structures:
+            true, predicted = (part.get(name, math.nan) for part in (row.true_class_quality, row.class_quality))
             if not math.isnan(true + predicted):
                 pairs.setdefault(name, []).append((true, predicted))
     return pairs

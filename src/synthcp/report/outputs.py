@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from synthcp.errors import InputError
-from synthcp.records import Assessment, Classes
+from synthcp.records import Assessment, Classes, Measure
 from synthcp.report.pictures import grey_picture, heat_picture, image_picture, label_picture, mask_picture
 from synthcp.report.region_rows import FILE as REGIONS_FILE
 from synthcp.report.region_rows import region_cells, region_columns
@@ -54,6 +54,7 @@ class RunSettings:
             is accepted.
         promise: Of a calibrated monitor, in words, by subject.
         anomaly_range: Largest value of an anomaly map, white in its pictures; the smallest is 0.
+        measure: Of the quality of a class, in every table and text; an older folder, that does not say, has IoU.
     """
 
     classes: Classes
@@ -69,6 +70,7 @@ class RunSettings:
     thresholds: dict[str, float] = field(default_factory=dict)
     promise: dict[str, str] = field(default_factory=dict)
     anomaly_range: float = 2.0
+    measure: Measure = "IoU"
 
 
 class ResultsWriter:
@@ -79,7 +81,7 @@ class ResultsWriter:
     """
 
     def __init__(self, out: Path, settings: RunSettings, ground_truth: bool = False) -> None:
-        """Creates the folder and run.json; with ground truth, results.csv has true_iou columns.
+        """Creates the folder and run.json; with ground truth, results.csv has columns of true quality.
 
         Raises:
             InputError: The folder cannot be written, or the label maps have too many classes for a palette.
@@ -89,7 +91,8 @@ class ResultsWriter:
         self.out = out
         self.settings = settings
         write_text(out / "run.json", json.dumps(asdict(settings), indent=2))
-        self._rows = _Table(out / FILE, columns(settings.classes, ground_truth, calibrated=bool(settings.promise)))
+        header = columns(settings.classes, settings.measure, ground_truth, calibrated=bool(settings.promise))
+        self._rows = _Table(out / FILE, header)
         self._regions = _Table(out / REGIONS_FILE, region_columns())
 
     def write_maps(
@@ -122,7 +125,7 @@ class ResultsWriter:
         """Appends one line, after those of its regions, safe on disk when the call returns."""
         for number, region in enumerate(row.regions or (), start=1):
             self._regions.add(region_cells(row.id, number, region))
-        self._rows.add(cells(row))
+        self._rows.add(cells(row, self.settings.measure))
 
     def close(self) -> None:
         """Puts regions.csv and results.csv into place."""

@@ -9,13 +9,16 @@ from synthcp.records import AnomalousRegion
 from synthcp.report.table_files import read_table
 
 FILE = "regions.csv"
-_AXES = "zyx"
+_AXES = {2: "yx", 3: "xyz"}
 _ENDS = ("0", "1")
 
 
 def region_columns(spatial_dims: int = 2) -> tuple[str, ...]:
-    """Header of regions.csv; y0 and x0 are where a box begins, y1 and x1 just behind where it ends."""
-    box = (axis + end for end, axis in product(_ENDS, _AXES[-spatial_dims:]))
+    """Header of regions.csv; y0 and x0 are where a box begins, y1 and x1 just behind where it ends.
+
+    In a volume x, y and z count voxels towards the patient's right, front and head.
+    """
+    box = (axis + end for end, axis in product(_ENDS, _AXES[spatial_dims]))
     return ("id", "number", "area", "share", "mean_score", "peak_score", *box, "predicted")
 
 
@@ -46,6 +49,6 @@ def _region(line: dict[str, str]) -> AnomalousRegion:
         share=float(line["share"]),
         mean_score=float(line["mean_score"]),
         peak_score=float(line["peak_score"]),
-        box=tuple((int(line[f"{axis}0"]), int(line[f"{axis}1"])) for axis in _AXES if f"{axis}0" in line),
+        box=tuple((int(line[f"{axis}0"]), int(line[f"{axis}1"])) for axis in _AXES[3 if "z0" in line else 2]),
         predicted=line["predicted"],
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
@@ -10,8 +11,8 @@ from typing import Literal, cast, get_args
 from torch import Tensor
 
 from synthcp.errors import InputError
-from synthcp.metrics.overlap import image_iou
-from synthcp.records import AnomalousRegion, Assessment, Classes, Decision
+from synthcp.metrics.overlap import image_quality
+from synthcp.records import AnomalousRegion, Assessment, Classes, Decision, Measure
 from synthcp.regions import largest_region
 from synthcp.report.region_rows import FILE as REGIONS_FILE
 from synthcp.report.region_rows import read_regions
@@ -19,10 +20,10 @@ from synthcp.report.table_files import read_table
 
 FILE = "results.csv"
 _TEXTS = ("id", "source", "status", "message")
-_NUMBERS = ("error_share", "anomaly_share", "mean_quality", "true_error_share")
+_NUMBERS = ("error_share", "anomaly_share", "mean_quality", "true_error_share", "true_mean_quality")
 _REGIONS = ("regions", "largest_region", "largest_region_predicted")
 _SENTENCES, _SEPARATOR = ("alarms", "reasons"), " | "
-_PREDICTED, _TRUE, _LOW, _HIGH = "predicted_iou:", "true_iou:", "interval_low:", "interval_high:"
+_PREDICTED, _TRUE, _LOW, _HIGH = "predicted", "true", "interval_low:", "interval_high:"
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,17 @@ class Row:
         message: Why the image could not be scored.
         error_share: Expected share of wrong pixels, in [0, 1].
         anomaly_share: Share of pixels above the anomaly threshold, in [0, 1].
-        mean_quality: Mean predicted IoU over the classes of the prediction, in [0, 1].
+        mean_quality: Mean predicted IoU over the classes of the prediction, or Dice over the structures of a volume, in
+            [0, 1].
         true_error_share: Share of wrong pixels among those with a class, in [0, 1].
+        true_mean_quality: Mean true IoU over the classes of the ground truth, or Dice over the structures of a volume,
+            in [0, 1].
         alarms: One sentence for each reason to look at the image.
-        predicted_iou: Per class name, in [0, 1].
-        true_iou: Per class name, in [0, 1]; empty without ground truth.
+        class_quality: Predicted IoU (or Dice) per class name, in [0, 1].
+        true_class_quality: True IoU (or Dice) per class name, in [0, 1]; empty without ground truth.
         decision: Of the calibrated rule; empty without a calibration.
         reasons: One sentence for each reason of the decision.
-        intervals: Lowest and highest true IoU, per class name; empty without a calibration.
+        intervals: Lowest and highest true quality, per class name; empty without a calibration.
         regions: Of unknown pixels; results.csv has their number and the share and class of the largest, regions.csv all
             of them. None where they are not known: without an anomaly map, or in a folder from before there were any.
     """
@@ -56,19 +60,14 @@ class Row:
     anomaly_share: float = math.nan
     mean_quality: float = math.nan
     true_error_share: float = math.nan
+    true_mean_quality: float = math.nan
     alarms: tuple[str, ...] = ()
-    predicted_iou: dict[str, float] = field(default_factory=dict)
-    true_iou: dict[str, float] = field(default_factory=dict)
+    class_quality: dict[str, float] = field(default_factory=dict)
+    true_class_quality: dict[str, float] = field(default_factory=dict)
     decision: Decision = ""
     reasons: tuple[str, ...] = ()
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     regions: tuple[AnomalousRegion, ...] | None = None
-
-    @property
-    def true_quality(self) -> float:
-        """True quality of the image: the mean over the classes that the ground truth shows, in [0, 1]; NaN without."""
-        known = [value for value in self.true_iou.values() if not math.isnan(value)]
-        return math.fsum(known) / len(known) if known else math.nan
 
 
 def row_of(
@@ -79,13 +78,14 @@ def row_of(
     anomaly_threshold: float = math.nan,
     label_map: Tensor | None = None,
 ) -> Row:
-    """The row of an image that was scored; with a label map (H, W), also what was true.
+    """The row of an image that was scored; with a label map (*S), also what was true.
 
     Raises:
         InputError: The label map holds a value that is no class.
         ShapeError: The label map and the prediction differ in shape.
     """
     unknown = math.nan if math.isnan(anomaly_threshold) else assessment.anomaly_share(anomaly_threshold)
+    true = {} if label_map is None else _true_class_quality(assessment, classes, label_map)
     return Row(
         id=image_id,
         source=source,
@@ -93,9 +93,10 @@ def row_of(
         anomaly_share=unknown,
         mean_quality=assessment.mean_quality,
         true_error_share=math.nan if label_map is None else _true_error_share(assessment, classes, label_map),
+        true_mean_quality=_mean(true.get(name, math.nan) for name in classes.structures),
         alarms=assessment.alarms,
-        predicted_iou=assessment.class_quality,
-        true_iou={} if label_map is None else _true_iou(assessment, classes, label_map),
+        class_quality=assessment.class_quality,
+        true_class_quality=true,
         decision=assessment.decision,
         reasons=assessment.reasons,
         intervals=assessment.intervals,
@@ -103,22 +104,29 @@ def row_of(
     )
 
 
-def columns(classes: Classes, ground_truth: bool, calibrated: bool = False) -> tuple[str, ...]:
-    """Header of results.csv; the true_iou columns need ground truth, those of the intervals a calibration."""
-    prefixes = [_PREDICTED, *([_LOW, _HIGH] if calibrated else []), *([_TRUE] if ground_truth else [])]
+def columns(classes: Classes, measure: Measure, ground_truth: bool, calibrated: bool = False) -> tuple[str, ...]:
+    """Header of results.csv; the columns of true quality need ground truth, those of the intervals a calibration."""
+    predicted, true = _prefix(_PREDICTED, measure), _prefix(_TRUE, measure)
+    prefixes = [predicted, *([_LOW, _HIGH] if calibrated else []), *([true] if ground_truth else [])]
     by_class = [prefix + name for prefix in prefixes for name in classes.names]
     return (*_TEXTS, *_NUMBERS, *_REGIONS, "alarms", "decision", "reasons", *by_class)
 
 
-def cells(row: Row) -> dict[str, str]:
+def cells(row: Row, measure: Measure) -> dict[str, str]:
     """Text of every cell that is known, by column."""
     texts = {name: str(getattr(row, name)) for name in (*_TEXTS, "decision")}
     sentences = {name: _SEPARATOR.join(getattr(row, name)) for name in _SENTENCES}
     numbers = {name: _cell(getattr(row, name)) for name in _NUMBERS}
     lows, highs = ({name: ends[end] for name, ends in row.intervals.items()} for end in (0, 1))
-    by_class = {_PREDICTED: row.predicted_iou, _TRUE: row.true_iou, _LOW: lows, _HIGH: highs}
+    judged = {_prefix(_PREDICTED, measure): row.class_quality, _prefix(_TRUE, measure): row.true_class_quality}
+    by_class = judged | {_LOW: lows, _HIGH: highs}
     qualities = {prefix + name: _cell(value) for prefix, part in by_class.items() for name, value in part.items()}
     return {**texts, **sentences, **numbers, **_region_cells(row), **qualities}
+
+
+def _prefix(side: str, measure: Measure) -> str:
+    """Of the columns of a quality, such as predicted_iou:NAME."""
+    return f"{side}_{measure.lower()}:"
 
 
 def _region_cells(row: Row) -> dict[str, str]:
@@ -154,7 +162,8 @@ def _with_regions(row: Row, number: float, regions: tuple[AnomalousRegion, ...],
 def _row(line: dict[str, str]) -> Row:
     if line["status"] not in ("ok", "error"):
         raise ValueError(f"status {line['status']} of {line['id']} is neither ok nor error")
-    lows, highs = _qualities(line, _LOW), _qualities(line, _HIGH)
+    lows, highs = _by_class(line, _LOW), _by_class(line, _HIGH)
+    true = _qualities(line, _TRUE)
     return Row(
         id=line["id"],
         source=line["source"],
@@ -164,9 +173,10 @@ def _row(line: dict[str, str]) -> Row:
         anomaly_share=_number(line["anomaly_share"]),
         mean_quality=_number(line["mean_quality"]),
         true_error_share=_number(line["true_error_share"]),
+        true_mean_quality=_number(line["true_mean_quality"]) if "true_mean_quality" in line else _mean(true.values()),
         alarms=_sentences(line["alarms"]),
-        predicted_iou=_qualities(line, _PREDICTED),
-        true_iou=_qualities(line, _TRUE),
+        class_quality=_qualities(line, _PREDICTED),
+        true_class_quality=true,
         decision=_decision(line.get("decision", "")),
         reasons=_sentences(line.get("reasons", "")),
         intervals={name: (low, highs[name]) for name, low in lows.items()},
@@ -183,7 +193,14 @@ def _decision(cell: str) -> Decision:
     return cast(Decision, cell)
 
 
-def _qualities(line: dict[str, str], prefix: str) -> dict[str, float]:
+def _qualities(line: dict[str, str], side: str) -> dict[str, float]:
+    """A quality by class, whichever its measure: a folder has one."""
+    return {
+        name: value for measure in get_args(Measure) for name, value in _by_class(line, _prefix(side, measure)).items()
+    }
+
+
+def _by_class(line: dict[str, str], prefix: str) -> dict[str, float]:
     return {name.removeprefix(prefix): _number(cell) for name, cell in line.items() if name.startswith(prefix)}
 
 
@@ -200,6 +217,13 @@ def _true_error_share(assessment: Assessment, classes: Classes, label_map: Tenso
     return (assessment.label_map != label_map)[judged].float().mean().item()
 
 
-def _true_iou(assessment: Assessment, classes: Classes, label_map: Tensor) -> dict[str, float]:
-    qualities = image_iou(label_map, assessment.label_map, len(classes), classes.ignore_index)
+def _true_class_quality(assessment: Assessment, classes: Classes, label_map: Tensor) -> dict[str, float]:
+    predicted = assessment.label_map
+    qualities = image_quality(assessment.measure, label_map, predicted, len(classes), classes.ignore_index)
     return dict(zip(classes.names, qualities.tolist(), strict=True))
+
+
+def _mean(values: Iterable[float]) -> float:
+    """Of those that are known; NaN when none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan

@@ -5,17 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal, TypeVar
 
 from synthcp.evaluation import DetectorResult, Results
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
+from synthcp.records import Measure
 
 UNDEFINED = "-"
 _Scores = TypeVar("_Scores")
 Part = Literal["error_pooled", "error_per_image", "quality"]
+QUALITY = "quality"
+"""Group of the columns on predicted quality; a printed table names the measure in its place."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class ScoreTable:
 
 
 def _column(part: Part, score: str, best: Callable[[Sequence[float]], float], name: str) -> Column:
-    group = "IoU" if part == "quality" else part.split("_", 1)[1].replace("_", " ")
+    group = QUALITY if part == "quality" else part.split("_", 1)[1].replace("_", " ")
     return Column(name, group, lambda result: _score(getattr(result, part), score), best)
 
 
@@ -137,6 +140,11 @@ def headline(results: Results) -> DetectorResult | None:
     return _first(result for result in reversed(results.detectors) if result.error_pooled)
 
 
+def mean_name(measure: Measure) -> str:
+    """What the mean of a measure over the classes is called."""
+    return "mIoU" if measure == "IoU" else f"mean {measure}"
+
+
 def percent(share: float) -> str:
     """Share x 100 with one decimal."""
     return UNDEFINED if math.isnan(share) else f"{100 * share:.1f}"
@@ -145,7 +153,8 @@ def percent(share: float) -> str:
 def _table(title: str, note: str, columns: tuple[Column, ...], results: Results) -> ScoreTable:
     by_column = [_cells(column, results.detectors) for column in columns]
     names = [result.name for result in results.detectors]
-    return ScoreTable(title, note, columns, tuple(zip(names, zip(*by_column, strict=True), strict=True)))
+    told = tuple(replace(column, group=results.measure) if column.group == QUALITY else column for column in columns)
+    return ScoreTable(title, note, told, tuple(zip(names, zip(*by_column, strict=True), strict=True)))
 
 
 def _cells(column: Column, detectors: Sequence[DetectorResult]) -> list[Cell]:
@@ -161,7 +170,7 @@ def _error_note(results: Results) -> str:
     pooled = _first(result.error_pooled for result in results.detectors)
     per_image = _first(result.error_per_image for result in results.detectors)
     quality = _first(result.quality for result in results.detectors)
-    facts = [f"{results.images} images", f"mIoU of M {percent(results.miou)}"]
+    facts = [f"{results.images} images", f"{mean_name(results.measure)} of M {percent(results.mean_quality)}"]
     facts += [f"prevalence (chance AP-Error) {_prevalence(pooled, per_image)}"]
     if per_image is not None:
         facts.append(f"images skipped per image: {per_image.skipped}")

@@ -51,20 +51,28 @@ def to_json(results: Results) -> str:
 def from_json(text: str) -> Results:
     """Results from JSON; null becomes NaN. Raises InputError when the text does not hold results."""
     try:
-        record = json.loads(text)
+        record = _of_today(json.loads(text))
         return Results(
             detectors=tuple(_detector(detector) for detector in record["detectors"]),
-            miou=_number(record["miou"]),
-            class_iou={name: _number(value) for name, value in record["class_iou"].items()},
+            mean_quality=_number(record["mean_quality"]),
+            segmenter_quality={name: _number(value) for name, value in record["segmenter_quality"].items()},
             images=record["images"],
             class_quality={
                 name: [(_number(true), _number(predicted)) for true, predicted in pairs]
                 for name, pairs in record["class_quality"].items()
             },
             settings=record["settings"],
+            measure=record["measure"],
         )
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"metrics.json does not hold results ({error!r}); run synthcp eval again") from error
+
+
+def _of_today(record: dict[str, Any]) -> dict[str, Any]:
+    """Results as they are written now; older ones say nothing of a measure, for there was but IoU."""
+    if "measure" in record:
+        return record
+    return record | {"measure": "IoU", "mean_quality": record["miou"], "segmenter_quality": record["class_iou"]}
 
 
 def _markdown_table(table: ScoreTable) -> str:

@@ -11,11 +11,16 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from synthcp.metrics.risk import risk_coverage
+from synthcp.records import Measure
 from synthcp.report.figures import risk_figure, to_svg
 from synthcp.report.rows import Row
 from synthcp.report.score_tables import percent
 
 Floats = NDArray[np.float64]
+_QUALITY: dict[Measure, str] = {
+    "IoU": "the mean IoU over the classes that the prediction, or the ground truth, shows",
+    "Dice": "the mean Dice over all structures, of which one that is rightly empty counts 1",
+}
 
 
 @dataclass(frozen=True)
@@ -33,33 +38,36 @@ class Trust:
     figure: Markup
 
 
-def trust_of(rows: Sequence[Row], thresholds: Mapping[str, float]) -> Trust | None:
+def trust_of(rows: Sequence[Row], thresholds: Mapping[str, float], measure: Measure = "IoU") -> Trust | None:
     """The section for images whose true quality is known; None when there is none.
 
     Args:
         rows: Of the scored images.
         thresholds: Those of `RunSettings`; "floor" is there for a calibrated monitor.
+        measure: Of the quality.
     """
-    judged = [row for row in rows if not math.isnan(row.true_quality + row.mean_quality)]
+    judged = [row for row in rows if not math.isnan(row.true_mean_quality + row.mean_quality)]
     if not judged:
         return None
-    true, predicted = (np.array([getattr(row, name) for row in judged]) for name in ("true_quality", "mean_quality"))
+    true, predicted = (
+        np.array([getattr(row, name) for row in judged]) for name in ("true_mean_quality", "mean_quality")
+    )
     accepted = np.array([row.decision == "accept" for row in judged])
     calibrated = "floor" in thresholds
     return Trust(
-        scores=_scores(true, predicted),
+        scores=_scores(true, predicted, measure),
         kept=_kept(true[accepted] < thresholds["floor"], len(true), thresholds["floor"]) if calibrated else "",
-        figure=Markup(to_svg(risk_figure(predicted, true, float(accepted.mean()) if calibrated else None))),
+        figure=Markup(to_svg(risk_figure(predicted, true, float(accepted.mean()) if calibrated else None, measure))),
     )
 
 
-def _scores(true: Floats, predicted: Floats) -> str:
+def _scores(true: Floats, predicted: Floats, measure: Measure) -> str:
     curve = risk_coverage(predicted, 1 - true)
     best, chance = curve.aurc - curve.excess_aurc, float((1 - true).mean())
     return (
         f"AURC {percent(curve.aurc)} %, the mean risk over all coverages, on {len(true)} images; the best order would "
         f"have {percent(best)} %, an order by chance {percent(chance)} %. Predicted and true quality of an image are "
-        "the mean IoU over the classes that the prediction, or the ground truth, shows"
+        f"{_QUALITY[measure]}"
     )
 
 
