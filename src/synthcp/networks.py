@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from synthcp.config import Scale
 from synthcp.detection.blend import Blend
 from synthcp.detection.failure import FailureComparator
 from synthcp.detection.feature_distance import FeatureDistance
@@ -20,8 +21,14 @@ from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 def build_segmenter(settings: MonitorSettings) -> Segmenter:
     """Return the built-in M, or our own beside a brought one, with fresh weights; it sees the working size."""
     model = settings.model.spec if settings.model.is_built_in else BUILT_IN
-    side = settings.scale.side
-    return SEGMENTERS[model](settings, InputSize("short", (side,)) if side else InputSize())
+    return SEGMENTERS[model](settings, _input_size(settings.scale))
+
+
+def _input_size(scale: Scale) -> InputSize:
+    """M sees an image at the working size, and a volume in windows of the patch that it was trained on."""
+    if scale.patch:
+        return InputSize("tile", scale.patch)
+    return InputSize("short", (scale.side,)) if scale.side else InputSize()
 
 
 def _deeplab(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
@@ -69,6 +76,7 @@ def build_network(settings: MonitorSettings) -> SiameseNetwork:
         shared=variant.shared,
         label_input=variant.label_input,
         uses_doubt=variant.uses_doubt,
+        measure=settings.measure,
     )
     return SiameseNetwork(settings.spatial_dims, config)
 

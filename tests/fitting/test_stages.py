@@ -181,7 +181,13 @@ def test_every_fold_seed_and_early_checkpoint_is_one_more_view(
     logits = {}
 
     def write(
-        self: ImperfectPredictions, view: str, index: int, image: Tensor, prediction: Prediction, *_: object
+        self: ImperfectPredictions,
+        view: str,
+        index: int,
+        image: Tensor,
+        prediction: Prediction,
+        *_: object,
+        **__: object,
     ) -> None:
         written.setdefault(view, []).append(index)
         logits[view, index] = prediction.logits
