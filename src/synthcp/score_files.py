@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
-from synthcp.segmentation.extras import import_extra
+from synthcp.extras import import_extra
 
 _NAME = "value"
 _LARGEST = float(np.finfo(np.float16).max)

@@ -92,6 +92,41 @@ def heldout(root: Path) -> str:
     return f"heldout:folder:{root}?split=test&classes=car"
 
 
+def write_volume(path: Path, voxels: np.ndarray) -> None:
+    import nibabel
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(voxels, np.diag([-0.9, 0.9, 2.0, 1.0])), path)
+
+
+def write_volumes(root: Path, images: str) -> None:
+    """Write three volumes of two classes; the path of their images holds the NAME."""
+    for number, name in enumerate(NAMES):
+        voxels = np.random.default_rng(number).integers(0, 256, (17, 18, 16), dtype=np.uint8)
+        write_volume(root / images.replace("NAME", name), voxels)
+        write_volume(root / f"labelsTr/{name}.nii.gz", voxels % 2)
+
+
+def decathlon(root: Path) -> str:
+    write_volumes(root, "imagesTr/NAME.nii.gz")
+    cases = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in NAMES]
+    description = {"labels": {"0": "background", "1": "organ"}, "training": cases, "test": []}
+    (root / "dataset.json").write_text(json.dumps(description))
+    return f"decathlon:{root}?split=all&spacing=1"
+
+
+def nnunet(root: Path) -> str:
+    write_volumes(root, "imagesTr/NAME_0000.nii.gz")
+    labels = {"background": 0, "organ": 1}
+    description = {"channel_names": {"0": "CT"}, "labels": labels, "file_ending": ".nii.gz"}
+    (root / "dataset.json").write_text(json.dumps(description))
+    return f"nnunet:{root}?split=all&window=0..200"
+
+
+def degraded(root: Path) -> str:
+    return f"degraded:{nnunet(root)}&severity=0.5..1"
+
+
 SPECS: dict[str, Callable[[Path], str]] = {
     "folder": folder,
     "camvid": camvid,
@@ -103,6 +138,9 @@ SPECS: dict[str, Callable[[Path], str]] = {
     "fishyscapes": fishyscapes,
     "lost_and_found": lost_and_found,
     "heldout": heldout,
+    "decathlon": decathlon,
+    "nnunet": nnunet,
+    "degraded": degraded,
 }
 
 

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
+from synthcp.data.nifti import Grid
+from synthcp.data.preparation import VolumePreparation
 from synthcp.records import Classes, Sample
 
 
@@ -16,10 +18,12 @@ class Dataset(ABC):
     Attributes:
         classes: The label set.
         ids: The id of every sample, in order.
+        preparation: How the values of files became volumes; None of images.
     """
 
     classes: Classes
     ids: Sequence[str]
+    preparation: VolumePreparation | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -31,6 +35,10 @@ class Dataset(ABC):
     def label_map(self, index: int) -> Tensor | None:
         """The label map of one sample, shape (*S), int64; where images lie in files, they are not read for it."""
         return self[index].label_map
+
+    def grid(self, index: int) -> Grid | None:
+        """Return the grid of the file that one sample comes from, to write maps on; None of images."""
+        return None
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

@@ -125,8 +125,24 @@ def find_images(inputs: Sequence[Path]) -> list[ImageFile]:
             absolute = os.path.abspath(path)
             names.setdefault(absolute, path.relative_to(item) if path != item else Path(path.name))
             paths.setdefault(absolute, path)
-    ids = _unique_ids(names)
+    ids = unique_ids({path: [name.with_suffix("").as_posix(), name.as_posix()] for path, name in names.items()})
     return sorted((ImageFile(ids[key], paths[key]) for key in paths), key=lambda image: natural_key(image.id))
+
+
+def unique_ids(names: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return an id for each file: the first of its names that no other file could take.
+
+    Args:
+        names: Of each file, by its absolute path, the shortest first; its path from the folder that all have in common
+            is the last resort.
+    """
+    common = os.path.commonpath([os.path.dirname(path) for path in names])
+    options = {path: [*own, Path(path).relative_to(common).as_posix()] for path, own in names.items()}
+    takers = Counter(option for choice in options.values() for option in set(choice))
+    # The last name is unique among last names, and nobody settles for an earlier one that has two takers.
+    return {
+        path: next((option for option in choice if takers[option] == 1), choice[-1]) for path, choice in options.items()
+    }
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:
@@ -211,17 +227,3 @@ def _expand(item: Path) -> list[Path]:
     if not paths:
         raise DataError(f"{item} holds no image; put files in it that end in {', '.join(IMAGE_SUFFIXES)}")
     return paths
-
-
-def _unique_ids(names: Mapping[str, Path]) -> dict[str, str]:
-    """For each file (absolute path -> path inside its input) the first of its names that no other file could take."""
-    common = os.path.commonpath([os.path.dirname(path) for path in names])
-    options = {
-        path: [name.with_suffix("").as_posix(), name.as_posix(), Path(path).relative_to(common).as_posix()]
-        for path, name in names.items()
-    }
-    takers = Counter(option for choice in options.values() for option in set(choice))
-    # The last name is unique among last names, and nobody settles for an earlier one that has two takers.
-    return {
-        path: next((option for option in choice if takers[option] == 1), choice[-1]) for path, choice in options.items()
-    }

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.data.nifti import Grid
 from synthcp.errors import DataError, InputError
 from synthcp.records import Classes, Sample
 from synthcp.spec import choices
@@ -47,6 +48,7 @@ class HeldOutClasses(Dataset):
     ) -> None:
         _check_names(names, dataset.classes.names)
         self.classes = _without(dataset.classes, names)
+        self.preparation = dataset.preparation
         self._dataset = dataset
         self._held = [dataset.classes.names.index(name) for name in names]
         self._training = split.startswith("train")
@@ -66,6 +68,10 @@ class HeldOutClasses(Dataset):
     def label_map(self, index: int) -> Tensor:
         """Return the label map of one sample; raises DataError when it has none."""
         return self._renumbered(self._labels(self._indices[index]))
+
+    def grid(self, index: int) -> Grid | None:
+        """Return the grid of one sample."""
+        return self._dataset.grid(self._indices[index])
 
     def _choose(self, leave: Leave, with_anomaly: int) -> list[int]:
         """Indices of the samples to keep."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.data.nifti import Grid
 from synthcp.data.transforms import resize, resize_labels, short_side
 from synthcp.records import Sample
 
@@ -22,6 +23,8 @@ class Prepared(Dataset):
     def __init__(self, dataset: Dataset, side: int, progress: Callable[[int, int], None] | None = None) -> None:
         self.classes = dataset.classes
         self.ids = dataset.ids
+        self.preparation = dataset.preparation
+        self._grid = dataset.grid
         self._samples: list[Sample] = []
         for index in range(len(dataset)):
             self._samples.append(_packed(resized(dataset[index], side)))
@@ -33,6 +36,10 @@ class Prepared(Dataset):
         packed = self._samples[index]
         label_map = None if packed.label_map is None else packed.label_map.long()
         return replace(packed, image=packed.image.float() / 255, label_map=label_map)
+
+    def grid(self, index: int) -> Grid | None:
+        """Return the grid of one sample."""
+        return self._grid(index)
 
     @property
     def groups(self) -> list[str]:

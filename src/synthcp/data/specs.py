@@ -11,10 +11,14 @@ from urllib.parse import parse_qsl
 from synthcp.data.base import Dataset
 from synthcp.data.bdd_anomaly import BddAnomaly
 from synthcp.data.camvid import CamVid
+from synthcp.data.decathlon import Decathlon
+from synthcp.data.degradation import Degraded
 from synthcp.data.fishyscapes import Fishyscapes
 from synthcp.data.folder import Folder
 from synthcp.data.heldout import HeldOutClasses, Leave
 from synthcp.data.lost_and_found import LostAndFound
+from synthcp.data.nnunet import NnUNet
+from synthcp.data.preparation import VolumePreparation
 from synthcp.data.road_anomaly import RoadAnomaly
 from synthcp.data.smiyc import SegmentMeIfYouCan
 from synthcp.data.streethazards import StreetHazards, Treatment
@@ -52,6 +56,9 @@ def open_dataset(spec: str, split: str = "train") -> Dataset:
     - road_anomaly: scene=NAME,NAME. fishyscapes: images=FOLDER. smiyc, lost_and_found: none.
     - heldout, whose ROOT is another SPEC: classes=NAME,NAME, leave=images|pixels, with_anomaly=PIXELS, and the
       options of that SPEC: "heldout:camvid:data/camvid?classes=Bicyclist".
+    - decathlon and nnunet, of volumes: spacing=1x1x2 (mm) and window=NAME (`data.preparation.WINDOWS`); nnunet: fold.
+    - degraded, whose ROOT is another SPEC: severity=LOW..HIGH and seed, which goes to that SPEC too where it takes one:
+      "degraded:decathlon:data/Task07_Pancreas?severity=0.2..1".
 
     Raises:
         InputError: Unknown name, unknown option or a value that cannot be read.
@@ -143,6 +150,29 @@ def _treatment(key: str, options: Options) -> Treatment:
     return "void" if _choice(key, options, ("known", "void")) == "void" else "known"
 
 
+def _open_decathlon(root: str, split: str, options: Options) -> Dataset:
+    return Decathlon(_root("decathlon", root), split, _preparation(options))
+
+
+def _open_nnunet(root: str, split: str, options: Options) -> Dataset:
+    return NnUNet(_root("nnunet", root), split, _preparation(options), _number("fold", options.get("fold", "0")))
+
+
+def _open_degraded(root: str, split: str, options: Options) -> Dataset:
+    if not root:
+        raise InputError("degraded needs another data set: degraded:decathlon:ROOT?severity=0.2..1")
+    known = _known_options(Spec.parse(root))
+    within = "&".join(f"{key}={value}" for key, value in options.items() if key in known)
+    severity = _range("severity", options.get("severity", "0..1"))
+    return Degraded(open_dataset(f"{root}?{within}", split), severity, _number("seed", options.get("seed", "0")))
+
+
+def _preparation(options: Options) -> VolumePreparation:
+    default = VolumePreparation()
+    spacing = _spacing(options["spacing"]) if "spacing" in options else default.spacing
+    return VolumePreparation(spacing, options.get("window", default.window))
+
+
 def _choice(key: str, options: Options, known: tuple[str, ...]) -> str:
     """The value of an option that has few; the first is the default."""
     value = options.get(key, known[0])
@@ -161,6 +191,22 @@ def _number(key: str, text: str) -> int:
     return int(text)
 
 
+def _spacing(text: str) -> tuple[float, float, float]:
+    """Of all axes alike, or of each."""
+    sides = text.split("x")
+    if len(sides) not in (1, 3) or not all(re.fullmatch(DECIMAL, side) for side in sides):
+        raise InputError(f"spacing={text}: the value must be millimetres, such as spacing=1x1x2 or spacing=1.5")
+    x, y, z = map(float, sides * (3 // len(sides)))
+    return x, y, z
+
+
+def _range(key: str, text: str) -> tuple[float, float]:
+    limits = re.fullmatch(rf"({DECIMAL})\.\.({DECIMAL})", text)
+    if not limits:
+        raise InputError(f"{key}={text}: the value must be LOW..HIGH, such as {key}=0.2..1")
+    return float(limits[1]), float(limits[2])
+
+
 def _size(text: str) -> tuple[int, int]:
     sides = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
     if not sides:
@@ -168,6 +214,8 @@ def _size(text: str) -> tuple[int, int]:
     return int(sides[1]), int(sides[2])
 
 
+DECIMAL = r"[0-9]+(?:\.[0-9]+)?"
+VOLUME_OPTIONS = ("spacing", "window")
 HELD_OUT_OPTIONS = ("classes", "leave", "with_anomaly")
 DATASETS: dict[str, Source] = {
     "folder": Source(lambda root, split, _: Folder(_root("folder", root), split)),
@@ -180,4 +228,7 @@ DATASETS: dict[str, Source] = {
     "fishyscapes": Source(_open_fishyscapes, ("images",)),
     "lost_and_found": Source(lambda root, split, _: LostAndFound(_root("lost_and_found", root), split)),
     "heldout": Source(_open_held_out, HELD_OUT_OPTIONS, around=True),
+    "decathlon": Source(_open_decathlon, VOLUME_OPTIONS),
+    "nnunet": Source(_open_nnunet, (*VOLUME_OPTIONS, "fold")),
+    "degraded": Source(_open_degraded, ("severity", "seed"), around=True),
 }

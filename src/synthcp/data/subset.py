@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.data.nifti import Grid
 from synthcp.errors import DataError
 from synthcp.records import Sample
 
@@ -18,6 +19,7 @@ class Subset(Dataset):
     def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
         self.classes = dataset.classes
         self.ids = [dataset.ids[index] for index in indices]
+        self.preparation = dataset.preparation
         self._dataset = dataset
         self._indices = indices
 
@@ -28,6 +30,10 @@ class Subset(Dataset):
     def label_map(self, index: int) -> Tensor | None:
         """Return the label map of one sample."""
         return self._dataset.label_map(self._indices[index])
+
+    def grid(self, index: int) -> Grid | None:
+        """Return the grid of one sample."""
+        return self._dataset.grid(self._indices[index])
 
 
 def spread(dataset: Dataset, count: int) -> Subset:

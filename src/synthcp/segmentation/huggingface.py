@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from synthcp.errors import InputError, WeightsError
+from synthcp.extras import import_extra
 from synthcp.segmentation.base import log_probabilities
-from synthcp.segmentation.extras import import_extra
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
 
 MASK_MODELS = ("mask2former", "maskformer")

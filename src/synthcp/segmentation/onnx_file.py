@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synthcp.errors import InputError
-from synthcp.segmentation.extras import import_extra
+from synthcp.extras import import_extra
 from synthcp.segmentation.feature_layer import LOGITS
 from synthcp.segmentation.fingerprint import fingerprint_of_files
 from synthcp.segmentation.loaded import LoadedNetwork

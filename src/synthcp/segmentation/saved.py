@@ -15,11 +15,11 @@ from torch import Tensor
 
 from synthcp.data.images import read_label_map
 from synthcp.errors import DataError, InputError
+from synthcp.extras import import_extra
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes, Prediction
 from synthcp.segmentation.base import certain, log_probabilities
 from synthcp.segmentation.class_mapping import ClassMapping, read_mapping
-from synthcp.segmentation.extras import import_extra
 
 SUFFIXES = (".npz", ".nii.gz", ".nii", ".png")
 """What is read; where one image has several files, the earliest of these wins."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from synthcp.checkpoint import first_difference, load_tensors
 from synthcp.errors import InputError, WeightsError
-from synthcp.segmentation.extras import import_extra
+from synthcp.extras import import_extra
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
 from synthcp.spec import choices
 

@@ -1,4 +1,4 @@
-"""Libraries that only some models need: imported when such a model is opened, and never before."""
+"""Libraries that only some parts need: imported when such a part is used, and never before."""
 
 from __future__ import annotations
 

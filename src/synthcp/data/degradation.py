@@ -1,0 +1,112 @@
+"""Images and volumes made worse on purpose, so that a segmenter fails on some of them as it does in the field."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from zlib import crc32
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.data.nifti import Grid
+from synthcp.data.transforms import resize
+from synthcp.errors import InputError
+from synthcp.records import Sample
+
+NOISE = 0.25
+"""Standard deviation of the noise at severity 1."""
+FIELD = 0.8
+"""How far the field bends brightness at severity 1: factors of 2^-0.8 to 2^0.8 and more."""
+BLUR = 0.04
+"""Standard deviation of the blur at severity 1, as a share of the shortest side."""
+CELLS = 3
+"""Cells of the field along each axis."""
+
+
+def degrade(image: Tensor, severity: float, generator: torch.Generator) -> Tensor:
+    """Blur an image, bend its brightness by a smooth field and add noise, in a mixture drawn at random.
+
+    Each of the three is scaled by severity and by a weight, of which the largest is 1: at severity 1 an image is
+    plainly bad, in one way at least, but an organ in it can still be seen.
+
+    Args:
+        image: (C, H, W) or (C, X, Y, Z) in [0, 1].
+        severity: In [0, 1]; at 0 the image is returned as it is.
+        generator: On the CPU.
+
+    Raises:
+        InputError: The severity is outside [0, 1].
+    """
+    if not 0 <= severity <= 1:
+        raise InputError(f"severity {severity} is outside [0, 1]; 0 changes nothing and 1 is the worst")
+    if severity == 0:
+        return image
+    weights = torch.rand(3, generator=generator)
+    blur, field, noise = (severity * weights / weights.max()).tolist()
+    blurred = _blurred(image, blur * BLUR * min(image.shape[1:]))
+    uneven = blurred * torch.exp2(field * FIELD * _smooth(image.shape[1:], generator))
+    grain = noise * NOISE * torch.randn(image.shape, generator=generator)
+    return torch.clamp(uneven + grain, 0, 1)
+
+
+class Degraded(Dataset):
+    """Another data set, each image degraded; how much, and in which way, is a function of seed and id alone.
+
+    Args:
+        dataset: Of images or volumes; its label maps stay as they are.
+        severity: Lowest and highest, each in [0, 1]; uniform between them.
+        seed: Other seeds degrade otherwise.
+
+    Raises:
+        InputError: The severities are not in order in [0, 1].
+    """
+
+    def __init__(self, dataset: Dataset, severity: tuple[float, float] = (0.0, 1.0), seed: int = 0) -> None:
+        low, high = severity
+        if not 0 <= low <= high <= 1:
+            raise InputError(f"severity={low:g}..{high:g}: give the lowest and the highest, from 0 to 1")
+        self.classes = dataset.classes
+        self.ids = dataset.ids
+        self.preparation = dataset.preparation
+        self.severity = severity
+        self.seed = seed
+        self._dataset = dataset
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample, degraded."""
+        sample = self._dataset[index]
+        generator = torch.Generator().manual_seed(crc32(f"{self.seed} {sample.id}".encode()))
+        low, high = self.severity
+        severity = low + (high - low) * float(torch.rand((), generator=generator))
+        return replace(sample, image=degrade(sample.image, severity, generator))
+
+    def label_map(self, index: int) -> Tensor | None:
+        """Return the label map of one sample."""
+        return self._dataset.label_map(index)
+
+    def grid(self, index: int) -> Grid | None:
+        """Return the grid of one sample."""
+        return self._dataset.grid(index)
+
+
+def _blurred(image: Tensor, deviation: float) -> Tensor:
+    """Blur by a Gaussian along each axis; beyond the border an image goes on as at the border."""
+    radius = round(3 * deviation)
+    if radius == 0:
+        return image
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
+    kernel = (kernel / kernel.sum()).view(1, 1, -1)
+    for axis in range(1, image.ndim):
+        lines = image.movedim(axis, -1)
+        padded = F.pad(lines.reshape(-1, 1, lines.shape[-1]), (radius, radius), mode="replicate")
+        image = F.conv1d(padded, kernel).reshape(lines.shape).movedim(-1, axis)
+    return image
+
+
+def _smooth(size: Sequence[int], generator: torch.Generator) -> Tensor:
+    """A smooth random field, shape (1, *size), of standard normal values at its nodes."""
+    return resize(torch.randn(1, *[CELLS] * len(size), generator=generator), size)

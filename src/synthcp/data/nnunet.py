@@ -1,0 +1,116 @@
+"""The raw layout of nnU-Net v2 (Isensee et al., 2021): one file for each channel of a case."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from synthcp.data.nifti import SUFFIXES
+from synthcp.data.preparation import VolumePreparation
+from synthcp.data.volume_dataset import (
+    CaseFiles,
+    VolumeDataset,
+    classes_of,
+    in_order,
+    read_description,
+    read_json,
+    split_cases,
+)
+from synthcp.errors import DataError
+from synthcp.records import Classes
+
+LAYOUT = (
+    "nnU-Net's layout is imagesTr/CASE_0000.nii.gz (_0001 and on for more channels), labelsTr/CASE.nii.gz and "
+    'dataset.json with "channel_names", "labels": {"background": 0, ...} and "file_ending"'
+)
+KEYS = ("channel_names", "labels", "file_ending")
+
+
+class NnUNet(VolumeDataset):
+    """The cases of labelsTr, or of imagesTs ("unlabelled").
+
+    With ROOT/splits_final.json, train and val are those of one of its folds. Without it, the labelled cases are split
+    in natural order: train, val, test. "all" are all labelled cases. A label "ignore" is the ignore index.
+
+    Args:
+        root: Of one data set, such as nnUNet_raw/Dataset007_Pancreas.
+        split: "train", "val", "test", "all" or "unlabelled".
+        preparation: How values become an image.
+        fold: Of splits_final.json.
+
+    Raises:
+        DataError: A part of the layout is missing or malformed, labels are regions, or there is no such split.
+    """
+
+    def __init__(
+        self, root: Path, split: str = "train", preparation: VolumePreparation | None = None, fold: int = 0
+    ) -> None:
+        content = read_description(root, KEYS, LAYOUT)
+        ending, channels = _ending(root, content["file_ending"]), len(content["channel_names"])
+        if split == "unlabelled":
+            cases = [_case(root, "Ts", case, ending, channels) for case in _unlabelled(root, ending)]
+        else:
+            names = _names(root / "labelsTr", ending)
+            labelled = in_order(_case(root, "Tr", case, ending, channels) for case in names)
+            cases = list(_split(root, labelled, split, fold))
+        super().__init__(_classes(root, content["labels"]), cases, preparation or VolumePreparation())
+
+
+def _ending(root: Path, ending: Any) -> str:
+    if ending not in SUFFIXES:
+        raise DataError(f"{root} has files that end in {ending!r}; {' and '.join(SUFFIXES)} are read; convert them")
+    return str(ending)
+
+
+def _classes(root: Path, labels: Any) -> Classes:
+    path = root / "dataset.json"
+    if not isinstance(labels, dict):
+        raise DataError(f'{path}: "labels" must be an object; {LAYOUT}')
+    regions = [name for name, index in labels.items() if isinstance(index, list)]
+    if regions:
+        raise DataError(
+            f"{path}: {regions[0]!r} is a region, of several labels that overlap; a class is one label; list the "
+            "labels themselves"
+        )
+    if not all(isinstance(index, int) for index in labels.values()):
+        raise DataError(f'{path}: "labels" must give an index for each name, {{"background": 0}}; {LAYOUT}')
+    ignore_index = labels.get("ignore", 255)
+    return classes_of(path, {index: name for name, index in labels.items() if name != "ignore"}, ignore_index)
+
+
+def _names(folder: Path, ending: str) -> list[str]:
+    """Of the files in a folder, without their ending; what macOS leaves beside them ("._name") is left out."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is missing; {LAYOUT}")
+    names = (path.name for path in folder.iterdir())
+    return sorted(name.removesuffix(ending) for name in names if name.endswith(ending) and not name.startswith("."))
+
+
+def _unlabelled(root: Path, ending: str) -> list[str]:
+    names = _names(root / "imagesTs", ending)
+    return [name.removesuffix("_0000") for name in names if name.endswith("_0000")]
+
+
+def _case(root: Path, part: str, name: str, ending: str, channels: int) -> CaseFiles:
+    images = tuple(root / f"images{part}" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
+    return CaseFiles(name, images, root / "labelsTr" / f"{name}{ending}" if part == "Tr" else None)
+
+
+def _split(root: Path, cases: Sequence[CaseFiles], split: str, fold: int) -> Sequence[CaseFiles]:
+    path = root / "splits_final.json"
+    if split == "all" or not path.is_file():
+        return split_cases(root, cases, split)
+    folds = read_json(path, LAYOUT)
+    if not isinstance(folds, list) or not 0 <= fold < len(folds) or not isinstance(folds[fold], dict):
+        raise DataError(f"{path} has no fold {fold}; it must hold a list of folds, counted from 0; choose fold=NUMBER")
+    if split not in folds[fold]:
+        raise DataError(f"{path} has no split {split!r}; choose one of {', '.join([*folds[fold], 'all'])}")
+    return _named(path, {case.id: case for case in cases}, folds[fold][split])
+
+
+def _named(path: Path, cases: Mapping[str, CaseFiles], names: Sequence[str]) -> list[CaseFiles]:
+    for name in names:
+        if name not in cases:
+            raise DataError(f"{path} names the case {name!r}, which labelsTr does not hold; correct one of them")
+    return [cases[name] for name in names]
