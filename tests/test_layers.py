@@ -28,7 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "extras": set(),
     "nn": set(),
     "metrics": set(),
-    "data": {"spec", "extras"},
+    "data": {"spec", "extras", "checkpoint"},
     "checkpoint": set(),
     "runtime": set(),
     "spec": set(),
