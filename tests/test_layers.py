@@ -17,7 +17,7 @@ OPEN = {"records", "errors", "__version__"}
 NETWORKS = {"nn", "segmentation", "synthesis", "detection"}
 LEARNING = NETWORKS | {"data", "metrics", "checkpoint", "runtime"}
 STORED = LEARNING | {"training", "config", "thresholds", "calibration", "settings"}
-FITTED = STORED | {"networks", "regions", "monitor", "controls"}
+FITTED = STORED | {"networks", "regions", "inputs", "monitor", "controls"}
 PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring", "calibrating", "auditing"}
 
 # A room is a folder or a file directly below synthcp. Each may import the rooms or modules named here, itself, and
@@ -32,20 +32,21 @@ ARROWS: dict[str, set[str]] = {
     "checkpoint": set(),
     "runtime": set(),
     "spec": set(),
-    "segmentation": {"nn", "data.images", "checkpoint", "spec", "extras"},
+    "segmentation": {"nn", "data.images", "data.nifti", "checkpoint", "spec", "extras"},
     "synthesis": {"nn"},
     "score_files": {"extras"},
     "detection": {"segmentation.base", "synthesis.base", "nn"},
     "training": LEARNING,
     "config": NETWORKS | {"training"},
     "evaluation": {"detection.base", "segmentation.base", "nn", "metrics", "data", "checkpoint", "runtime"},
-    "report": {"evaluation", "metrics", "regions"},
+    "report": {"evaluation", "metrics", "regions", "data"},
     "thresholds": LEARNING | {"training"},
     "calibration": {"metrics", "spec"},
     "settings": LEARNING | {"training", "config", "thresholds", "calibration"},
     "networks": NETWORKS | {"config", "settings"},
     "regions": set(),
-    "monitor": LEARNING | {"networks", "regions", "settings"},
+    "inputs": {"data", "settings"},
+    "monitor": LEARNING | {"networks", "regions", "settings", "inputs"},
     "controls": LEARNING | {"training", "config", "settings", "networks", "monitor"},
     "detectors": FITTED,
     "fitting": FITTED,

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.checkpoint import load_module, save_module
-from synthcp.data.images import read_image
 from synthcp.data.transforms import short_side
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.errors import DataError
+from synthcp.inputs import input_of, read_input
 from synthcp.networks import build_generator, build_network, build_segmenter, failure_comparator
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
@@ -120,18 +120,20 @@ class Monitor:
         """Judge one image.
 
         Args:
-            image: x, shape (C, *S), in [0, 1], of any size, or the file of it.
+            image: x, shape (C, *S), in [0, 1], of any size, or the file of it; a volume in RAS.
             sample_id: By which predictions on disk are found; by default the file's name without suffix.
             prediction: Of M for x, if it is there already.
-            size: Of the maps that come back; by default that of the image.
+            size: Of the maps that come back; by default that of the image, or of the file of a volume.
 
         Raises:
             DataError: The number of channels is not what the monitor was fitted on, the image is too small, the
                 file cannot be read, or there is no prediction for it.
         """
         if not isinstance(image, Tensor):
-            sample_id = sample_id or Path(image).stem
-            image = read_image(Path(image), self.settings.channels)
+            item = input_of(Path(image), self.settings)
+            sample_id = sample_id or item.id
+            image, grid = read_input(item, self.settings)
+            size = size or (None if grid is None else grid.size)
         prediction, detection = self.detect(image[None], sample_id, prediction)
         assessment = self._assessment(prediction, detection, size or image.shape[1:])
         unknown = self.settings.usual.anomaly

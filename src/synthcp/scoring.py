@@ -13,12 +13,12 @@ from torch import Tensor
 from synthcp.config import choose
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
-from synthcp.data.folder import ImageFile, find_images
-from synthcp.data.images import read_image
+from synthcp.data.nifti import Grid
 from synthcp.data.prepared import resized
 from synthcp.detectors import load_detectors
 from synthcp.errors import DataError, InputError
 from synthcp.evaluation import DEFAULT_PROTOCOLS, Results, evaluate
+from synthcp.inputs import Input, find_inputs, read_input
 from synthcp.metrics.protocols import PROTOCOLS
 from synthcp.monitor import Monitor
 from synthcp.provenance import command_line, commit, hardware, now, versions
@@ -93,7 +93,7 @@ def score(
     An image that cannot be scored becomes a row with status "error" that says why; all others are scored.
 
     Args:
-        inputs: Images and folders of images.
+        inputs: Images and folders of images; NIfTI files and folders of them for a monitor of volumes.
         run: Folder of the monitor.
         out: Output folder.
         shard: Which part of the images to score; None takes all.
@@ -110,10 +110,11 @@ def score(
     Raises:
         InputError: There is no image or no monitor, the folder cannot be written, or not one image can be scored.
     """
-    files = (shard or Shard()).of(find_images(inputs))
-    if not files:
-        raise InputError(f"{len(find_images(inputs))} images are too few for {shard}; use fewer shards")
     monitor = Monitor.load(run, device, precision, model)
+    found = find_inputs(inputs, monitor.settings)
+    files = (shard or Shard()).of(found)
+    if not files:
+        raise InputError(f"{len(found)} images are too few for {shard}; use fewer shards")
     require_predictions([file.id for file in files], monitor)
     if smiyc:
         _require_score_files(files, monitor, out, smiyc)
@@ -203,39 +204,42 @@ def seen_in_fitting(dataset: Dataset, training_ids: Sequence[str]) -> int:
     return len(set(dataset.ids) & set(training_ids))
 
 
-def _require_score_files(files: Sequence[ImageFile], monitor: Monitor, out: Path, smiyc: str) -> None:
+def _require_score_files(files: Sequence[Input], monitor: Monitor, out: Path, smiyc: str) -> None:
     """Refuse before anything is written what would give no score files, or one file for two images."""
     if monitor.segmenter is None:
         raise InputError("predictions on disk give no anomaly scores, so no score files; fit a monitor of a live model")
-    first = dict[Path, ImageFile]()
+    if monitor.settings.spatial_dims == 3:
+        raise InputError("that toolkit judges flat images; for volumes leave --smiyc out")
+    first = dict[Path, Input]()
     for file in files:
         path = scores_path(out, METHOD, smiyc, _frame(file))
         if path in first:
-            raise InputError(f"{first[path].path} and {file.path} would both go to {path}; score them apart")
+            raise InputError(f"{first[path].source} and {file.source} would both go to {path}; score them apart")
         first[path] = file
 
 
-def _frame(file: ImageFile) -> str:
+def _frame(file: Input) -> str:
     """Name of an image in the toolkit."""
     return Path(file.id).name
 
 
 def _score(
-    file: ImageFile, monitor: Monitor, writer: ResultsWriter, embeddings: dict[str, Tensor] | None, smiyc: str
+    file: Input, monitor: Monitor, writer: ResultsWriter, embeddings: dict[str, Tensor] | None, smiyc: str
 ) -> Row:
     """The row of one image, written with its maps; its embedding is put with the others when those are wanted."""
     settings = monitor.settings
     try:
-        image = read_image(file.path, settings.channels)
+        image, grid = read_input(file, settings)
+        require_grid(file.id, file.source, grid, monitor)
         prediction = monitor.predict(image[None], file.id)
-        assessment = monitor.assess(image, file.id, prediction)
+        assessment = monitor.assess(image, file.id, prediction, None if grid is None else grid.size)
     except InputError as error:  # of the file, or of a model that cannot take it
-        row = Row(file.id, str(file.path), status="error", message=str(error))
+        row = Row(file.id, file.source, status="error", message=str(error))
     else:
         if embeddings is not None:
             embeddings[file.id] = monitor.embed(image[None], prediction)[0].cpu()
-        row = row_of(file.id, str(file.path), assessment, monitor.classes, settings.usual.anomaly)
-        writer.write_maps(file.id, image, assessment)
+        row = row_of(file.id, file.source, assessment, monitor.classes, settings.usual.anomaly, grid=grid)
+        writer.write_maps(file.id, image, assessment, grid=grid)
         if smiyc and assessment.anomaly_map is not None:
             write_scores(writer.out, METHOD, smiyc, _frame(file), assessment.anomaly_map)
     writer.add_row(row)
@@ -250,11 +254,15 @@ def _chosen(rows: Sequence[Row], embeddings: Mapping[str, Tensor], budget: int) 
 
 
 def _write_samples(dataset: Dataset, monitor: Monitor, writer: ResultsWriter, progress: Progress) -> None:
-    """Rows and maps with ground truth, at the working size, as the monitor judges the samples."""
+    """Rows and maps with ground truth, at the working size, as the monitor judges the samples.
+
+    Volumes are written on the grids of their files, to which the maps are resized.
+    """
     threshold = monitor.settings.usual.anomaly
     for number, (sample, assessment) in enumerate(judged(dataset, monitor)):
-        writer.write_maps(sample.id, sample.image, assessment, sample.label_map, sample.anomaly_mask)
-        writer.add_row(row_of(sample.id, sample.id, assessment, monitor.classes, threshold, sample.label_map))
+        label_map, grid = sample.label_map, dataset.grid(number)
+        writer.write_maps(sample.id, sample.image, assessment, label_map, sample.anomaly_mask, grid)
+        writer.add_row(row_of(sample.id, sample.id, assessment, monitor.classes, threshold, label_map, grid))
         progress("maps", number + 1, len(dataset), {})
 
 
@@ -298,6 +306,12 @@ def _require_channels(dataset: Dataset, monitor: Monitor) -> None:
     channels, fitted = len(dataset[0].image), monitor.settings.channels
     if channels != fitted:
         raise DataError(f"{dataset.ids[0]} has {channels} channels; the monitor was fitted on {fitted}; convert it")
+
+
+def require_grid(sample_id: str, source: str, grid: Grid | None, monitor: Monitor) -> None:
+    """Refuse a volume whose prediction on disk lies on another grid than the volume itself."""
+    if grid is not None and isinstance(monitor.predictor, SavedPredictions):
+        monitor.predictor.require_grid(sample_id, source, grid)
 
 
 def require_predictions(ids: Sequence[str], monitor: Monitor) -> None:

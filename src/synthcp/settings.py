@@ -8,6 +8,7 @@ from pathlib import Path
 from synthcp.calibration.calibration import Calibration
 from synthcp.checkpoint import load_json, save_json
 from synthcp.config import Scale, Variant, from_dict, to_dict
+from synthcp.data.preparation import VolumePreparation
 from synthcp.detection.anomaly_fusion import AnomalyFusion
 from synthcp.detection.blend import Blend
 from synthcp.errors import InputError
@@ -37,6 +38,7 @@ class MonitorSettings:
         facts: Data, seed, versions and the like, for the report.
         training_ids: Ids of the images it was fitted on.
         calibration: What it promises; None when nothing is.
+        preparation: How files become volumes; None of images, and of volumes that came from no files.
     """
 
     classes: Classes
@@ -52,6 +54,7 @@ class MonitorSettings:
     facts: dict[str, str] = field(default_factory=dict)
     training_ids: tuple[str, ...] = ()
     calibration: Calibration | None = None
+    preparation: VolumePreparation | None = None
 
     @property
     def measure(self) -> Measure:

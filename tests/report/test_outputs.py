@@ -179,7 +179,7 @@ def test_a_volume_is_judged_by_the_dice_of_its_structures() -> None:
     assert row.true_mean_quality == pytest.approx((6 / 9 + 0 + 1) / 3)
     assert row.mean_quality == pytest.approx((0.5 + 0.25 + 0.75) / 3) and row.class_quality["air"] == 0.9
     assert cells(row, "Dice")["true_dice:stone"] == "1" and "predicted_iou:air" not in cells(row, "Dice")
-    assert columns(classes, "Dice", ground_truth=True)[-8::4] == ("predicted_dice:air", "true_dice:air")
+    assert columns(classes, "Dice", ground_truth=True)[-12::4] == ("predicted_dice:air", "true_dice:air", "worst_point")
 
 
 def test_a_row_compares_the_prediction_with_the_truth(write_folder: Write) -> None:

@@ -73,6 +73,19 @@ class Grid:
         unit = _MILLIMETRES[self.header.get_xyzt_units()[0]]
         return float(abs(np.linalg.det(unit * self.affine[:3, :3])))
 
+    def position(self, at: Sequence[float]) -> tuple[float, ...]:
+        """Where a point of the volume lies in the world: towards the patient's right, front and head, in mm.
+
+        Args:
+            at: Shares of the three axes in RAS, in [0, 1]; voxel i of n has its centre at (i + 1/2) / n.
+        """
+        orientations = _nibabel().orientations
+        orientation = orientations.io_orientation(self.affine)
+        turned = self.affine @ orientations.inv_ornt_aff(orientation, self.shape)
+        voxel = [share * side - 0.5 for share, side in zip(at, self.size, strict=True)]
+        unit = _MILLIMETRES[self.header.get_xyzt_units()[0]]
+        return tuple(float(unit * along) for along in (turned @ [*voxel, 1.0])[:3])
+
     def to_ras(self, values: NDArray[Any]) -> NDArray[Any]:
         """Turn values that lie like the file, shape (*shape, ...), to right, anterior, superior."""
         orientations = _nibabel().orientations

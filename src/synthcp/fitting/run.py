@@ -141,6 +141,7 @@ def _settings(
         model=model,
         facts=facts | _facts(options, model),
         training_ids=tuple(seen),
+        preparation=dataset.preparation,
     )
     path = out / CONFIG
     if path.exists():
@@ -172,7 +173,7 @@ def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tupl
         raise InputError(f"{path.parent} holds a run already; continue it with --resume or choose another folder")
     saved: dict[str, Any] = load_json(path)
     begun = from_dict(MonitorSettings, saved["settings"])
-    for name in ("classes", "channels", "model", "training_ids", "variant", "scale"):
+    for name in ("classes", "channels", "model", "training_ids", "variant", "scale", "preparation"):
         if getattr(begun, name) != getattr(settings, name):
             raise InputError(f"{path.parent} was begun with other {name}; resume with the same data and options")
     for name in ("seed", "imperfect predictions"):

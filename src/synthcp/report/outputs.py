@@ -14,9 +14,10 @@ from types import TracebackType
 from PIL import Image
 from torch import Tensor
 
+from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.records import Assessment, Classes, Measure
-from synthcp.report.pictures import grey_picture, heat_picture, image_picture, label_picture, mask_picture
+from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
 from synthcp.report.region_rows import FILE as REGIONS_FILE
 from synthcp.report.region_rows import region_cells, region_columns
 from synthcp.report.rows import FILE, Row, cells, columns
@@ -72,6 +73,11 @@ class RunSettings:
     anomaly_range: float = 2.0
     measure: Measure = "IoU"
 
+    @property
+    def has_volumes(self) -> bool:
+        """Whether the images are volumes, whose quality is measured by Dice."""
+        return self.measure == "Dice"
+
 
 class ResultsWriter:
     """Writes the output folder image by image; the tables appear, whole, when the writer closes without an error.
@@ -93,7 +99,7 @@ class ResultsWriter:
         write_text(out / "run.json", json.dumps(asdict(settings), indent=2))
         header = columns(settings.classes, settings.measure, ground_truth, calibrated=bool(settings.promise))
         self._rows = _Table(out / FILE, header)
-        self._regions = _Table(out / REGIONS_FILE, region_columns())
+        self._regions = _Table(out / REGIONS_FILE, region_columns(3 if settings.has_volumes else 2))
 
     def write_maps(
         self,
@@ -102,23 +108,19 @@ class ResultsWriter:
         assessment: Assessment,
         label_map: Tensor | None = None,
         anomaly_mask: Tensor | None = None,
+        grid: Grid | None = None,
     ) -> None:
-        """Writes the maps of one image (C, H, W) to maps/; the ground truth (H, W) as far as it is known."""
-        pictures = {
-            "image": image_picture(image),
-            "prediction": label_picture(assessment.label_map, self.settings.classes),
-            "synthesis": image_picture(assessment.synthesis),
-            "error": heat_picture(assessment.error_map),
-            "error_16bit": grey_picture(assessment.error_map),
-        }
-        if assessment.anomaly_map is not None:
-            share = assessment.anomaly_map / self.settings.anomaly_range
-            pictures |= {"anomaly": heat_picture(share), "anomaly_16bit": grey_picture(share)}
-        if label_map is not None:
-            pictures["truth"] = label_picture(label_map, self.settings.classes)
-        if anomaly_mask is not None:
-            pictures["unknown"] = mask_picture(anomaly_mask)
-        for kind, picture in pictures.items():
+        """Writes the maps of one image (C, *S) to maps/; the ground truth (*S) as far as it is known.
+
+        The pictures of a volume show three planes of it; with the grid of its file its maps are NIfTI files as well.
+        """
+        classes = self.settings.classes
+        maps = maps_of(image, assessment, label_map, anomaly_mask)
+        if grid is not None:
+            stem = map_path(self.out, image_id, "error").name.removesuffix("_error.png")
+            write_volumes(map_path(self.out, image_id, "error").parent, stem, maps, grid)
+        flat = flat_maps(maps, classes, grid) if assessment.label_map.dim() == 3 else maps
+        for kind, picture in pictures_of(flat, classes, self.settings.anomaly_range).items():
             write_picture(map_path(self.out, image_id, kind), picture)
 
     def add_row(self, row: Row) -> None:

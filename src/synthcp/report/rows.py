@@ -8,12 +8,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
+import torch
 from torch import Tensor
 
+from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.metrics.overlap import image_quality
 from synthcp.records import AnomalousRegion, Assessment, Classes, Decision, Measure
 from synthcp.regions import largest_region
+from synthcp.report.maps import extent_of
+from synthcp.report.planes import Planes
 from synthcp.report.region_rows import FILE as REGIONS_FILE
 from synthcp.report.region_rows import read_regions
 from synthcp.report.table_files import read_table
@@ -24,6 +28,7 @@ _NUMBERS = ("error_share", "anomaly_share", "mean_quality", "true_error_share", 
 _REGIONS = ("regions", "largest_region", "largest_region_predicted")
 _SENTENCES, _SEPARATOR = ("alarms", "reasons"), " | "
 _PREDICTED, _TRUE, _LOW, _HIGH = "predicted", "true", "interval_low:", "interval_high:"
+_VOLUME, _WORST = "volume_mm3:", "worst_point"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Row:
         intervals: Lowest and highest true quality, per class name; empty without a calibration.
         regions: Of unknown pixels; results.csv has their number and the share and class of the largest, regions.csv all
             of them. None where they are not known: without an anomaly map, or in a folder from before there were any.
+        volumes: Of each predicted structure, in mm3, per class name; empty of an image, or where the grid is not known.
+        worst_point: Of a volume on a grid, where the planes of its pictures meet, in mm towards the patient's right,
+            front and head, as the header of the file has them; else empty.
     """
 
     id: str
@@ -68,6 +76,8 @@ class Row:
     reasons: tuple[str, ...] = ()
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     regions: tuple[AnomalousRegion, ...] | None = None
+    volumes: dict[str, float] = field(default_factory=dict)
+    worst_point: tuple[float, ...] = ()
 
 
 def row_of(
@@ -77,8 +87,9 @@ def row_of(
     classes: Classes,
     anomaly_threshold: float = math.nan,
     label_map: Tensor | None = None,
+    grid: Grid | None = None,
 ) -> Row:
-    """The row of an image that was scored; with a label map (*S), also what was true.
+    """The row of an image that was scored; with a label map (*S), also what was true, with a grid, sizes and places.
 
     Raises:
         InputError: The label map holds a value that is no class.
@@ -101,6 +112,8 @@ def row_of(
         reasons=assessment.reasons,
         intervals=assessment.intervals,
         regions=None if assessment.anomaly_map is None else assessment.regions,
+        volumes={} if grid is None else _volumes(assessment, classes, grid),
+        worst_point=() if grid is None else _worst_point(assessment, grid),
     )
 
 
@@ -109,7 +122,8 @@ def columns(classes: Classes, measure: Measure, ground_truth: bool, calibrated: 
     predicted, true = _prefix(_PREDICTED, measure), _prefix(_TRUE, measure)
     prefixes = [predicted, *([_LOW, _HIGH] if calibrated else []), *([true] if ground_truth else [])]
     by_class = [prefix + name for prefix in prefixes for name in classes.names]
-    return (*_TEXTS, *_NUMBERS, *_REGIONS, "alarms", "decision", "reasons", *by_class)
+    by_structure = [_WORST, *(_VOLUME + name for name in classes.structures)] if measure == "Dice" else []
+    return (*_TEXTS, *_NUMBERS, *_REGIONS, "alarms", "decision", "reasons", *by_class, *by_structure)
 
 
 def cells(row: Row, measure: Measure) -> dict[str, str]:
@@ -117,11 +131,12 @@ def cells(row: Row, measure: Measure) -> dict[str, str]:
     texts = {name: str(getattr(row, name)) for name in (*_TEXTS, "decision")}
     sentences = {name: _SEPARATOR.join(getattr(row, name)) for name in _SENTENCES}
     numbers = {name: _cell(getattr(row, name)) for name in _NUMBERS}
+    worst = " ".join(f"{along:.2f}" for along in row.worst_point)
     lows, highs = ({name: ends[end] for name, ends in row.intervals.items()} for end in (0, 1))
     judged = {_prefix(_PREDICTED, measure): row.class_quality, _prefix(_TRUE, measure): row.true_class_quality}
-    by_class = judged | {_LOW: lows, _HIGH: highs}
+    by_class = judged | {_LOW: lows, _HIGH: highs, _VOLUME: row.volumes}
     qualities = {prefix + name: _cell(value) for prefix, part in by_class.items() for name, value in part.items()}
-    return {**texts, **sentences, **numbers, **_region_cells(row), **qualities}
+    return {**texts, **sentences, **numbers, **_region_cells(row), **qualities, _WORST: worst}
 
 
 def _prefix(side: str, measure: Measure) -> str:
@@ -180,6 +195,8 @@ def _row(line: dict[str, str]) -> Row:
         decision=_decision(line.get("decision", "")),
         reasons=_sentences(line.get("reasons", "")),
         intervals={name: (low, highs[name]) for name, low in lows.items()},
+        volumes={name: volume for name, volume in _by_class(line, _VOLUME).items() if not math.isnan(volume)},
+        worst_point=tuple(map(float, line.get(_WORST, "").split())),
     )
 
 
@@ -221,6 +238,18 @@ def _true_class_quality(assessment: Assessment, classes: Classes, label_map: Ten
     predicted = assessment.label_map
     qualities = image_quality(assessment.measure, label_map, predicted, len(classes), classes.ignore_index)
     return dict(zip(classes.names, qualities.tolist(), strict=True))
+
+
+def _volumes(assessment: Assessment, classes: Classes, grid: Grid) -> dict[str, float]:
+    """Of the predicted structures, in mm3, whatever the size at which they were judged."""
+    label_map = assessment.label_map
+    voxel = grid.voxel_volume * math.prod(grid.size) / label_map.numel()
+    counts = torch.bincount(label_map.flatten(), minlength=len(classes)).tolist()
+    return {name: voxel * counts[classes.names.index(name)] for name in classes.structures}
+
+
+def _worst_point(assessment: Assessment, grid: Grid) -> tuple[float, ...]:
+    return grid.position(Planes.worst(assessment.error_map, extent_of(assessment.error_map, grid)).at)
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from synthcp.data.images import read_label_map
+from synthcp.data.nifti import Grid, read_grid, require_same_grid
 from synthcp.errors import DataError, InputError
 from synthcp.extras import import_extra
 from synthcp.nn.spatial import SpatialDims
@@ -72,8 +73,21 @@ class SavedPredictions:
                 f"write one for each, named after its image, such as {missing[0]}.png"
             )
 
+    def require_grid(self, sample_id: str, source: str, grid: Grid) -> None:
+        """Check that the prediction of a volume lies on the grid of its file, as far as a NIfTI file tells.
+
+        Raises:
+            DataError: It does not; the message names both.
+        """
+        path = self._file(sample_id)
+        volume = None if path is None else _nifti_beside(path)
+        if volume is not None:
+            require_same_grid(volume, read_grid(volume), Path(source), grid)
+
     def predict(self, sample_id: str, image: Tensor) -> Prediction:
         """Read the prediction of one image, at its own size (shapes: see Predictor).
+
+        Volumes are worked on at another spacing than that of their files, so their aspect tells nothing.
 
         Raises:
             DataError: There is none, the file cannot be read, or it is of another image or of other classes.
@@ -85,7 +99,8 @@ class SavedPredictions:
             prediction = Prediction(self._logits(path, tuple(image.shape[2:]))[None])
         else:
             prediction = certain(self._label_map(path)[None], len(self.classes))
-        _check_aspect(path, tuple(prediction.logits.shape[2:]), tuple(image.shape[2:]))
+        if self.spatial_dims == 2:
+            _check_aspect(path, tuple(prediction.logits.shape[2:]), tuple(image.shape[2:]))
         return Prediction(prediction.logits.to(image.device))
 
     def _file(self, sample_id: str) -> Path | None:
@@ -200,10 +215,16 @@ def _spatial(path: Path, array: Any, size: tuple[int, ...]) -> Tensor:
         array = array[:, 0]
     if array.ndim != len(size) + 1 or 0 in array.shape:
         raise DataError(f"{path} has the shape {array.shape}; class scores have one axis more than the image")
-    volume = next((p for p in (path.with_suffix(end) for end in (".nii.gz", ".nii")) if p.is_file()), None)
+    volume = _nifti_beside(path)
     if len(size) == 3 and volume is not None:
         array = np.stack([_oriented(volume, scores.T) for scores in array])
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _nifti_beside(path: Path) -> Path | None:
+    """The file itself, if it is NIfTI, or the NIfTI file of the same name, which says how an NPZ file lies."""
+    stem = _stem(path.as_posix())
+    return next((other for other in (Path(stem + end) for end in (".nii.gz", ".nii")) if other.is_file()), None)
 
 
 def _read_volume(path: Path, spatial_dims: SpatialDims) -> Any:
