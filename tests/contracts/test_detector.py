@@ -12,10 +12,12 @@ from torch import Tensor
 from synthcp.config import VARIANTS
 from synthcp.detection.anomaly_fusion import AnomalyFusion, FusedAnomaly
 from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
+from synthcp.detection.average import Average
 from synthcp.detection.base import Comparator, Detector
 from synthcp.detection.blend import Blend
 from synthcp.detection.class_gaussians import fit_class_gaussians
 from synthcp.detection.class_statistics import ClassStatistics
+from synthcp.detection.constant import ConstantQuality, VolumeShare
 from synthcp.detection.crf import CrfRefinedMsp
 from synthcp.detection.direct import DirectPrediction
 from synthcp.detection.dropout import MonteCarloDropout
@@ -24,10 +26,15 @@ from synthcp.detection.feature_density import FeatureDensity
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector, entropy
 from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
+from synthcp.detection.pairwise_dice import PairwiseDice
+from synthcp.detection.quality_regression import Isotonic, Line, QualityScore, RegressedQuality
 from synthcp.detection.second_look import SecondLook
+from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
 from synthcp.detection.standardized_max_logits import StandardizedMaxLogits
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.detection.vae_alarm import ShapeScore
+from synthcp.detection.voxel_uncertainty import AGGREGATORS, PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Detection, Prediction
 from synthcp.segmentation.base import Segmenter
@@ -127,17 +134,57 @@ def fused(dims: SpatialDims) -> Detector:
     return SynthesizeThenCompare(spade(dims), FusedAnomaly(FeatureDistance(Colors(dims)), fusion))
 
 
+def on_a_line(score: QualityScore) -> Detector:
+    return RegressedQuality(score, Line((-0.5, 0.3, -0.2), (0.7, 0.1, 0.6)))
+
+
+def vae_alarm(dims: SpatialDims) -> Detector:
+    vae = ShapeVae(dims, ShapeVaeConfig(CLASSES, grid=(8, 8, 12)[:dims], widths=(4, 6), latent=5))
+    return on_a_line(ShapeScore(vae.eval().requires_grad_(False)))
+
+
+def uncertainty(dims: SpatialDims, aggregator: str) -> Detector:
+    return on_a_line(UncertaintyScore(PredictiveEntropy(dropout(dims)), aggregator))
+
+
+def dropout(dims: SpatialDims) -> MonteCarloDropout:
+    return MonteCarloDropout(DroppingColors(dims).eval(), passes=3)
+
+
+class Shifted(Colors):
+    """Colors that sees the last axis one pixel off."""
+
+    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        return super().look(image.roll(1, dims=-1))
+
+
+def pairwise(dims: SpatialDims) -> Detector:
+    return PairwiseDice((Shifted(dims), Colors(dims)))
+
+
+def on_a_curve(dims: SpatialDims) -> Detector:
+    curve = Isotonic(((0.1, 0.5), (0.2,), (0.3, 0.4)), ((0.9, 0.1), (0.5,), (0.2, 0.7)))
+    return RegressedQuality(VolumeShare(), curve)
+
+
 DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
     "anomaly": anomaly_detector,
     **{f"failure-{variant}": failure_detector(variant) for variant in VARIANTS},
     **{f"direct-{variant}": direct(variant) for variant in VARIANTS},
     **{name: lambda dims, score=score: LogitDetector(score) for name, score in LOGIT_SCORES.items()},  # type: ignore[misc]
     "standardized-max-logits": standardized,
-    "dropout": lambda dims: MonteCarloDropout(DroppingColors(dims).eval(), passes=3),
+    "dropout": dropout,
     "autoencoder": autoencoder,
     "mahalanobis": mahalanobis,
     "nearest-neighbors": neighbors,
     "fused-anomaly": fused,
+    "vae-alarm": vae_alarm,
+    **{f"entropy-{name}": lambda dims, name=name: uncertainty(dims, name) for name in AGGREGATORS},  # type: ignore[misc]
+    "variance": lambda dims: on_a_line(UncertaintyScore(PredictiveVariance(dropout(dims)))),
+    "pairwise-dice": pairwise,
+    "average": lambda dims: Average((pairwise(dims), vae_alarm(dims))),
+    "constant": lambda dims: ConstantQuality((0.1, 0.7, 0.4)),
+    "volume-share": on_a_curve,
     "second-look": lambda dims: SecondLook(MultiScale(Colors(dims), (1.0, 0.5)), LogitDetector(entropy)),
     **({"msp-crf": lambda dims: CrfRefinedMsp()} if find_spec("pydensecrf") else {}),  # an extra, which is compiled
 }
@@ -177,7 +224,7 @@ def test_shapes_and_ranges(detector: Detector, dims: SpatialDims) -> None:
         "class_quality": (2, CLASSES),
         "synthesis": image.shape,
     }
-    assert judged.keys() & {"error_map", "anomaly_map"}
+    assert judged.keys() & {"error_map", "anomaly_map", "class_quality"}
     for name, part in judged.items():
         assert tuple(part.shape) == tuple(shapes[name]) and part.isfinite().all(), name
     for name in judged.keys() & {"verdict", "class_quality", "synthesis"}:

@@ -47,19 +47,30 @@ class MonteCarloDropout:
 
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Detector); of the prediction only the size at which M saw is used."""
-        score = torch.cat([entropy(self.mean_softmax(one, prediction).log()) for one in torch.split(image, 1)])
+        score = entropy(self.mean_softmax(image, prediction).log())
         return Detection(error_map=score, anomaly_map=score)
 
-    @torch.no_grad()
     def mean_softmax(self, image: Tensor, prediction: Prediction) -> Tensor:
         """Return the mean over the passes at the size of the image, shape (B, L, *S), above 0."""
-        total = image.new_zeros(())
+        mean, _ = self.moments(image, prediction)
+        return mean.clamp(min=torch.finfo(mean.dtype).tiny)
+
+    @torch.no_grad()
+    def moments(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, Tensor]:
+        """Return the mean of the softmax over the passes, and of its square, shape (B, L, *S) each, in [0, 1]."""
+        pairs = [self._moments(one, prediction) for one in torch.split(image, 1)]
+        mean, mean_square = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        return mean, mean_square
+
+    def _moments(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, Tensor]:
+        total, squares = image.new_zeros(()), image.new_zeros(())
         with dropping(self.segmenter), torch.random.fork_rng([image.device] if image.is_cuda else []):
             for number in range(self.passes):
                 torch.manual_seed(self.seed + number)
                 logits = at_size(seen_by(self.segmenter, image, prediction), image.shape[2:]).logits
-                total = total + logits.float().softmax(dim=1)
-        return (total / self.passes).clamp(min=torch.finfo(total.dtype).tiny)
+                probabilities = logits.float().softmax(dim=1)
+                total, squares = total + probabilities, squares + probabilities.square()
+        return total / self.passes, squares / self.passes
 
 
 def dropouts_of(network: nn.Module) -> list[nn.Module]:

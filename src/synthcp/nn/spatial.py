@@ -11,6 +11,10 @@ from torch import Tensor, nn
 SpatialDims = Literal[2, 3]
 
 _CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+_TRANSPOSED_CONV: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
+    2: nn.ConvTranspose2d,
+    3: nn.ConvTranspose3d,
+}
 _BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
     2: nn.InstanceNorm2d,
@@ -39,6 +43,16 @@ def conv(
     """Return a convolution padded to keep the size (before its stride)."""
     padding = dilation * (kernel - 1) // 2
     return _CONV[spatial_dims](in_channels, out_channels, kernel, stride, padding, dilation, bias=bias)
+
+
+def halving_conv(spatial_dims: SpatialDims, in_channels: int, out_channels: int) -> nn.Module:
+    """Return a convolution of blocks of two pixels per axis to one; the sides must be even."""
+    return _CONV[spatial_dims](in_channels, out_channels, kernel_size=2, stride=2)
+
+
+def doubling_conv(spatial_dims: SpatialDims, in_channels: int, out_channels: int) -> nn.Module:
+    """Return a transposed convolution of every pixel to a block of two per axis, the mirror of halving_conv."""
+    return _TRANSPOSED_CONV[spatial_dims](in_channels, out_channels, kernel_size=2, stride=2)
 
 
 def batch_norm(spatial_dims: SpatialDims, channels: int, *, affine: bool = True) -> nn.Module:

@@ -1,0 +1,184 @@
+"""From one score per class to its quality: what the rivals share that score a prediction and learn what that means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
+from torch import Tensor
+
+from synthcp.errors import InputError, ShapeError
+from synthcp.records import Detection, Prediction
+
+Floats = NDArray[np.float64]
+
+EMPTY = 0.0
+"""Predicted quality of a class that the prediction does not hold. It is a guess: the Dice of an empty prediction is 1
+if the class is truly absent and 0 if it was missed, and no score of an empty set can tell which."""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """What is measured on a batch of predictions.
+
+    Attributes:
+        scores: shape (B, L), of any range and either direction; NaN where the prediction does not hold the class.
+        error_map: The voxels that the scores sum up, shape (B, *S), larger = more likely wrong; None without any.
+    """
+
+    scores: Tensor
+    error_map: Tensor | None = None
+
+
+class QualityScore(Protocol):
+    """Measures a prediction class by class."""
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> ClassScores:
+        """Measure (shapes: see Detector)."""
+        ...
+
+
+class QualityRegression(Protocol):
+    """What a score means: from (B, L) to predicted quality (B, L) in [0, 1]."""
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Predict; EMPTY where a score is NaN."""
+        ...
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Per class 1 where quality rises with the score, -1 where it falls, 0 where the score tells nothing."""
+        ...
+
+
+@dataclass(frozen=True)
+class RegressedQuality:
+    """The detector of a score and its regression.
+
+    Attributes:
+        score: What is measured.
+        regression: What it means, fitted on imperfect predictions.
+    """
+
+    score: QualityScore
+    regression: QualityRegression
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Detector)."""
+        found = self.score(image, prediction)
+        return Detection(error_map=found.error_map, class_quality=self.regression(found.scores))
+
+
+@dataclass(frozen=True)
+class Line:
+    """Quality = slope * score + intercept, clamped to [0, 1]; plain numbers, so that they go to JSON.
+
+    Attributes:
+        slopes: Per class.
+        intercepts: Per class.
+    """
+
+    slopes: tuple[float, ...]
+    intercepts: tuple[float, ...]
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Predict (shapes: see QualityRegression)."""
+        slopes, intercepts = (scores.new_tensor(values) for values in (self.slopes, self.intercepts))
+        return _in_range(slopes * scores + intercepts, scores)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Of the slopes (see QualityRegression)."""
+        return tuple(int(np.sign(slope)) for slope in self.slopes)
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """Quality as a monotone curve, straight between its knots and level beyond them; plain numbers.
+
+    Attributes:
+        scores: Knots per class, rising.
+        qualities: Of the knots, per class, rising or falling.
+    """
+
+    scores: tuple[tuple[float, ...], ...]
+    qualities: tuple[tuple[float, ...], ...]
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """Predict (shapes: see QualityRegression)."""
+        columns = scores.double().cpu().numpy().T
+        curves = zip(columns, self.scores, self.qualities, strict=True)
+        quality = np.stack([np.interp(*curve) for curve in curves], axis=1)
+        return _in_range(torch.from_numpy(quality).to(scores), scores)
+
+    @property
+    def signs(self) -> tuple[int, ...]:
+        """Of the way from the first knot to the last (see QualityRegression)."""
+        return tuple(int(np.sign(curve[-1] - curve[0])) for curve in self.qualities)
+
+
+def fit_line(scores: Tensor, quality: Tensor) -> Line:
+    """Fit a line to each class by least squares.
+
+    A class whose score is the same in all predictions gets its mean quality. One that no prediction holds gets the mean
+    of all its true qualities.
+
+    Args:
+        scores: Of predictions on images that M has not seen, shape (N, L); NaN where a prediction lacks the class.
+        quality: True quality, shape (N, L); NaN where it is not judged.
+
+    Raises:
+        InputError: A value is infinite, or a class has no true quality at all.
+        ShapeError: The shapes differ or are not (N, L).
+    """
+    slopes, intercepts = zip(*(_line(*pairs) for pairs in _pairs_by_class(scores, quality)), strict=True)
+    return Line(slopes, intercepts)
+
+
+def fit_isotonic(scores: Tensor, quality: Tensor) -> Isotonic:
+    """Fit a monotone curve to each class by least squares (pool adjacent violators), rising or falling as fits better.
+
+    Arguments, errors and classes without scores: as in `fit_line`.
+    """
+    knots, qualities = zip(*(_curve(*pairs) for pairs in _pairs_by_class(scores, quality)), strict=True)
+    return Isotonic(knots, qualities)
+
+
+def _line(score: Floats, quality: Floats) -> tuple[float, float]:
+    centred = score - score.mean()
+    spread = centred @ centred
+    slope = float(centred @ quality / spread) if np.ptp(score) > 0 else 0.0
+    return slope, float(quality.mean() - slope * score.mean())
+
+
+def _curve(score: Floats, quality: Floats) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    knots, group, counts = np.unique(score, return_inverse=True, return_counts=True)
+    means = np.bincount(group, quality) / counts
+    rising, falling = (isotonic_regression(means, weights=counts, increasing=way).x for way in (True, False))
+    best = min(rising, falling, key=lambda curve: float(counts @ (curve - means) ** 2))
+    return tuple(knots.tolist()), tuple(best.tolist())
+
+
+def _pairs_by_class(scores: Tensor, quality: Tensor) -> Iterator[tuple[Floats, Floats]]:
+    """Scores and true qualities of each class, where both are known."""
+    if scores.ndim != 2 or scores.shape != quality.shape:
+        shapes = f"scores {tuple(scores.shape)} and quality {tuple(quality.shape)}"
+        raise ShapeError(f"{shapes} must both be (predictions, classes); give one of each for every class")
+    if scores.isinf().any() or quality.isinf().any():
+        raise InputError("a score or a true quality is infinite, which no regression fits; check the predictions")
+    columns = zip(scores.double().cpu().numpy().T, quality.double().cpu().numpy().T, strict=True)
+    for label, (score, true) in enumerate(columns):
+        judged = ~np.isnan(true)
+        if not judged.any():
+            raise InputError(f"class {label} has no true quality to learn from; leave it out or use more images")
+        scored = judged & ~np.isnan(score)
+        yield (score[scored], true[scored]) if scored.any() else (np.zeros(1), true[judged].mean(keepdims=True))
+
+
+def _in_range(quality: Tensor, scores: Tensor) -> Tensor:
+    return quality.clamp(0, 1).masked_fill(scores.isnan(), EMPTY)

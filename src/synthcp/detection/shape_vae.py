@@ -1,0 +1,117 @@
+"""The network of the VAE alarm (Liu et al., ICCV 2019): it has seen true masks alone and draws what looks like one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from synthcp.errors import InputError
+from synthcp.nn.spatial import SpatialDims, conv, doubling_conv, halving_conv, instance_norm
+
+
+@dataclass(frozen=True)
+class ShapeVaeConfig:
+    """A variational autoencoder of label maps.
+
+    Attributes:
+        classes: L, the background (class 0) among them.
+        grid: Number of pixels per axis of the box that it sees; the sides are halved with every further width.
+        widths: Channels at each level, from the size of the grid down.
+        latent: Numbers in the code.
+        convolutions: At each level below the first, after the halving; the decoder mirrors them.
+        noise: Factor of the standard deviation with which the code is drawn in training.
+    """
+
+    classes: int = 2
+    grid: tuple[int, ...] = (24, 32, 24)
+    widths: tuple[int, ...] = (8, 16, 32, 64)
+    latent: int = 64
+    convolutions: int = 1
+    noise: float = 0.2
+
+    @property
+    def smallest(self) -> tuple[int, ...]:
+        """Size of the grid at the last level."""
+        return tuple(side // 2 ** (len(self.widths) - 1) for side in self.grid)
+
+
+PUBLISHED = ShapeVaeConfig(
+    grid=(128, 128, 128), widths=(8, 16, 32, 64, 128, 256), latent=1024, convolutions=3, noise=0.2
+)
+"""The network of the authors of the alarm, for a foreground of one class; it wants a GPU. The default is for CPUs."""
+
+
+class ShapeVae(nn.Module):
+    """Encoder down to a code of mean and standard deviation, decoder back to class probabilities.
+
+    Raises:
+        InputError: The grid has another number of axes, or it cannot be halved as often as there are widths.
+    """
+
+    def __init__(self, spatial_dims: SpatialDims, config: ShapeVaeConfig) -> None:
+        super().__init__()
+        _check_grid(spatial_dims, config)
+        self.config = config
+        widths, numbers = config.widths, config.widths[-1] * math.prod(config.smallest)
+        self.first = _block(spatial_dims, config.classes, widths[0])
+        self.encoder = nn.ModuleList(
+            nn.Sequential(halving_conv(spatial_dims, wide, narrow), *_blocks(spatial_dims, narrow, config.convolutions))
+            for wide, narrow in zip(widths, widths[1:], strict=False)
+        )
+        self.to_mean, self.to_deviation = nn.Linear(numbers, config.latent), nn.Linear(numbers, config.latent)
+        self.from_code = nn.Linear(config.latent, numbers)
+        self.decoder = nn.ModuleList(
+            nn.Sequential(doubling_conv(spatial_dims, narrow, wide), *_blocks(spatial_dims, wide, config.convolutions))
+            for narrow, wide in zip(widths[::-1], widths[-2::-1], strict=False)
+        )
+        self.last = conv(spatial_dims, widths[0], config.classes)
+
+    def encode(self, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of the code, shape (B, latent) each, of masks (B, L, *grid)."""
+        features = self.first(mask)
+        for level in self.encoder:
+            features = level(features)
+        features = features.flatten(1)
+        return self.to_mean(features), torch.relu(self.to_deviation(features))
+
+    def decode(self, code: Tensor) -> Tensor:
+        """Return the class probabilities of a code (B, latent), shape (B, L, *grid)."""
+        features = self.from_code(code).view(len(code), self.config.widths[-1], *self.config.smallest)
+        for level in self.decoder:
+            features = level(features)
+        probabilities: Tensor = self.last(features).float().softmax(dim=1)
+        return probabilities
+
+    def forward(self, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Reconstruct masks; in training from a code drawn at random, in use from its mean.
+
+        Args:
+            mask: One-hot, shape (B, L, *grid).
+
+        Returns:
+            Class probabilities, shape (B, L, *grid), and mean and standard deviation of the code.
+        """
+        mean, deviation = self.encode(mask)
+        noise = self.config.noise * torch.randn_like(mean) if self.training else torch.zeros_like(mean)
+        return self.decode(mean + deviation * noise), mean, deviation
+
+
+def _block(spatial_dims: SpatialDims, in_channels: int, out_channels: int) -> nn.Module:
+    convolution = conv(spatial_dims, in_channels, out_channels)
+    return nn.Sequential(convolution, instance_norm(spatial_dims, out_channels), nn.ReLU())
+
+
+def _blocks(spatial_dims: SpatialDims, channels: int, count: int) -> list[nn.Module]:
+    return [_block(spatial_dims, channels, channels) for _ in range(count)]
+
+
+def _check_grid(spatial_dims: SpatialDims, config: ShapeVaeConfig) -> None:
+    factor = 2 ** (len(config.widths) - 1)
+    if len(config.grid) != spatial_dims:
+        raise InputError(f"grid {config.grid} of a shape VAE must have {spatial_dims} sides, one for each axis")
+    if any(side % factor for side in config.grid) or math.prod(config.smallest) < 2:
+        rule = f"must be multiples of {factor}, at least one of them larger, for {len(config.widths)} widths"
+        raise InputError(f"the sides of grid {config.grid} {rule}; choose other sides or fewer widths")
