@@ -69,6 +69,7 @@ class Degraded(Dataset):
         self.classes = dataset.classes
         self.ids = dataset.ids
         self.preparation = dataset.preparation
+        self.patch = dataset.patch
         self.severity = severity
         self.seed = seed
         self._dataset = dataset

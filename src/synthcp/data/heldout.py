@@ -49,6 +49,7 @@ class HeldOutClasses(Dataset):
         _check_names(names, dataset.classes.names)
         self.classes = _without(dataset.classes, names)
         self.preparation = dataset.preparation
+        self.patch = dataset.patch
         self._dataset = dataset
         self._held = [dataset.classes.names.index(name) for name in names]
         self._training = split.startswith("train")

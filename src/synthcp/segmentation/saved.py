@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from synthcp.data.images import read_label_map
-from synthcp.data.nifti import Grid, read_grid, require_same_grid
+from synthcp.data.nifti import Grid, read_grid, read_label_nifti, require_same_grid
 from synthcp.errors import DataError, InputError
-from synthcp.extras import import_extra
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes, Prediction
 from synthcp.segmentation.base import certain, log_probabilities
@@ -217,7 +216,8 @@ def _spatial(path: Path, array: Any, size: tuple[int, ...]) -> Tensor:
         raise DataError(f"{path} has the shape {array.shape}; class scores have one axis more than the image")
     volume = _nifti_beside(path)
     if len(size) == 3 and volume is not None:
-        array = np.stack([_oriented(volume, scores.T) for scores in array])
+        grid = read_grid(volume)
+        array = np.stack([grid.to_ras(scores.T) for scores in array])
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
@@ -231,19 +231,7 @@ def _read_volume(path: Path, spatial_dims: SpatialDims) -> Any:
     """A NIfTI label map with its axes turned to right, anterior, superior."""
     if spatial_dims != 3:
         raise DataError(f"{path} is a volume, but the data are flat images; write .png or .npz files")
-    return np.rint(_oriented(path)).astype(np.int64)
-
-
-def _oriented(path: Path, values: Any = None) -> Any:
-    """The values of a NIfTI file, or others that lie like them, turned to right, anterior, superior."""
-    nibabel = import_extra("nibabel", "medical")
-    try:
-        volume = nibabel.load(path)
-        if values is not None:
-            volume = nibabel.Nifti1Image(values, volume.affine)
-        return np.asanyarray(nibabel.as_closest_canonical(volume).dataobj)
-    except Exception as error:  # nibabel raises errors of its own, and those of gzip
-        raise DataError(f"{path} cannot be read ({' '.join(str(error).split())}); write it again") from error
+    return read_label_nifti(path)[0]
 
 
 def _check_aspect(path: Path, came: tuple[int, ...], image: tuple[int, ...]) -> None:
