@@ -6,12 +6,13 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from synthcp.detection.siamese import FailureLossConfig, LabelInput
 from synthcp.errors import InputError
 from synthcp.nn.resnet import Depth, OutputStride
+from synthcp.nn.spatial import SpatialDims
 from synthcp.training.comparator import ComparatorConfig
 from synthcp.training.crossfit import FoldRule
 from synthcp.training.gan import GanConfig
@@ -98,6 +99,8 @@ class Scale:
         folds: k of the cross-validation.
         fold_steps: Training of each fold's M, as a share of M's own.
         segmenter_hidden: Channels of f_M, if M is PSPNet or the plain ResNet.
+        patch: Of volumes, the size of the windows that M, G and F learn from and in which M looks; none for images.
+        degraded_views: How many degraded copies of each training image are predicted for F as well, once for each.
     """
 
     side: int
@@ -116,6 +119,8 @@ class Scale:
     folds: int = 4
     fold_steps: float = 1.0
     segmenter_hidden: int = 512
+    patch: tuple[int, ...] = ()
+    degraded_views: int = 0
 
 
 SCALES: dict[str, Scale] = {
@@ -169,6 +174,64 @@ SCALES: dict[str, Scale] = {
         comparator=ComparatorConfig(steps=20_000, learning_rate=2e-4, average=0.999),
     ),
 }
+
+
+VOLUME_SCALES: dict[str, Scale] = {
+    "tiny": replace(
+        SCALES["tiny"],
+        side=0,
+        patch=(32, 32, 32),
+        segmentation=SegmentationConfig(steps=40, batch=2),
+        gan=GanConfig(steps=10, batch=1),
+        comparator=ComparatorConfig(steps=20, batch=2),
+        spade_hidden=4,
+        multipliers=(4, 2, 1),
+        degraded_views=1,
+    ),
+    "small": Scale(
+        side=0,
+        patch=(48, 64, 48),
+        depth=18,
+        segmenter_width=8,
+        output_stride=8,
+        rates=(1, 2, 3),
+        segmentation=SegmentationConfig(steps=300, batch=2, zoom=(1.0, 1.2)),
+        spade_width=8,
+        spade_hidden=16,
+        multipliers=(8, 8, 4, 2, 1),
+        discriminator_width=16,
+        gan=GanConfig(steps=400, batch=1, generator_rate=4e-4, discriminator_rate=8e-4, average=0.99),
+        fusion=16,
+        comparator=ComparatorConfig(steps=600, batch=4, zoom=(1.0, 1.1)),
+        fold_steps=0.5,
+        segmenter_hidden=32,
+        degraded_views=2,
+    ),
+    "full": Scale(
+        side=0,
+        patch=(128, 128, 64),
+        depth=18,
+        segmenter_width=32,
+        output_stride=8,
+        rates=(6, 12, 18, 24),
+        segmentation=SegmentationConfig(steps=25_000, batch=2, learning_rate=1e-3, zoom=(1.0, 1.2)),
+        spade_width=32,
+        spade_hidden=64,
+        multipliers=(16, 16, 8, 4, 2, 1),
+        discriminator_width=64,
+        gan=GanConfig(steps=25_000, batch=1, average=0.999),
+        fusion=64,
+        comparator=ComparatorConfig(steps=20_000, batch=4, learning_rate=2e-4, average=0.999, zoom=(1.0, 1.1)),
+        segmenter_hidden=128,
+        degraded_views=2,
+    ),
+}
+"""The scales of volumes; their voxels have the size that the data set's spacing gives them."""
+
+
+def scales(spatial_dims: SpatialDims) -> dict[str, Scale]:
+    """Return the scales of images (2) or volumes (3), by name."""
+    return VOLUME_SCALES if spatial_dims == 3 else SCALES
 
 
 def choose(table: Mapping[str, Config], name: str, what: str) -> Config:

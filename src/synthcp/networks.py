@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from synthcp.config import Scale
 from synthcp.detection.blend import Blend
 from synthcp.detection.failure import FailureComparator
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
+from synthcp.segmentation.ahnet import AHNet, AHNetConfig
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.pspnet import PYRAMID, PSPNet, PSPNetConfig
 from synthcp.segmentation.settings import BUILT_IN
+from synthcp.segmentation.unet import UNet, UNetConfig
 from synthcp.settings import MonitorSettings
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 
@@ -20,8 +23,14 @@ from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 def build_segmenter(settings: MonitorSettings) -> Segmenter:
     """Return the built-in M, or our own beside a brought one, with fresh weights; it sees the working size."""
     model = settings.model.spec if settings.model.is_built_in else BUILT_IN
-    side = settings.scale.side
-    return SEGMENTERS[model](settings, InputSize("short", (side,)) if side else InputSize())
+    return SEGMENTERS[model](settings, _input_size(settings.scale))
+
+
+def _input_size(scale: Scale) -> InputSize:
+    """M sees an image at the working size, and a volume in windows of the patch that it was trained on."""
+    if scale.patch:
+        return InputSize("tile", scale.patch)
+    return InputSize("short", (scale.side,)) if scale.side else InputSize()
 
 
 def _deeplab(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
@@ -39,10 +48,22 @@ def _pspnet(settings: MonitorSettings, input_size: InputSize, pyramid: tuple[int
     return PSPNet(settings.spatial_dims, config, input_size)
 
 
+def _unet(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
+    width = settings.scale.segmenter_width
+    widths = (width, width, 2 * width, 4 * width, 8 * width, width)
+    return UNet(settings.spatial_dims, UNetConfig(len(settings.classes), settings.channels, widths), input_size)
+
+
+def _ahnet(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
+    return AHNet(settings.spatial_dims, AHNetConfig(len(settings.classes), settings.channels), input_size)
+
+
 SEGMENTERS: dict[str, Callable[[MonitorSettings, InputSize], Segmenter]] = {
     "deeplab": _deeplab,
     "pspnet": _pspnet,
     "resnet": lambda settings, input_size: _pspnet(settings, input_size, pyramid=()),
+    "unet": _unet,
+    "ahnet": _ahnet,
 }
 """The built-in segmenters by name; settings.BUILT_INS tells how many feature maps each shows."""
 
@@ -69,6 +90,7 @@ def build_network(settings: MonitorSettings) -> SiameseNetwork:
         shared=variant.shared,
         label_input=variant.label_input,
         uses_doubt=variant.uses_doubt,
+        measure=settings.measure,
     )
     return SiameseNetwork(settings.spatial_dims, config)
 

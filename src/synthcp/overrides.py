@@ -7,16 +7,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from synthcp.checkpoint import load_json
-from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose, from_dict, to_dict
+from synthcp.config import VARIANTS, Scale, Variant, choose, from_dict, scales, to_dict
 from synthcp.errors import InputError
+from synthcp.nn.spatial import SpatialDims
 
 Config = TypeVar("Config")
 
 
-def read_overrides(path: Path, variant: str, scale: str) -> tuple[str | Variant, str | Scale]:
+def read_overrides(
+    path: Path, variant: str, scale: str, spatial_dims: SpatialDims = 2
+) -> tuple[str | Variant, str | Scale]:
     """Return variant and scale with the changes of a file such as {"scale": {"gan": {"steps": 500}}}.
 
-    What the file leaves alone stays a name.
+    What the file leaves alone stays a name; the scale is one of images (2) or of volumes (3).
 
     Raises:
         InputError: The file is missing or not JSON, or it names an unknown setting or a value of another kind.
@@ -28,7 +31,7 @@ def read_overrides(path: Path, variant: str, scale: str) -> tuple[str | Variant,
     try:
         return (
             overridden(choose(VARIANTS, variant, "variant"), changes["variant"]) if "variant" in changes else variant,
-            overridden(choose(SCALES, scale, "scale"), changes["scale"]) if "scale" in changes else scale,
+            overridden(choose(scales(spatial_dims), scale, "scale"), changes["scale"]) if "scale" in changes else scale,
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -138,6 +138,7 @@ SPECS: dict[str, Callable[[Path], str]] = {
     "fishyscapes": fishyscapes,
     "lost_and_found": lost_and_found,
     "heldout": heldout,
+    "phantoms": lambda root: "phantoms:?count=3&size=18x16x20&split=test",
     "decathlon": decathlon,
     "nnunet": nnunet,
     "degraded": degraded,

@@ -64,6 +64,17 @@ def test_the_samples_are_read_once() -> None:
     assert dataset.reads == 3 and calls == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_what_is_smaller_than_a_patch_is_padded_with_nothing_to_learn() -> None:
+    prepared = Prepared(Few(), 0, patch=(32, 40))
+    sample, known = prepared[0], Few()[0]
+    assert prepared.patch == (32, 40) and sample.image.shape == (3, 32, 44)
+    assert known.label_map is not None and sample.label_map is not None
+    assert sample.label_map[1:-1].equal(known.label_map) and (sample.label_map[[0, -1]] == 255).all()
+    assert sample.anomaly_mask is not None and not sample.anomaly_mask[[0, -1]].any()
+    torch.testing.assert_close(sample.image[:, 0], known.image[:, 0], atol=0.5001 / 255, rtol=0)
+    assert prepared[2].label_map is None
+
+
 def test_volumes_too() -> None:
     volume = Sample("v", torch.rand(1, 8, 10, 12), torch.randint(2, (8, 10, 12)))
     small = resized(volume, 4)

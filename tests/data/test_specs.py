@@ -91,7 +91,9 @@ def test_a_data_set_that_will_not_do_ends_with_one_line(tmp_path, synthcp, write
         assert ended.code == 2 and len(ended.stderr) == 1 and text in ended.stderr[0]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in DATASETS if kind not in ("scenes", "heldout", "degraded")])
+@pytest.mark.parametrize(
+    "kind", [kind for kind in DATASETS if kind not in ("scenes", "phantoms", "heldout", "degraded")]
+)
 def test_missing_root(fails, kind):
     with fails(f"{kind} needs the folder", f"{kind}:ROOT", error=DataError):
         open_dataset(kind)

@@ -6,7 +6,17 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from synthcp.data.transforms import Window, jitter, random_window, resize, resize_labels, short_side, view
+from synthcp.data.transforms import (
+    Window,
+    jitter,
+    padded,
+    random_patch,
+    random_window,
+    resize,
+    resize_labels,
+    short_side,
+    view,
+)
 from synthcp.errors import InputError
 
 
@@ -75,6 +85,34 @@ def test_random_window_of_a_volume_follows_the_seed():
 def test_random_window_refuses_zoom_below_one(generator, fails):
     with fails("zoom (0.5, 1)", error=InputError):
         random_window((9, 9), (3, 3), (0.5, 1), generator)
+
+
+def test_a_patch_keeps_the_size_of_a_voxel_and_reaches_every_place(generator):
+    patches = [random_patch((6, 8, 5), (4, 8, 3), (1.0, 1.0), generator) for _ in range(300)]
+    assert {patch.size for patch in patches} == {(4, 8, 3)}
+    assert {patch.start for patch in patches} == {(x, 0, z) for x in range(3) for z in range(3)}
+    assert {random_patch((9, 9, 9), (8, 6, 4), (2.0, 2.0), generator).size for _ in range(9)} == {(4, 3, 2)}
+
+
+def test_a_patch_larger_than_its_volume_is_refused(generator, fails):
+    with fails("a volume of (6, 8, 5) is smaller than the patch (4, 8, 6)", error=InputError):
+        random_patch((6, 8, 5), (4, 8, 6), (1.0, 1.0), generator)
+
+
+def test_padding_goes_evenly_to_both_sides_and_never_cuts():
+    volume = torch.arange(1.0, 13).reshape(1, 2, 3, 2)
+    border = padded(volume, (4, 3, 1), None)
+    assert border.shape == (1, 4, 3, 2)
+    assert border[0, :, 0, 0].tolist() == [1, 1, 7, 7]
+    assert padded(volume[0].long(), (2, 6, 2), 255)[0, :, 1].tolist() == [255, 2, 4, 6, 255, 255]
+    assert padded(volume[0] > 2, (3, 3, 3), False).sum() == 10
+    assert padded(volume, (2, 3, 2), None) is volume
+
+
+def test_left_and_right_are_the_first_axis_of_a_volume():
+    volume = torch.arange(24).reshape(2, 3, 4)
+    flipped = view(volume, Window((0, 1, 0), (2, 2, 4), flip=True), (2, 2, 4), "nearest")
+    assert flipped.equal(volume[:, 1:].flip(0))
 
 
 def test_view_at_its_own_size_is_a_mirrored_crop():

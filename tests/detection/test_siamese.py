@@ -14,7 +14,7 @@ from synthcp.detection.siamese import (
     FailureLossConfig,
     SiameseConfig,
     SiameseNetwork,
-    expected_iou,
+    expected_quality,
     failure_loss,
 )
 from synthcp.metrics.overlap import image_iou
@@ -138,7 +138,7 @@ def test_ours_adds_the_log_odds_of_msp_to_the_verdicts_of_the_stages() -> None:
 def test_ours_starts_with_the_iou_to_be_expected(start: Callable[[SiameseConfig], SiameseNetwork]) -> None:
     network, seen = start(OURS), evidence()
     error_log_odds, class_quality = network(seen)
-    expected = expected_iou(seen.logits, error_log_odds.sigmoid())
+    expected = expected_quality(seen.logits, error_log_odds.sigmoid())
     torch.testing.assert_close(class_quality, expected.clamp(1e-3, 1 - 1e-3))
 
 
@@ -161,9 +161,9 @@ def random_prediction() -> tuple[Tensor, Tensor]:
     return logits, torch.rand(2, 5, 6, generator=generator)
 
 
-def test_expected_iou_by_loop() -> None:
+def test_expected_quality_by_loop() -> None:
     logits, error = random_prediction()
-    result = expected_iou(logits, error)
+    result = expected_quality(logits, error)
     for image in range(2):
         positive, predicted, true = torch.zeros(4), torch.zeros(4), torch.zeros(4)
         for row in range(5):
@@ -177,7 +177,7 @@ def test_expected_iou_by_loop() -> None:
         torch.testing.assert_close(result[image], positive / (predicted + true - positive))
 
 
-def test_expected_iou_is_the_ratio_of_the_means_over_drawn_truths() -> None:
+def test_expected_quality_is_the_ratio_of_the_means_over_drawn_truths() -> None:
     logits, error = random_prediction()
     probabilities = logits[1].softmax(0).flatten(1).T
     predicted = probabilities.argmax(1)
@@ -189,15 +189,27 @@ def test_expected_iou_is_the_ratio_of_the_means_over_drawn_truths() -> None:
     for label in range(4):
         hits = ((truths == label) & (predicted == label)).sum(1).double().mean()
         union = ((truths == label) | (predicted == label)).sum(1).double().mean()
-        assert expected_iou(logits, error)[1, label].item() == pytest.approx((hits / union).item(), abs=0.01)
+        assert expected_quality(logits, error)[1, label].item() == pytest.approx((hits / union).item(), abs=0.01)
 
 
-def test_expected_iou_of_certain_errors_is_the_iou() -> None:
+def test_expected_quality_of_certain_errors_is_the_iou() -> None:
     truth = torch.randint(4, (1, 5, 6), generator=torch.Generator().manual_seed(1))
     guess = torch.randint(4, (1, 5, 6), generator=torch.Generator().manual_seed(2))
     logits = 30 * one_hot(guess, 4) + 10 * one_hot(truth, 4)  # where wrong, the truth comes second
-    result = expected_iou(logits.double(), (truth != guess).float())
+    result = expected_quality(logits.double(), (truth != guess).float())
     torch.testing.assert_close(result[0].double(), image_iou(truth[0], guess[0], 4, 255), atol=1e-5, rtol=1e-5)
+
+
+def test_expected_dice_of_certain_errors_is_the_dice_with_one_more_voxel_on_both_sides() -> None:
+    truth = torch.randint(3, (1, 5, 6, 7), generator=torch.Generator().manual_seed(1))
+    guess = torch.randint(3, (1, 5, 6, 7), generator=torch.Generator().manual_seed(2))
+    logits = 30 * one_hot(guess, 4) + 10 * one_hot(truth, 4)
+    result = expected_quality(logits.double(), (truth != guess).float(), "Dice")[0].tolist()
+    for label in range(3):
+        hits = int(((truth == label) & (guess == label)).sum())
+        sizes = int((truth == label).sum() + (guess == label).sum())
+        assert result[label] == pytest.approx((2 * hits + 1) / (sizes + 1), abs=1e-4)
+    assert result[3] == pytest.approx(1, abs=1e-2)  # nothing is predicted, nothing is expected
 
 
 VARIANTS = {

@@ -71,7 +71,8 @@ def test_a_model_that_is_brought_is_not_trained_and_predicts_once():
     stages = stage_seconds(replace(COST, seconds=step), SMALL, images=200, built_in=False)
     assert list(stages) == ["G", "imperfect predictions", "F and controls"]
     assert stages["imperfect predictions"] == pytest.approx(200 * 0.31)
-    assert (views(built_in=False), views(built_in=True)) == (1, 2)
+    assert (views(SMALL, built_in=False), views(SMALL, built_in=True)) == (1, 2)
+    assert views(replace(SMALL, degraded_views=3), built_in=True) == 5
 
 
 def test_images_in_memory_are_those_that_a_fit_holds():

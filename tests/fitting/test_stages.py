@@ -22,6 +22,7 @@ from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab
+from synthcp.segmentation.unet import UNet
 from synthcp.settings import MonitorSettings
 from synthcp.thresholds import NEVER
 from synthcp.training.crossfit import ImperfectPredictions
@@ -87,6 +88,14 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     lent.clear()
     fit(scenes("train", 4), tmp_path / "paper", replace(chosen, variant="paper"))
     assert lent == [model]
+
+
+def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitOptions, tmp_path: Path) -> None:
+    monitor = fit(scenes("train", 6), tmp_path / "run", replace(options, model="unet"))
+    assert isinstance(monitor.segmenter, UNet) and monitor.settings.model.layers == 5
+    image = torch.rand(3, 48, 64)
+    again = Monitor.load(tmp_path / "run", "cpu").assess(image)
+    assert again.anomaly_map is not None and again.error_map.equal(monitor.assess(image).error_map)
 
 
 def test_a_monitor_is_opened_again_with_its_model(options: FitOptions, tmp_path: Path) -> None:
@@ -181,7 +190,13 @@ def test_every_fold_seed_and_early_checkpoint_is_one_more_view(
     logits = {}
 
     def write(
-        self: ImperfectPredictions, view: str, index: int, image: Tensor, prediction: Prediction, *_: object
+        self: ImperfectPredictions,
+        view: str,
+        index: int,
+        image: Tensor,
+        prediction: Prediction,
+        *_: object,
+        **__: object,
     ) -> None:
         written.setdefault(view, []).append(index)
         logits[view, index] = prediction.logits

@@ -139,6 +139,30 @@ def test_direct_prediction_sees_at_test_what_it_saw_in_training(
     assert prediction.confidence.max() < 0.99  # 1 - MSP in a channel of one of them alone would show
 
 
+def test_a_degraded_view_is_compared_with_its_own_image(
+    toy: Callable[..., Dataset], tmp_path: Path, cpu: Runtime
+) -> None:
+    dataset, imperfect = toy(2), ImperfectPredictions(tmp_path)
+    segmenter = DeepLab(2, DeepLabConfig(classes=3, width=4)).eval().requires_grad_(False)
+    generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1))).eval()
+    worn = dataset[1].image / 2
+    imperfect.write("worn", 1, worn, segmenter(worn[None]), segmenter, {"synthcp": generator}, cpu, keep_image=True)
+    for drawing in ("synthcp", DIRECT):
+        evidence, label_map = ImperfectExamples(dataset, imperfect, ("worn",), (1,), drawing).read("worn", 1)
+        torch.testing.assert_close(evidence.image, worn, atol=0.51 / 255, rtol=0)
+        assert label_map.equal(torch.as_tensor(dataset[1].label_map))
+    assert evidence.synthesis.equal(evidence.image)
+
+
+def test_volumes_are_judged_by_dice() -> None:
+    logits = torch.tensor([[5.0, 5, -5, -5], [-5, -5, 5, 5], [-9, -9, -9, -9]]).reshape(1, 3, 2, 2, 1)
+    label_maps = torch.tensor([0, 1, 1, 255]).reshape(1, 2, 2, 1)
+    _, dice = failure_targets(logits, label_maps, 3, 255, measure="Dice")
+    _, iou = failure_targets(logits, label_maps, 3, 255)
+    assert dice[0].tolist() == pytest.approx([2 / 3, 2 / 3, 1])
+    assert iou[0, :2].tolist() == pytest.approx([1 / 2, 1 / 2]) and iou[0, 2].isnan()
+
+
 def test_training_lowers_both_terms(examples: ImperfectExamples, cpu: Runtime) -> None:
     torch.manual_seed(0)
     network = SiameseNetwork(2, SiameseConfig(3, width=4, hidden=4))

@@ -12,7 +12,7 @@ from rich.console import Console
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
 from synthcp.errors import InputError
 from synthcp.progress import show_progress
-from synthcp.segmentation.settings import BUILT_IN, BUILT_INS
+from synthcp.segmentation.settings import BUILT_INS, default_model
 
 
 def fit_verb(
@@ -24,10 +24,10 @@ def fit_verb(
         str,
         typer.Option(
             metavar="SPEC",
-            help="M: deeplab, pspnet or resnet, fitted here, or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, "
-            "smp:NAME, file.py:factory or pkg.mod:factory.",
+            help="M: deeplab (of images, the default), unet (of volumes), ahnet, pspnet or resnet, fitted here, or "
+            "yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory or pkg.mod:factory.",
         ),
-    ] = BUILT_IN,
+    ] = "",
     features: Annotated[
         str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")
     ] = "",
@@ -69,6 +69,7 @@ def fit_verb(
     from synthcp.fitting.imperfect import Corrupt, parse_imperfect
     from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
+    from synthcp.nn.spatial import dims_of
     from synthcp.overrides import read_overrides
     from synthcp.provenance import command_line, commit
     from synthcp.segmentation.specs import OpenedModel, open_model
@@ -76,11 +77,14 @@ def fit_verb(
     dataset = open_dataset(data)
     if not quiet:
         typer.echo(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
-    chosen = (variant, scale) if config is None else read_overrides(config, variant, scale)
+    probe = dataset[0].image[None]
+    spatial_dims = dims_of(probe)
+    model = model or default_model(spatial_dims)
+    chosen = (variant, scale) if config is None else read_overrides(config, variant, scale, spatial_dims)
     source = parse_imperfect(imperfect, data, built_in=model in BUILT_INS, command=train_cmd)
     if isinstance(source, Corrupt):
         print("warning: corrupted labels are not M's own mistakes; F learns the least from them", file=sys.stderr)
-    opened = model if model in BUILT_INS else open_model(model, dataset.classes, dataset[0].image[None], features)
+    opened = model if model in BUILT_INS else open_model(model, dataset.classes, probe, features)
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
     options = FitOptions(

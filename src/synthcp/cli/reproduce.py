@@ -26,7 +26,9 @@ def reproduce_verb(
         typer.Option(metavar="SPEC", help="Images to be judged on, again and again; by default the data's split test."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Number of seeds: 0, 1, ...")] = 3,
-    model: Annotated[str, typer.Option(metavar="NAME", help="M, fitted here: pspnet, resnet or deeplab.")] = "pspnet",
+    model: Annotated[
+        str, typer.Option(metavar="NAME", help="M, fitted here: pspnet, resnet, deeplab or unet.")
+    ] = "pspnet",
     scale: Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")] = "small",
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here too.")] = None,
     device: Device = "auto",

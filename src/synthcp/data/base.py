@@ -19,11 +19,14 @@ class Dataset(ABC):
         classes: The label set.
         ids: The id of every sample, in order.
         preparation: How the values of files became volumes; None of images.
+        patch: Size of the windows to train on, no sample being smaller; where it is empty, windows have the shape of
+            the first sample and are as large as fit.
     """
 
     classes: Classes
     ids: Sequence[str]
     preparation: VolumePreparation | None = None
+    patch: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from synthcp.data.preparation import VolumePreparation
-from synthcp.data.volume_dataset import CaseFiles, VolumeDataset, classes_of, in_order, read_description, split_cases
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from synthcp.checkpoint import save_json
+from synthcp.data.base import Dataset
+from synthcp.data.nifti import Grid, write_nifti
+from synthcp.data.preparation import WINDOWS, VolumePreparation
+from synthcp.data.volume_dataset import (
+    CaseFiles,
+    VolumeDataset,
+    classes_of,
+    in_order,
+    read_description,
+    require_cases,
+    split_cases,
+)
 from synthcp.data.volumes import without_suffix
-from synthcp.errors import DataError
-from synthcp.records import Classes
+from synthcp.errors import DataError, ShapeError
+from synthcp.records import Classes, Sample
 
 LAYOUT = (
     "the Decathlon's layout is imagesTr/NAME.nii.gz, labelsTr/NAME.nii.gz and dataset.json with "
@@ -36,10 +50,82 @@ class Decathlon(VolumeDataset):
         unlabelled = split == "unlabelled"
         content = read_description(root, ["labels", "test" if unlabelled else "training"], LAYOUT)
         if unlabelled:
-            cases = _cases(root, content["test"], labelled=False)
+            cases = require_cases(root, split, _cases(root, content["test"], labelled=False))
         else:
             cases = split_cases(root, in_order(_cases(root, content["training"], labelled=True)), split)
         super().__init__(_classes(root, content["labels"]), cases, preparation or VolumePreparation())
+
+
+def write_decathlon(
+    root: Path, labelled: Dataset, unlabelled: Dataset | None = None, affine: ArrayLike | None = None
+) -> None:
+    """Write volumes of one channel as a task of the Decathlon, in Hounsfield units; window=abdomen reads them back.
+
+    Args:
+        root: Of the task; dataset.json is written last.
+        labelled: Its samples become "training".
+        unlabelled: Its samples become "test", without their labels.
+        affine: From voxel indices to the world in mm, shape (4, 4), such as `leaning` makes; without it 1 mm each.
+
+    Raises:
+        ShapeError: A sample is no volume, or has several channels.
+        InputError: A file cannot be written.
+    """
+    affine = np.eye(4) if affine is None else np.asarray(affine)
+    training, test = [], []
+    for sample in labelled:
+        image, label = f"./imagesTr/{sample.id}.nii.gz", f"./labelsTr/{sample.id}.nii.gz"
+        _write_image(root / image, sample, affine)
+        _write_labels(root / label, sample, affine)
+        training.append({"image": image, "label": label})
+    for sample in unlabelled or ():
+        test.append(f"./imagesTs/{sample.id}.nii.gz")
+        _write_image(root / test[-1], sample, affine)
+    description = {
+        "name": root.name,
+        "tensorImageSize": "3D",
+        "modality": {"0": "CT"},
+        "labels": {str(index): name for index, name in enumerate(labelled.classes.names)},
+        "numTraining": len(training),
+        "numTest": len(test),
+        "training": training,
+        "test": test,
+    }
+    save_json(root / "dataset.json", description)
+
+
+def leaning(spacing: Sequence[float], degrees: float = 15) -> NDArray[np.float64]:
+    """Return an affine whose axes lead left, posterior and superior, as scanners write them, but lean.
+
+    Args:
+        spacing: Between voxels, in mm.
+        degrees: By which they are turned about the world's first axis, and then about its third.
+    """
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    about_first = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
+    about_third = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    affine = np.eye(4)
+    affine[:3, :3] = about_third @ about_first @ np.diag([-1, -1, 1]) @ np.diag(spacing)
+    return affine
+
+
+def _write_image(path: Path, sample: Sample, affine: NDArray[Any]) -> None:
+    if sample.image.ndim != 4 or len(sample.image) != 1:
+        raise ShapeError(f"{sample.id} has the shape {tuple(sample.image.shape)}; volumes (1, X, Y, Z) are written")
+    low, high = WINDOWS["abdomen"]
+    _write(path, np.rint(low + (high - low) * sample.image[0].numpy()).astype(np.int16), affine)
+
+
+def _write_labels(path: Path, sample: Sample, affine: NDArray[Any]) -> None:
+    if sample.label_map is None:
+        raise ShapeError(f"{sample.id} has no label map; labelled volumes need one")
+    _write(path, sample.label_map.numpy(), affine)
+
+
+def _write(path: Path, values: NDArray[Any], affine: NDArray[Any]) -> None:
+    """Write values that lie along the axes of the affine."""
+    grid = Grid.of(values.shape, affine)
+    write_nifti(path, grid.to_ras(values), grid)
 
 
 def _classes(root: Path, labels: Any) -> Classes:
@@ -50,7 +136,7 @@ def _classes(root: Path, labels: Any) -> Classes:
     return classes_of(path, {int(key): name for key, name in labels.items()})
 
 
-def _cases(root: Path, entries: Any, labelled: bool) -> Iterable[CaseFiles]:
+def _cases(root: Path, entries: Any, labelled: bool) -> Sequence[CaseFiles]:
     """The listed files; what macOS leaves beside them ("._name") is left out."""
     if not isinstance(entries, list):
         raise DataError(f'{root / "dataset.json"}: "{"training" if labelled else "test"}" must be a list; {LAYOUT}')

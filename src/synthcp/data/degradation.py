@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from zlib import crc32
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.data.fields import blurred, smooth_field
 from synthcp.data.nifti import Grid
-from synthcp.data.transforms import resize
 from synthcp.errors import InputError
 from synthcp.records import Sample
 
-NOISE = 0.25
+NOISE = 0.18
 """Standard deviation of the noise at severity 1."""
 FIELD = 0.8
 """How far the field bends brightness at severity 1: factors of 2^-0.8 to 2^0.8 and more."""
 BLUR = 0.04
 """Standard deviation of the blur at severity 1, as a share of the shortest side."""
-CELLS = 3
-"""Cells of the field along each axis."""
+NODES = 3
+"""Of the field along each axis."""
 
 
 def degrade(image: Tensor, severity: float, generator: torch.Generator) -> Tensor:
@@ -46,8 +44,8 @@ def degrade(image: Tensor, severity: float, generator: torch.Generator) -> Tenso
         return image
     weights = torch.rand(3, generator=generator)
     blur, field, noise = (severity * weights / weights.max()).tolist()
-    blurred = _blurred(image, blur * BLUR * min(image.shape[1:]))
-    uneven = blurred * torch.exp2(field * FIELD * _smooth(image.shape[1:], generator))
+    soft = blurred(image, blur * BLUR * min(image.shape[1:]))
+    uneven = soft * torch.exp2(field * FIELD * smooth_field(image.shape[1:], NODES, generator))
     grain = noise * NOISE * torch.randn(image.shape, generator=generator)
     return torch.clamp(uneven + grain, 0, 1)
 
@@ -90,23 +88,3 @@ class Degraded(Dataset):
     def grid(self, index: int) -> Grid | None:
         """Return the grid of one sample."""
         return self._dataset.grid(index)
-
-
-def _blurred(image: Tensor, deviation: float) -> Tensor:
-    """Blur by a Gaussian along each axis; beyond the border an image goes on as at the border."""
-    radius = round(3 * deviation)
-    if radius == 0:
-        return image
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (offsets / deviation) ** 2)
-    kernel = (kernel / kernel.sum()).view(1, 1, -1)
-    for axis in range(1, image.ndim):
-        lines = image.movedim(axis, -1)
-        padded = F.pad(lines.reshape(-1, 1, lines.shape[-1]), (radius, radius), mode="replicate")
-        image = F.conv1d(padded, kernel).reshape(lines.shape).movedim(-1, axis)
-    return image
-
-
-def _smooth(size: Sequence[int], generator: torch.Generator) -> Tensor:
-    """A smooth random field, shape (1, *size), of standard normal values at its nodes."""
-    return resize(torch.randn(1, *[CELLS] * len(size), generator=generator), size)

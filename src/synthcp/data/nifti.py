@@ -149,8 +149,8 @@ def read_label_nifti(path: Path) -> tuple[NDArray[np.int64], Grid]:
 def write_nifti(path: Path, values: NDArray[Any], grid: Grid) -> None:
     """Write values in RAS on the grid of a file: with its orientation, affine, codes, spacing and units.
 
-    Whole numbers from 0 to 255 are written as uint8, others as int32, floats as float32, none of them scaled. The file
-    is there whole or not at all.
+    Whole numbers are written in the first of uint8, int16 and int32 that holds them, floats as float32, none of them
+    scaled. The file is there whole or not at all.
 
     Args:
         path: Ends in .nii or .nii.gz.
@@ -257,8 +257,9 @@ def _check_finite(path: Path, values: NDArray[Any]) -> None:
 def _stored_type(values: NDArray[Any]) -> type[np.generic]:
     if values.dtype.kind == "f":
         return np.float32
-    small = values.size == 0 or (values.min() >= 0 and values.max() <= 255)
-    return np.uint8 if small else np.int32
+    low, high = values.min(), values.max()
+    kinds = (np.uint8, np.int16, np.int32)
+    return next((kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max), np.float32)
 
 
 def _volume(values: NDArray[Any], grid: Grid) -> Any:

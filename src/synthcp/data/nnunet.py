@@ -15,6 +15,7 @@ from synthcp.data.volume_dataset import (
     in_order,
     read_description,
     read_json,
+    require_cases,
     split_cases,
 )
 from synthcp.errors import DataError
@@ -47,20 +48,27 @@ class NnUNet(VolumeDataset):
         self, root: Path, split: str = "train", preparation: VolumePreparation | None = None, fold: int = 0
     ) -> None:
         content = read_description(root, KEYS, LAYOUT)
-        ending, channels = _ending(root, content["file_ending"]), len(content["channel_names"])
+        ending, channels = _ending(root, content["file_ending"]), _channels(root, content["channel_names"])
         if split == "unlabelled":
             cases = [_case(root, "Ts", case, ending, channels) for case in _unlabelled(root, ending)]
         else:
             names = _names(root / "labelsTr", ending)
             labelled = in_order(_case(root, "Tr", case, ending, channels) for case in names)
-            cases = list(_split(root, labelled, split, fold))
-        super().__init__(_classes(root, content["labels"]), cases, preparation or VolumePreparation())
+            cases = _split(root, labelled, split, fold)
+        kept = require_cases(root, split, cases)
+        super().__init__(_classes(root, content["labels"]), kept, preparation or VolumePreparation())
 
 
 def _ending(root: Path, ending: Any) -> str:
     if ending not in SUFFIXES:
         raise DataError(f"{root} has files that end in {ending!r}; {' and '.join(SUFFIXES)} are read; convert them")
     return str(ending)
+
+
+def _channels(root: Path, names: Any) -> int:
+    if not isinstance(names, dict) or not names:
+        raise DataError(f'{root / "dataset.json"}: "channel_names" must be an object, {{"0": "CT"}}; {LAYOUT}')
+    return len(names)
 
 
 def _classes(root: Path, labels: Any) -> Classes:
@@ -97,10 +105,10 @@ def _case(root: Path, part: str, name: str, ending: str, channels: int) -> CaseF
     return CaseFiles(name, images, root / "labelsTr" / f"{name}{ending}" if part == "Tr" else None)
 
 
-def _split(root: Path, cases: Sequence[CaseFiles], split: str, fold: int) -> Sequence[CaseFiles]:
+def _split(root: Path, cases: Sequence[CaseFiles], split: str, fold: int) -> list[CaseFiles]:
     path = root / "splits_final.json"
     if split == "all" or not path.is_file():
-        return split_cases(root, cases, split)
+        return list(split_cases(root, cases, split))
     folds = read_json(path, LAYOUT)
     if not isinstance(folds, list) or not 0 <= fold < len(folds) or not isinstance(folds[fold], dict):
         raise DataError(f"{path} has no fold {fold}; it must hold a list of folds, counted from 0; choose fold=NUMBER")

@@ -51,7 +51,7 @@ def open_dataset(spec: str, split: str = "train") -> Dataset:
     docs/data.md has the layout of each kind. Options of every kind: split, in place of the argument; ids=FILE keeps the
     images that a text file names, one id a line. Options of one kind:
 
-    - scenes (no ROOT): count, seed and size=HEIGHTxWIDTH.
+    - scenes (no ROOT): count, seed and size=HEIGHTxWIDTH. phantoms (no ROOT): count, seed and size=XxYxZ.
     - streethazards: unlabeled=known|void and other=known|void; bdd_anomaly: unlabeled=known|void.
     - road_anomaly: scene=NAME,NAME. fishyscapes: images=FOLDER. smiyc, lost_and_found: none.
     - heldout, whose ROOT is another SPEC: classes=NAME,NAME, leave=images|pixels, with_anomaly=PIXELS, and the
@@ -110,10 +110,25 @@ def _open_scenes(root: str, split: str, options: Options) -> Dataset:
     if root:
         raise InputError(f"scenes are drawn, not read from {root!r}; options follow a question mark: scenes:?count=40")
     default = ScenesConfig(split=split)
-    height, width = _size(options["size"]) if "size" in options else (default.height, default.width)
+    sides = (default.height, default.width)
+    height, width = _size(options["size"], "96x128", "HEIGHTxWIDTH") if "size" in options else sides
     count = _number("count", options.get("count", str(default.count)))
     seed = _number("seed", options.get("seed", str(default.seed)))
     return Scenes(ScenesConfig(count=count, height=height, width=width, seed=seed, split=split))
+
+
+def _open_phantoms(root: str, split: str, options: Options) -> Dataset:
+    from synthcp.data.phantoms import Phantoms, PhantomsConfig
+
+    if root:
+        raise InputError(
+            f"phantoms are drawn, not read from {root!r}; options follow a question mark: phantoms:?seed=1"
+        )
+    default = PhantomsConfig(split=split)
+    count = _number("count", options.get("count", str(default.count)))
+    seed = _number("seed", options.get("seed", str(default.seed)))
+    x, y, z = _size(options["size"], "32x32x24", "XxYxZ") if "size" in options else default.size
+    return Phantoms(PhantomsConfig(count, (x, y, z), seed, split))
 
 
 def _open_streethazards(root: str, split: str, options: Options) -> Dataset:
@@ -207,11 +222,12 @@ def _range(key: str, text: str) -> tuple[float, float]:
     return float(limits[1]), float(limits[2])
 
 
-def _size(text: str) -> tuple[int, int]:
-    sides = re.fullmatch(r"([0-9]+)x([0-9]+)", text)
-    if not sides:
-        raise InputError(f"size={text}: the value must be HEIGHTxWIDTH, such as size=96x128")
-    return int(sides[1]), int(sides[2])
+def _size(text: str, example: str, form: str) -> list[int]:
+    """The sides of an image or a volume, as many as in the example."""
+    sides = text.split("x")
+    if len(sides) != len(example.split("x")) or not all(re.fullmatch("[0-9]+", side) for side in sides):
+        raise InputError(f"size={text}: the value must be {form}, such as size={example}")
+    return [int(side) for side in sides]
 
 
 DECIMAL = r"[0-9]+(?:\.[0-9]+)?"
@@ -228,6 +244,7 @@ DATASETS: dict[str, Source] = {
     "fishyscapes": Source(_open_fishyscapes, ("images",)),
     "lost_and_found": Source(lambda root, split, _: LostAndFound(_root("lost_and_found", root), split)),
     "heldout": Source(_open_held_out, HELD_OUT_OPTIONS, around=True),
+    "phantoms": Source(_open_phantoms, ("count", "seed", "size")),
     "decathlon": Source(_open_decathlon, VOLUME_OPTIONS),
     "nnunet": Source(_open_nnunet, (*VOLUME_OPTIONS, "fold")),
     "degraded": Source(_open_degraded, ("severity", "seed"), around=True),

@@ -20,6 +20,7 @@ class Subset(Dataset):
         self.classes = dataset.classes
         self.ids = [dataset.ids[index] for index in indices]
         self.preparation = dataset.preparation
+        self.patch = dataset.patch
         self._dataset = dataset
         self._indices = indices
 

@@ -15,7 +15,13 @@ from synthcp.errors import InputError
 
 @dataclass(frozen=True)
 class Window:
-    """A box of an image, to be seen at another size: first pixel and size per spatial axis; flip mirrors the last."""
+    """A box of an image, to be seen at another size.
+
+    Attributes:
+        start: First pixel, per spatial axis.
+        size: Per spatial axis.
+        flip: Whether left and right are mirrored: the last axis of an image (H, W), the first of a volume (X, Y, Z).
+    """
 
     start: tuple[int, ...]
     size: tuple[int, ...]
@@ -60,16 +66,61 @@ def random_window(
     Raises:
         InputError: A zoom below 1, at which the box would not fit.
     """
+    largest = min(side / wanted for side, wanted in zip(shape, crop, strict=True))
+    return _window(shape, [wanted * largest for wanted in crop], zoom, generator)
+
+
+def random_patch(
+    shape: Sequence[int], patch: Sequence[int], zoom: tuple[float, float], generator: torch.Generator
+) -> Window:
+    """Draw a box of the patch's own size, so that a voxel keeps its size in millimetres, flipped half of the time.
+
+    Args:
+        shape: S of the volume, no side smaller than the patch's (`padded` sees to that).
+        patch: Size at which the box will be seen.
+        zoom: Range of the magnification, uniform; at 1 the box has the patch's size, at 2 half of that per side.
+        generator: On the CPU.
+
+    Raises:
+        InputError: A zoom below 1, or a volume smaller than the patch.
+    """
+    if any(side < wanted for side, wanted in zip(shape, patch, strict=True)):
+        raise InputError(f"a volume of {tuple(shape)} is smaller than the patch {tuple(patch)}; pad it first")
+    return _window(shape, patch, zoom, generator)
+
+
+def _window(
+    shape: Sequence[int], largest: Sequence[float], zoom: tuple[float, float], generator: torch.Generator
+) -> Window:
+    """A box of the largest size over a magnification, anywhere in the shape."""
     if min(zoom) < 1:
         raise InputError(f"zoom {zoom} goes below 1, where the window would not fit the image; use 1 or more")
     chances = torch.rand(2 + len(shape), generator=generator).tolist()
     factor = zoom[0] + chances[0] * (zoom[1] - zoom[0])
-    scale = min(side / wanted for side, wanted in zip(shape, crop, strict=True)) / factor
-    size = tuple(max(1, round(wanted * scale)) for wanted in crop)
+    size = tuple(max(1, round(side / factor)) for side in largest)
     start = tuple(
         int(chance * (side - extent + 1)) for chance, side, extent in zip(chances[2:], shape, size, strict=True)
     )
     return Window(start, size, flip=chances[1] < 0.5)
+
+
+def padded(tensor: Tensor, smallest: Sequence[int], fill: float | None) -> Tensor:
+    """Pad the last len(smallest) axes, evenly on both sides, to at least these sizes.
+
+    Args:
+        tensor: (C, *S), or (*S) for a label map.
+        smallest: Sizes that the axes have at least afterwards.
+        fill: Value of what is added; None repeats the border.
+    """
+    margins: list[int] = []
+    for side, least in zip(reversed(tensor.shape), reversed(smallest), strict=False):
+        missing = max(0, least - side)
+        margins += [missing // 2, missing - missing // 2]
+    if not any(margins):
+        return tensor
+    if fill is None:
+        return F.pad(tensor[None], margins, mode="replicate")[0]
+    return F.pad(tensor, margins, value=fill)
 
 
 def view(tensor: Tensor, window: Window, size: Sequence[int], mode: Literal["linear", "nearest"]) -> Tensor:
@@ -85,7 +136,7 @@ def view(tensor: Tensor, window: Window, size: Sequence[int], mode: Literal["lin
     for axis, (first, extent) in enumerate(zip(window.start, window.size, strict=True), start=leading):
         tensor = tensor.narrow(axis, first, extent)
     if window.flip:
-        tensor = tensor.flip(-1)
+        tensor = tensor.flip(leading if len(window.size) == 3 else -1)
     return resize(tensor, size) if mode == "linear" else resize_labels(tensor, size)
 
 

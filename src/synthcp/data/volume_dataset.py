@@ -43,7 +43,7 @@ class VolumeDataset(Dataset):
         preparation: How values become an image.
 
     Raises:
-        DataError: A file is missing, two cases share an id, or there is none.
+        DataError: A file is missing, or two cases share an id.
     """
 
     def __init__(self, classes: Classes, cases: Iterable[CaseFiles], preparation: VolumePreparation) -> None:
@@ -89,12 +89,17 @@ def split_cases(root: Path, cases: Sequence[Item], split: str) -> Sequence[Item]
     Raises:
         DataError: There is no such split, or no case in it.
     """
-    require_split(root, split, SPLITS[:-1])
+    require_split(root, split, SPLITS)
     val, test = round(FIRST_OF_VAL * len(cases)), round(FIRST_OF_TEST * len(cases))
-    kept = {"train": cases[:val], "val": cases[val:test], "test": cases[test:], "all": cases}[split]
-    if not kept:
-        raise DataError(f"{root} has {len(cases)} labelled cases, too few for a split {split!r}; choose split=all")
-    return kept
+    kept = {"train": cases[:val], "val": cases[val:test], "test": cases[test:]}.get(split, cases)
+    return require_cases(root, split, kept)
+
+
+def require_cases(root: Path, split: str, cases: Sequence[Item]) -> Sequence[Item]:
+    """Return the cases of a split; raises DataError when there is none."""
+    if not cases:
+        raise DataError(f"{root} has no case of the split {split!r}; choose another one, such as split=all")
+    return cases
 
 
 def read_description(root: Path, keys: Sequence[str], layout: str) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def read_json(path: Path, layout: str) -> Any:
 
 
 def classes_of(path: Path, names: Mapping[int, str], ignore_index: int = 255) -> Classes:
-    """Return the label set of a description.
+    """Return the label set of a description, whose class 0 is the background.
 
     Args:
         path: Of the description, for the message.
@@ -143,12 +148,11 @@ def classes_of(path: Path, names: Mapping[int, str], ignore_index: int = 255) ->
         raise DataError(f'{path}: "labels" has the indices {sorted(names)}; they must be 0, 1, ... without a gap')
     if len(set(names.values())) < len(names):
         raise DataError(f'{path}: "labels" has a name that comes twice; names must differ; rename one')
-    return Classes(tuple(names[index] for index in range(len(names))), default_colors(len(names)), ignore_index)
+    ordered = tuple(names[index] for index in range(len(names)))
+    return Classes(ordered, default_colors(len(names)), ignore_index, background=0)
 
 
 def _check_files(cases: Sequence[CaseFiles]) -> None:
-    if not cases:
-        raise DataError("the data set holds no volume; add some, or choose another split")
     for case, following in zip(cases, cases[1:], strict=False):
         if case.id == following.id:
             raise DataError(f"{case.image[0]} and {following.image[0]} are both called {case.id}; keep one")

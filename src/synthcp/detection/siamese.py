@@ -18,6 +18,7 @@ from synthcp.detection.logit_scores import doubt
 from synthcp.nn.labels import one_hot
 from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
+from synthcp.records import Measure
 
 LabelInput = Literal["one_hot", "squeezed", "softmax"]
 _DOUBTS = 3  # MSP log-odds, entropy, margin
@@ -39,8 +40,9 @@ class SiameseConfig:
         mean: Subtracted from image and drawing.
         std: Image and drawing are divided by it.
         uses_doubt: Whether M's own doubt, eq. 9 and the difference of the features reach the heads. The error head
-            then starts as MSP, the quality head as the IoU to be expected under the predicted errors.
+            then starts as MSP, the quality head as the quality to be expected under the predicted errors.
         disagreements: Number of ways in which M compares image and drawing; see FeatureDistance.disagreement.
+        measure: What the quality head predicts of every class.
     """
 
     classes: int
@@ -54,6 +56,7 @@ class SiameseConfig:
     std: float = 0.225
     uses_doubt: bool = False
     disagreements: int = 5
+    measure: Measure = "IoU"
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class SiameseNetwork(nn.Module):
             return self._error_log_odds(pairs, None, evidence), pooled
         doubts = torch.cat([doubt(evidence.logits), evidence.disagreement], dim=1)
         error_log_odds = self._error_log_odds(pairs, doubts, evidence)
-        expected = expected_iou(evidence.logits, error_log_odds.sigmoid())
+        expected = expected_quality(evidence.logits, error_log_odds.sigmoid(), self.config.measure)
         return error_log_odds, (torch.logit(expected, eps=1e-3) + pooled).sigmoid()
 
     def embed(self, image: Tensor, logits: Tensor) -> Tensor:
@@ -185,22 +188,27 @@ def _doubt_verdict(spatial_dims: SpatialDims, doubts: int) -> nn.Module:
     return verdict
 
 
-def expected_iou(logits: Tensor, error_probability: Tensor) -> Tensor:
-    """IoU of every class to be expected if each pixel is wrong with its own probability, shape (B, L), in [0, 1].
+def expected_quality(logits: Tensor, error_probability: Tensor, measure: Measure = "IoU") -> Tensor:
+    """Quality of every class to be expected if each pixel is wrong with its own probability, shape (B, L), in [0, 1].
 
     A pixel predicted as k is truly k with probability 1 - e; the rest is shared out over the other classes in
-    proportion to M's softmax. Then E[TP] / (predicted + E[true] - E[TP]), class by class.
+    proportion to M's softmax. Then, class by class, the IoU is E[TP] / (predicted + E[true] - E[TP]), and the Dice
+    (2 E[TP] + 1) / (predicted + E[true] + 1), whose added pixel makes it 1 where nothing is predicted nor expected.
 
     Args:
         logits: Of M, shape (B, L, *S).
         error_probability: e, shape (B, *S), in [0, 1].
+        measure: Of the quality.
     """
     predicted = one_hot(logits.argmax(dim=1), logits.shape[1]).flatten(2)  # (B, L, N)
     error = error_probability.flatten(1).unsqueeze(1)
     others = logits.float().flatten(2).masked_fill(predicted.bool(), -torch.inf).softmax(dim=1)
     true_positive = (predicted * (1 - error)).sum(dim=2)
     true = true_positive + (others * error).sum(dim=2)
-    return true_positive / (predicted.sum(dim=2) + true - true_positive).clamp_min(1e-8)
+    both = predicted.sum(dim=2) + true
+    if measure == "Dice":
+        return (2 * true_positive + 1) / (both + 1)
+    return true_positive / (both - true_positive).clamp_min(1e-8)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from synthcp.config import SCALES, VARIANTS, Scale, choose
+from synthcp.config import VARIANTS, Scale, choose, scales
 from synthcp.controls import CONTROLS
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import short_side
@@ -17,6 +17,7 @@ from synthcp.doctor.findings import Finding, trouble
 from synthcp.doctor.machine import amount, free_disk, free_memory
 from synthcp.doctor.trial import FEWEST, Cost, Wish
 from synthcp.errors import InputError
+from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.settings import BUILT_INS
 
 PATIENCE = 600.0
@@ -35,7 +36,7 @@ def check_cost(wish: Wish, dataset: Dataset, out: Path) -> list[Finding]:
     Raises:
         InputError: The scale is unknown.
     """
-    scale = choose(SCALES, wish.scale, "scale")
+    scale = choose(scales(dims_of(dataset[0].image[None])), wish.scale, "scale")
     if len(dataset) < FEWEST:
         return [Finding("fit", "note", f"{len(dataset)} images are too few to try a fit", f"bring {FEWEST} or more")]
     command = [sys.executable, "-m", "synthcp.doctor.trial"]
@@ -53,7 +54,7 @@ def check_cost(wish: Wish, dataset: Dataset, out: Path) -> list[Finding]:
     return [
         _time(stage_seconds(cost, scale, len(dataset), built_in)),
         *_memory(cost, images_in_memory(dataset, scale)),
-        _disk(cost.prediction * len(dataset) * views(built_in), out),
+        _disk(cost.prediction * len(dataset) * views(scale, built_in), out),
     ]
 
 
@@ -74,15 +75,16 @@ def stage_seconds(cost: Cost, scale: Scale, images: int, built_in: bool) -> dict
     return {
         **fitted,
         "G": scale.gan.steps * step["generator"],
-        "imperfect predictions": images * (step["read"] + views(built_in) * prediction) + folds * fitted.get("M", 0.0),
+        "imperfect predictions": images * (step["read"] + views(scale, built_in) * prediction)
+        + folds * fitted.get("M", 0.0),
         "F and controls": scale.comparator.steps * judges,
     }
 
 
-def views(built_in: bool) -> int:
+def views(scale: Scale, built_in: bool) -> int:
     """Imperfect predictions of each image."""
     variant = VARIANTS["ours"]
-    return variant.fold_seeds * (1 + len(variant.early_views)) if built_in else 1
+    return variant.fold_seeds * (1 + len(variant.early_views) + scale.degraded_views) if built_in else 1
 
 
 def images_in_memory(dataset: Dataset, scale: Scale) -> int:

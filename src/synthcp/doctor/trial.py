@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from synthcp.config import SCALES, VARIANTS, Scale, choose
+from synthcp.config import VARIANTS, Scale, choose, scales
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
@@ -24,6 +24,7 @@ from synthcp.errors import SynthCPError
 from synthcp.fitting.imperfect import HeldOut, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
+from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.settings import BUILT_IN, BUILT_INS
 
 IMAGES, STEPS = 8, 3
@@ -108,7 +109,8 @@ def peak_memory() -> int | None:
 
 def _task(few: Dataset, wish: Wish, folder: Path) -> tuple[Dataset, Path, FitOptions]:
     variant = replace(VARIANTS["ours"], score="raw")  # a blend cannot be fitted to so little
-    options = FitOptions(variant, _short(choose(SCALES, wish.scale, "scale")), device=wish.device)
+    sizes = scales(dims_of(few[0].image[None]))
+    options = FitOptions(variant, _short(choose(sizes, wish.scale, "scale")), device=wish.device)
     if wish.model in BUILT_INS:
         return few, folder, replace(options, model=wish.model, imperfect=KFold(2))
     half = len(few) // 2

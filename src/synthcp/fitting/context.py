@@ -43,4 +43,5 @@ class Context:
 
 def at_working_size(dataset: Dataset, settings: MonitorSettings, progress: Progress) -> Prepared:
     """Read a data set at the working size."""
-    return Prepared(dataset, settings.scale.side, lambda step, steps: progress("read", step, steps, {}))
+    scale = settings.scale
+    return Prepared(dataset, scale.side, lambda step, steps: progress("read", step, steps, {}), scale.patch)

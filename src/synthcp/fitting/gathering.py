@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.data.degradation import degrade
 from synthcp.data.prepared import Prepared
 from synthcp.data.subset import Subset
 from synthcp.fitting.context import Context, at_working_size
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
 from synthcp.networks import build_segmenter
 from synthcp.records import Prediction
-from synthcp.runtime import seed_of
+from synthcp.runtime import generator_of, seed_of
 from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.synthesis.base import Generator
@@ -141,37 +142,69 @@ def _by_folds(context: Context, folds: int, generators: Generators) -> Gathered:
     fold_of = assign_folds(context.dataset.groups, folds, variant.fold_rule)
     repeats = ["", *(f"-seed{number}" for number in range(1, variant.fold_seeds))]
     early = [f"early{share:g}" for share in variant.early_views]
-    views = {repeat: [view + repeat for view in (*early, "last")] for repeat in repeats}
+    degraded = [f"degraded{number}" for number in range(context.settings.scale.degraded_views)]
+    views = {repeat: [view + repeat for view in (*early, *degraded, "last")] for repeat in repeats}
     predictions = ImperfectPredictions(context.out / FOLDER)
     for repeat, fold in itertools.product(repeats, range(folds)):
         held_out = [index for index, other in enumerate(fold_of) if other == fold]
         if not all(predictions.path(view, index).exists() for view in views[repeat] for index in held_out):
-            _fold(context, f"fold{fold}{repeat}", views[repeat], held_out, predictions, generators)
+            _fold(context, f"fold{fold}{repeat}", repeat, held_out, predictions, generators)
     return Gathered(context.dataset, predictions, tuple(itertools.chain(*views.values())))
 
 
 def _fold(
     context: Context,
     name: str,
-    views: Sequence[str],
+    repeat: str,
     held_out: Sequence[int],
     predictions: ImperfectPredictions,
     generators: Generators,
 ) -> None:
-    """Train M without one fold, and let it predict that fold on the way and at the end."""
+    """Train M without one fold, and let it predict that fold on the way and, the worse for wear too, at the end."""
+    for share in context.settings.variant.early_views:
+        segmenter = fold_segmenter(context, name, held_out, share)
+        _predict(context, f"early{share:g}{repeat}", held_out, segmenter, predictions, generators)
+    segmenter = fold_segmenter(context, name, held_out)
+    for number in range(context.settings.scale.degraded_views):
+        _predict(context, f"degraded{number}{repeat}", held_out, segmenter, predictions, generators, degraded=True)
+    _predict(context, f"last{repeat}", held_out, segmenter, predictions, generators)
+
+
+def fold_segmenter(context: Context, name: str, held_out: Sequence[int], share: float = 1.0) -> Segmenter:
+    """Train M without one fold, up to a share of its steps; what it has learnt before, it does not learn again."""
     torch.manual_seed(seed_of(context.seed, name))
     segmenter = build_segmenter(context.settings)
     seen = Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(held_out)))
     scale = context.settings.scale
     config = replace(scale.segmentation, steps=max(1, round(scale.segmentation.steps * scale.fold_steps)))
     training = SegmentationTraining(segmenter, seen, config, context.runtime, seed_of(context.seed, name))
-    for view, share in zip(views, (*context.settings.variant.early_views, 1.0), strict=True):
-        train(training, max(1, round(config.steps * share)), context.out, name, context.seed, context.progress)
-        segmenter.eval()
-        for number, index in enumerate(held_out):
+    train(training, max(1, round(config.steps * share)), context.out, name, context.seed, context.progress)
+    return segmenter.eval()
+
+
+def _predict(
+    context: Context,
+    view: str,
+    held_out: Sequence[int],
+    segmenter: Segmenter,
+    predictions: ImperfectPredictions,
+    generators: Generators,
+    degraded: bool = False,
+) -> None:
+    """Let the M of a fold predict the images that it has not seen, as they are or each degraded in its own way."""
+    for number, index in enumerate(held_out):
+        if not predictions.path(view, index).exists():
             image = context.dataset[index].image
-            if not predictions.path(view, index).exists():
-                with torch.no_grad(), context.runtime.autocast():
-                    prediction = segmenter(context.runtime.send(image[None]))
-                predictions.write(view, index, image, prediction, segmenter, generators, context.runtime)
-            context.progress(f"{name} {view} predictions", number + 1, len(held_out), {})
+            image = degraded_view(context, view, index, image) if degraded else image
+            with torch.no_grad(), context.runtime.autocast():
+                prediction = segmenter(context.runtime.send(image[None]))
+            predictions.write(
+                view, index, image, prediction, segmenter, generators, context.runtime, keep_image=degraded
+            )
+        context.progress(f"{view} predictions", number + 1, len(held_out), {})
+
+
+def degraded_view(context: Context, view: str, index: int, image: Tensor) -> Tensor:
+    """Degrade an image (C, *S) by a severity between none and all, drawn from the name of the view."""
+    generator = generator_of(context.seed, view, index)
+    return degrade(image, float(torch.rand((), generator=generator)), generator)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose
 from synthcp.fitting.imperfect import Imperfect
-from synthcp.segmentation.settings import BUILT_IN
 from synthcp.segmentation.specs import AnyModel
 
 
@@ -24,8 +23,9 @@ class FitOptions:
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
         vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own layers.
-        model: "deeplab", "pspnet" or "resnet", which are fitted here, or M: its SPEC, a Segmenter, any callable from
-            image to logits, or what open_model made of one.
+        model: A built-in name such as "deeplab" or "unet", which is fitted here, or M: its SPEC, a Segmenter, any
+            callable from image to logits, or what open_model made of one. Empty fits DeepLab to images, a U-Net to
+            volumes.
         features: Where f_M is: the module whose input it is, an entry of M's output, or "logits"; found by itself when
             empty.
         imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.
@@ -42,7 +42,7 @@ class FitOptions:
     device: str = "auto"
     precision: str = "auto"
     vgg19: Path | None = None
-    model: AnyModel = BUILT_IN
+    model: AnyModel = ""
     features: str = ""
     imperfect: Imperfect | None = None
 

@@ -11,7 +11,7 @@ import torch
 
 from synthcp import __version__
 from synthcp.checkpoint import load_json, save_json
-from synthcp.config import SCALES, VARIANTS, choose, from_dict, to_dict
+from synthcp.config import VARIANTS, choose, from_dict, scales, to_dict
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.errors import InputError
@@ -24,7 +24,7 @@ from synthcp.nn.spatial import dims_of
 from synthcp.runtime import Runtime, choose_runtime
 from synthcp.segmentation.base import Predictor
 from synthcp.segmentation.saved import SavedPredictions
-from synthcp.segmentation.settings import BUILT_INS, ModelSettings
+from synthcp.segmentation.settings import BUILT_INS, ModelSettings, default_model
 from synthcp.segmentation.specs import OpenedModel, open_model
 from synthcp.settings import SETTINGS, MonitorSettings
 from synthcp.training.loop import Progress, silent
@@ -88,7 +88,7 @@ def _opened(
 def _check(options: FitOptions) -> None:
     if not isinstance(options.imperfect, Imperfect | None):
         raise InputError(f"imperfect={options.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()")
-    if options.features and isinstance(options.model, str) and options.model in BUILT_INS:
+    if options.features and isinstance(options.model, str) and options.model in ("", *BUILT_INS):
         raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
     if options.vgg19 is not None and not options.vgg19.is_file():
         raise InputError(f"{options.vgg19}: no such file; give the weights of VGG-19 as safetensors")
@@ -97,9 +97,10 @@ def _check(options: FitOptions) -> None:
 def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, ModelSettings]:
     """The M that somebody brought, None for the built-in one, and what is stored of it."""
     probe = dataset[0].image[None]
-    if isinstance(options.model, str) and options.model in BUILT_INS:
-        return None, ModelSettings(options.model, layers=BUILT_INS[options.model], probe_size=tuple(probe.shape[2:]))
-    predictor, model = open_model(options.model, dataset.classes, probe, options.features)
+    chosen = default_model(dims_of(probe)) if options.model == "" else options.model
+    if isinstance(chosen, str) and chosen in BUILT_INS:
+        return None, ModelSettings(chosen, layers=BUILT_INS[chosen], probe_size=tuple(probe.shape[2:]))
+    predictor, model = open_model(chosen, dataset.classes, probe, options.features)
     if options.imperfect is None or (isinstance(options.imperfect, KFold) and not options.imperfect.command):
         raise InputError(f"F needs predictions of images that {model.spec} has not seen; name them: {CHOICES}")
     return predictor, model
@@ -123,9 +124,10 @@ def _read(predictions: SavedPredictions, dataset: Dataset) -> None:
 def _settings(
     dataset: Dataset, out: Path, options: FitOptions, model: ModelSettings, facts: dict[str, str]
 ) -> tuple[MonitorSettings, Runtime]:
-    scale = choose(SCALES, options.scale, "scale") if isinstance(options.scale, str) else options.scale
-    variant = choose(VARIANTS, options.variant, "variant") if isinstance(options.variant, str) else options.variant
     image = dataset[0].image[None]
+    sizes = scales(dims_of(image))
+    scale = choose(sizes, options.scale, "scale") if isinstance(options.scale, str) else options.scale
+    variant = choose(VARIANTS, options.variant, "variant") if isinstance(options.variant, str) else options.variant
     seen = list(dataset.ids)
     if isinstance(options.imperfect, HeldOut):
         _check_held_out(dataset, options.imperfect.dataset, fewest=2 if variant.score == "blend" else 1)

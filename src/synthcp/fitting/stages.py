@@ -54,7 +54,7 @@ class Stages:
         """Run all stages."""
         predictor = self.segmenter(M) if self.brought is None else self._placed(self.brought)
         segmenter = predictor if isinstance(predictor, Segmenter) else None
-        scout = segmenter if self.brought is None else self._scout()
+        scout = self.scout(segmenter)
         generators = {SYNTHCP: self.generator(scout or segmenter)}
         if self.context.options.controls:
             generators[UNTRAINED] = self.untrained_generator()
@@ -73,16 +73,17 @@ class Stages:
             self.runtime.place(predictor).eval().requires_grad_(False)
         return predictor
 
-    @property
-    def _starts_from_trunk(self) -> bool:
-        return self.settings.variant.starts_from_segmenter and self.settings.scale.depth == 18
+    def scout(self, segmenter: Segmenter | None) -> Segmenter | None:
+        """The segmenter from whose trunk F's encoder starts, and by whose layers G's drawings are measured.
 
-    def _scout(self) -> Segmenter | None:
-        """Fit a segmenter of our own beside a brought M, whose trunk is of another kind or not there at all.
-
-        F's encoder starts from its trunk, and G's drawings are measured by its layers; it judges nothing.
+        M itself, if it is ours and has a trunk. Beside a brought M, whose trunk is of another kind or not there at all,
+        one of our own is fitted, which judges nothing. None where F starts from scratch.
         """
-        return self.segmenter(SCOUT) if self._starts_from_trunk else None
+        if not (self.settings.variant.starts_from_segmenter and self.settings.scale.depth == 18):
+            return None
+        if self.brought is None:
+            return segmenter if hasattr(segmenter, "trunk") else None
+        return self.segmenter(SCOUT)
 
     def segmenter(self, name: str) -> Segmenter:
         """The built-in segmenter, on all training images: M, or the scout of another M."""
@@ -150,7 +151,7 @@ class Stages:
         if path.with_suffix(".json").exists():
             load_module(path, network)
             return network.eval(), from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
-        if self._starts_from_trunk and scout is not None:
+        if scout is not None:
             network.load_encoder(scout.get_submodule("trunk").state_dict())
         examples, aside = gathered.examples(drawing, keep_aside=settings.variant.score == "blend")
         config = _comparator_config(settings)

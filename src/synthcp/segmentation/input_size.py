@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from synthcp.errors import InputError
+from synthcp.nn.padding import multiple, padded
 from synthcp.nn.spatial import resize
 from synthcp.nn.tiling import tiled
 from synthcp.records import Prediction
@@ -70,30 +71,23 @@ class InputSize:
         if self.policy == "resize":
             return network(resize(image, self.size, antialias=True))
         if self.policy == "pad":
-            return _padded(network, image, [-(-side // self.size[0]) * self.size[0] for side in image.shape[2:]])
+            size = [multiple(side, of=self.size[0]) for side in image.shape[2:]]
+            return _joined(padded(partial(_maps, network), image, size))
         return self._tiles(network, image) if self.policy == "tile" else network(image)
 
     def _tiles(self, network: Callable[[Tensor], Prediction], image: Tensor) -> Prediction:
-        def maps(tile: Tensor) -> list[Tensor]:
-            prediction = network(tile)
-            return [prediction.logits, *prediction.layers]
+        def whole(image: Tensor) -> list[Tensor]:
+            return tiled(partial(_maps, network), image, self.size, [side // 4 for side in self.size])
 
-        def whole(padded: Tensor) -> Prediction:
-            logits, *layers = tiled(maps, padded, self.size, [side // 4 for side in self.size])
-            return Prediction(logits, tuple(layers))
-
-        return _padded(whole, image, [max(pair) for pair in zip(image.shape[2:], self.size, strict=True)])
+        return _joined(padded(whole, image, [max(pair) for pair in zip(image.shape[2:], self.size, strict=True)]))
 
 
-def _padded(network: Callable[[Tensor], Prediction], image: Tensor, size: list[int]) -> Prediction:
-    """Repeat the border of an image up to a size, and cut the same share off what the network says."""
-    shape = image.shape[2:]
-    margins = [margin for side, wanted in zip(shape, size, strict=True) for margin in (wanted - side, 0)]
-    prediction = network(F.pad(image, margins[::-1], mode="replicate")) if any(margins) else network(image)
-    return Prediction(_cut(prediction.logits, shape, size), tuple(_cut(m, shape, size) for m in prediction.layers))
+def _maps(network: Callable[[Tensor], Prediction], image: Tensor) -> list[Tensor]:
+    """What a network says of an image, as one list of maps: the logits first."""
+    prediction = network(image)
+    return [prediction.logits, *prediction.layers]
 
 
-def _cut(features: Tensor, shape: tuple[int, ...], padded: list[int]) -> Tensor:
-    for axis, (side, wanted) in enumerate(zip(shape, padded, strict=True), start=2):
-        features = features.narrow(axis, 0, max(1, round(features.shape[axis] * side / wanted)))
-    return features
+def _joined(maps: Sequence[Tensor]) -> Prediction:
+    logits, *layers = maps
+    return Prediction(logits, tuple(layers))

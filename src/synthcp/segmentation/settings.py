@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch would make the help of the command line slow
+    from synthcp.nn.spatial import SpatialDims
 
 BUILT_IN = "deeplab"
 """The built-in M of choice."""
 
-BUILT_INS = {"deeplab": 4, "pspnet": 6, "resnet": 5}
+BUILT_INS = {"deeplab": 4, "pspnet": 6, "resnet": 5, "unet": 5, "ahnet": 5}
 """The segmenters that synthcp fits itself, and the number of feature maps that each shows."""
+
+
+def default_model(spatial_dims: SpatialDims) -> str:
+    """Return the built-in M that is fitted when none is named: DeepLab to images, a U-Net to volumes."""
+    return "unet" if spatial_dims == 3 else BUILT_IN
 
 
 @dataclass(frozen=True)

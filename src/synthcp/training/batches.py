@@ -8,21 +8,21 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.transforms import Window, jitter, random_window, view
+from synthcp.data.transforms import Window, jitter, random_patch, random_window, view
 from synthcp.records import Sample
 
 
 def labelled_batch(
     dataset: Dataset, batch: int, zoom: tuple[float, float], strength: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw samples, and of each a random window of the first one's shape.
+    """Draw samples, and of each a random window.
 
     Returns:
-        Images (B, C, *S) in [0, 1] and label maps (B, *S), all of the size of the data set's first sample.
+        Images (B, C, *S) in [0, 1] and label maps (B, *S), all of the data set's window size.
     """
-    size = _size(dataset)
+    size = window_size(dataset)
     images, label_maps = [], []
-    for sample, window in _windows(dataset, batch, size, zoom, generator):
+    for sample, window in _windows(dataset, batch, zoom, generator):
         assert sample.label_map is not None  # check_labels ran before training
         images.append(jitter(view(sample.image, window, size, "linear"), strength, generator))
         label_maps.append(view(sample.label_map, window, size, "nearest"))
@@ -31,20 +31,25 @@ def labelled_batch(
 
 def image_batch(dataset: Dataset, batch: int, zoom: tuple[float, float], generator: torch.Generator) -> Tensor:
     """Draw images alone, labelled or not, and of each a random window as labelled_batch does; shape (B, C, *S)."""
-    size = _size(dataset)
-    windows = _windows(dataset, batch, size, zoom, generator)
+    size, windows = window_size(dataset), _windows(dataset, batch, zoom, generator)
     return torch.stack([view(sample.image, window, size, "linear") for sample, window in windows])
 
 
-def _size(dataset: Dataset) -> tuple[int, ...]:
-    """The size of the first sample, which all of a batch get."""
-    return tuple(dataset[0].image.shape[1:])
+def window_size(dataset: Dataset) -> tuple[int, ...]:
+    """Return the size at which every window of a data set is seen: its patch, or that of its first sample."""
+    return dataset.patch or tuple(dataset[0].image.shape[1:])
+
+
+def draw_window(dataset: Dataset, image: Tensor, zoom: tuple[float, float], generator: torch.Generator) -> Window:
+    """Draw a window of an image (C, *S) of a data set."""
+    draw = random_patch if dataset.patch else random_window
+    return draw(tuple(image.shape[1:]), window_size(dataset), zoom, generator)
 
 
 def _windows(
-    dataset: Dataset, batch: int, size: tuple[int, ...], zoom: tuple[float, float], generator: torch.Generator
+    dataset: Dataset, batch: int, zoom: tuple[float, float], generator: torch.Generator
 ) -> Iterator[tuple[Sample, Window]]:
     """Samples and their windows, each drawn when it is asked for."""
     for index in torch.randint(len(dataset), (batch,), generator=generator).tolist():
         sample = dataset[index]
-        yield sample, random_window(tuple(sample.image.shape[1:]), size, zoom, generator)
+        yield sample, draw_window(dataset, sample.image, zoom, generator)

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.transforms import Window, jitter, random_window, view
+from synthcp.data.transforms import Window, jitter, view
 from synthcp.detection.blend import Blend, fit_blend
 from synthcp.detection.logit_scores import msp_log_odds
 from synthcp.detection.siamese import Evidence, FailureLossConfig, SiameseNetwork, failure_loss
-from synthcp.metrics.overlap import image_iou
+from synthcp.metrics.overlap import image_quality
+from synthcp.records import Measure
 from synthcp.runtime import Runtime, generator_of
+from synthcp.training.batches import draw_window, window_size
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
 
@@ -71,12 +73,13 @@ class ImperfectExamples:
         sample = self.dataset[index]
         tensors = self.predictions.read(view_name, index)
         assert sample.label_map is not None  # check_labels ran before training
+        image = tensors.get("image", sample.image)
         if self.drawing == DIRECT:
             some = next(tensor for name, tensor in tensors.items() if name.startswith("disagreement/"))
-            return Evidence(sample.image, sample.image, tensors["logits"], torch.zeros_like(some)), sample.label_map
+            return Evidence(image, image, tensors["logits"], torch.zeros_like(some)), sample.label_map
         synthesis, disagreement = tensors[f"synthesis/{self.drawing}"], tensors[f"disagreement/{self.drawing}"]
         presence = tensors.get("presence")
-        return Evidence(sample.image, synthesis, tensors["logits"], disagreement, presence), sample.label_map
+        return Evidence(image, synthesis, tensors["logits"], disagreement, presence), sample.label_map
 
     def evidence(self) -> Iterator[Evidence]:
         """Return the evidence of one image after the other, each as a batch of one."""
@@ -117,26 +120,31 @@ class ComparatorTraining(Training):
         set_learning_rate(optimizer, self.config.learning_rate * factor)
         evidence, label_maps = self._batch(generator_of(self.seed, "comparator", step))
         classes = self.examples.dataset.classes
-        present_only = self.config.loss.present_only
-        error, iou = failure_targets(
-            evidence.logits, label_maps, len(classes), classes.ignore_index, present_only=present_only
+        error, true_quality = failure_targets(
+            evidence.logits,
+            label_maps,
+            len(classes),
+            classes.ignore_index,
+            present_only=self.config.loss.present_only,
+            measure=self.network.config.measure,
         )
         with self.runtime.autocast():
             error_log_odds, class_quality = self.network(evidence)
-        pixel, quality = failure_loss(error_log_odds, class_quality, error, iou, evidence.logits, self.config.loss)
+        pixel, quality = failure_loss(
+            error_log_odds, class_quality, error, true_quality, evidence.logits, self.config.loss
+        )
         descend(optimizer, pixel + quality)
         update_average(self.average, self.network, step, self.config.average)
         return {"pixel": pixel.item(), "quality": quality.item()}
 
     def _batch(self, generator: torch.Generator) -> tuple[Evidence, Tensor]:
-        examples = self.examples
-        size = tuple(examples.dataset[0].image.shape[1:])
+        examples, size = self.examples, window_size(self.examples.dataset)
         count = len(examples.indices) * len(examples.views)
         parts = []
         for choice in torch.randint(count, (self.config.batch,), generator=generator).tolist():
             index, view_name = divmod(choice, len(examples.views))
             evidence, label_map = examples.read(examples.views[view_name], examples.indices[index])
-            window = random_window(tuple(evidence.image.shape[1:]), size, self.config.zoom, generator)
+            window = draw_window(examples.dataset, evidence.image, self.config.zoom, generator)
             parts.append(self._augmented(evidence, label_map, window, size, generator))
         images, syntheses, logits, disagreements, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
         send = self.runtime.send
@@ -157,7 +165,13 @@ class ComparatorTraining(Training):
 
 
 def failure_targets(
-    logits: Tensor, label_maps: Tensor, classes: int, ignore_index: int, *, present_only: bool = True
+    logits: Tensor,
+    label_maps: Tensor,
+    classes: int,
+    ignore_index: int,
+    *,
+    present_only: bool = True,
+    measure: Measure = "IoU",
 ) -> tuple[Tensor, Tensor]:
     """Return what F should say.
 
@@ -167,6 +181,7 @@ def failure_targets(
         classes: L.
         ignore_index: Pixels of this value are not judged.
         present_only: Leave a class that is predicted but absent unjudged (NaN), else its IoU is 0.
+        measure: Of c_iu; Dice is defined of every class.
 
     Returns:
         c_m of eq. 7, shape (B, *S), NaN on ignored pixels; and c_iu of eq. 6, shape (B, L), NaN where not judged.
@@ -174,13 +189,14 @@ def failure_targets(
     predicted = logits.argmax(dim=1)
     error = (predicted != label_maps).float().masked_fill(label_maps == ignore_index, torch.nan)
     pairs = zip(label_maps.cpu(), predicted.cpu(), strict=True)
-    iou = torch.stack([image_iou(y, y_hat, classes, ignore_index) for y, y_hat in pairs]).float().to(logits.device)
+    judged = [image_quality(measure, y, y_hat, classes, ignore_index) for y, y_hat in pairs]
+    quality = torch.stack(judged).float().to(logits.device)
     if not present_only:
         known = label_maps != ignore_index
         for label in range(classes):
             predicted_somewhere = ((predicted == label) & known).flatten(1).any(dim=1)
-            iou[iou[:, label].isnan() & predicted_somewhere, label] = 0.0
-    return error, iou
+            quality[quality[:, label].isnan() & predicted_somewhere, label] = 0.0
+    return error, quality
 
 
 def batched(evidence: Evidence, runtime: Runtime) -> Evidence:

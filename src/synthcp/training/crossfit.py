@@ -80,6 +80,7 @@ class ImperfectPredictions:
         segmenter: Segmenter | None,
         generators: dict[str, Generator],
         runtime: Runtime,
+        keep_image: bool = False,
     ) -> None:
         """Draw from the prediction for one image, and keep all that F will be shown.
 
@@ -91,24 +92,32 @@ class ImperfectPredictions:
             segmenter: The M that looks at the drawings; None when there is no live one.
             generators: G, by name.
             runtime: Where the networks run.
+            keep_image: Whether the image is none of the data set's, and so kept as well.
         """
         batch, prediction = runtime.send(image[None]), at_size(prediction, image.shape[1:])
         feature_distance = None if segmenter is None else FeatureDistance(segmenter)
         tensors = {"logits": prediction.logits[0].half()}
+        if keep_image:
+            tensors["image"] = _as_bytes(image)
         with runtime.autocast():
             if feature_distance is not None:
                 tensors["presence"] = feature_distance.presence(batch, prediction)[0].half()
             for name, generator in generators.items():
                 synthesis = generator(prediction.label_map)
-                tensors[f"synthesis/{name}"] = (synthesis[0] * 255).round().to(torch.uint8)
+                tensors[f"synthesis/{name}"] = _as_bytes(synthesis[0])
                 disagreement = disagreement_of(feature_distance, batch, synthesis, prediction)
                 tensors[f"disagreement/{name}"] = disagreement[0].half()
         save_tensors(self.path(view, index), tensors)
 
     def read(self, view: str, index: int) -> dict[str, Tensor]:
-        """Return logits, presence and, for each generator, synthesis in [0, 1] and disagreement, as float32."""
+        """Return logits, presence, image (if kept), and of each generator synthesis and disagreement, as float32."""
         tensors, _ = load_tensors(self.path(view, index))
         return {
             name: tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
             for name, tensor in tensors.items()
         }
+
+
+def _as_bytes(image: Tensor) -> Tensor:
+    """An image in [0, 1] in steps of 1 / 255."""
+    return (image * 255).round().to(torch.uint8)
