@@ -15,10 +15,11 @@ from PIL import Image
 from synthcp.records import Classes
 from synthcp.report.objects import UnknownObject, unknown_objects
 from synthcp.report.outputs import RunSettings
+from synthcp.report.planes import PANEL
 from synthcp.report.rows import Row
-from synthcp.report.views import VIEWS, View, open_map, open_view, shrink
+from synthcp.report.views import VIEWS, View, open_map, open_view, overlaid, shrink
 
-WIDTH = 640
+WIDTH, WIDTH_OF_PLANES = 640, 3 * PANEL
 STEPS = 100
 
 
@@ -58,7 +59,8 @@ class Card:
         pictures: The views that the folder has.
         size: Width and height of the pictures.
         error_levels: The error map as grey PNG, level / 255, as a data URI; empty without an error map.
-        flagged: Share of pixels whose error probability is above step / STEPS, for every step; empty likewise.
+        flagged: Share of pixels whose error probability is above step / STEPS, for every step; empty likewise, and of a
+            volume, of which three planes do not tell it.
         qualities: The classes of the prediction and the truth, or all structures of a volume, worst predicted quality
             first.
         objects: Those that look unknown, as many as the report shows; empty without an error map, which tells the size.
@@ -77,16 +79,20 @@ class Card:
 
 def card_of(out: Path, row: Row, settings: RunSettings, annotate: int | None = None) -> Card:
     """The card of a row; raises InputError when the id leads out of the folder or a map is not a picture."""
-    opened = [(view, open_view(out, row.id, view, WIDTH)) for view in VIEWS]
+    width = WIDTH_OF_PLANES if settings.has_volumes else WIDTH
+    background = settings.classes.background
+    opened = [(view, open_view(out, row.id, view, width, background)) for view in VIEWS]
     known = [(view, picture) for view, picture in opened if picture is not None]
     error = open_map(out, row.id, "error_16bit")
     levels = None if error is None else np.asarray(error, dtype=np.uint16)
     return Card(
         row=row,
-        pictures=tuple(Picture(view, webp(picture, view.flat)) for view, picture in known),
+        pictures=tuple(
+            Picture(view, webp(picture, view.flat and not overlaid(view, background))) for view, picture in known
+        ),
         size=known[0][1].size if known else (0, 0),
-        error_levels="" if levels is None else _grey_png(levels),
-        flagged=() if levels is None else _flagged(levels),
+        error_levels="" if levels is None else _grey_png(levels, width),
+        flagged=() if levels is None or settings.has_volumes else _flagged(levels),
         qualities=_qualities(row, settings.classes, _shown(out, row, settings)),
         objects=() if levels is None else unknown_objects(row.regions or (), levels.shape),
         annotate=annotate,
@@ -102,7 +108,7 @@ def hex_color(color: tuple[int, int, int]) -> str:
 def _shown(out: Path, row: Row, settings: RunSettings) -> set[str]:
     """Names of the classes in the prediction and in the truth; of a volume, where each is judged, the structures."""
     classes = settings.classes
-    if settings.measure == "Dice":
+    if settings.has_volumes:
         return set(classes.structures)
     prediction = open_map(out, row.id, "prediction")
     true = {name for name, value in row.true_class_quality.items() if not math.isnan(value)}
@@ -132,9 +138,9 @@ def _flagged(levels: NDArray[np.uint16]) -> tuple[float, ...]:
     return tuple(round(float(1 - at_most[step]), 5) for step in steps)
 
 
-def _grey_png(levels: NDArray[np.uint16]) -> str:
+def _grey_png(levels: NDArray[np.uint16], width: int) -> str:
     picture = Image.fromarray((levels / 257).round().astype(np.uint8))
-    return _data_uri(shrink(picture, WIDTH, Image.Resampling.BOX), "PNG", optimize=True)
+    return _data_uri(shrink(picture, width, Image.Resampling.BOX), "PNG", optimize=True)
 
 
 def webp(picture: Image.Image, flat: bool) -> str:

@@ -18,6 +18,7 @@ from synthcp.report.cards import STEPS, Card, card_of, hex_color
 from synthcp.report.figures import quality_scatter, to_svg
 from synthcp.report.outputs import RunSettings, read_settings, write_text
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
+from synthcp.report.planes import PLANES, RULE
 from synthcp.report.rows import Row, read_rows
 from synthcp.report.score_tables import headline, mean_name, percent, tables
 from synthcp.report.tables import from_json
@@ -53,8 +54,8 @@ def write_report(out: Path, limit: int = 100) -> Path:
         .get_template("report.html.j2")
         .render(
             settings=settings,
-            verdict=_verdict(rows),
-            facts=_facts(rows, results, len(choice)),
+            verdict=_verdict(rows, "volumes" if settings.has_volumes else "images"),
+            facts=_facts(rows, results, len(choice), "Volumes" if settings.has_volumes else "Images"),
             tables=tables(results) if results else (),
             scatter=_scatter(scored, results, settings),
             trust=trust_of(scored, settings.thresholds, settings.measure),
@@ -66,6 +67,8 @@ def write_report(out: Path, limit: int = 100) -> Path:
             steps=STEPS,
             threshold=_threshold_step(settings),
             objects_hint=_objects_hint(settings),
+            planes=PLANES,
+            rule=RULE,
             failed=[row for row in rows if row.status == "error"],
             details=_details(settings, results),
         )
@@ -87,6 +90,8 @@ def environment() -> Environment:
     environment.filters["place"] = lambda share: f"{share:.2f}%"
     environment.filters["quality"] = lambda value: "–" if math.isnan(value) else f"{value:.2f}"
     environment.filters["signed"] = lambda value: "–" if math.isnan(value) else f"{value:+.2f}".replace("-", "−")
+    environment.filters["point"] = lambda point: ", ".join(f"{along:.1f}" for along in point).replace("-", "−")
+    environment.filters["millilitres"] = lambda volume: f"{volume / 1000:.3g} ml"
     environment.tests["undefined_number"] = math.isnan
     return environment
 
@@ -103,21 +108,23 @@ def _worst_first(row: Row) -> float:
     return math.inf if math.isnan(row.error_share) else -row.error_share
 
 
-def _verdict(rows: Sequence[Row]) -> str:
+def _verdict(rows: Sequence[Row], images: str) -> str:
     """The one line to read."""
     scored = [row for row in rows if row.status == "ok"]
     alarmed, failed = sum(bool(row.alarms) for row in scored), len(rows) - len(scored)
     verb = "raises" if alarmed == 1 else "raise"
-    alarms = f"{alarmed} of {len(scored)} images {verb} an alarm" if alarmed else f"No alarm in {len(scored)} images"
+    alarms = (
+        f"{alarmed} of {len(scored)} {images} {verb} an alarm" if alarmed else f"No alarm in {len(scored)} {images}"
+    )
     decided = [f"{_reviewed(scored)} to review"] if any(row.decision for row in scored) else []
     return "; ".join([alarms, *decided, *([f"{failed} could not be scored"] if failed else [])]) + "."
 
 
-def _facts(rows: Sequence[Row], results: Results | None, chosen: int) -> list[Fact]:
+def _facts(rows: Sequence[Row], results: Results | None, chosen: int, images: str) -> list[Fact]:
     alarmed, failed = sum(bool(row.alarms) for row in rows), sum(row.status == "error" for row in rows)
     true_share = _mean([row.true_error_share for row in rows])
     facts = [
-        Fact("Images", str(len(rows))),
+        Fact(images, str(len(rows))),
         Fact("With alarms", str(alarmed), alarming=alarmed > 0),
         *([Fact("To review", str(_reviewed(rows)))] if any(row.decision for row in rows) else []),
         Fact("Failed", str(failed), alarming=failed > 0),

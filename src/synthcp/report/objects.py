@@ -12,32 +12,46 @@ SHOWN = 10
 
 
 @dataclass(frozen=True)
-class UnknownObject:
-    """A region of unknown pixels, and where its box lies.
+class Place:
+    """Where a box lies in a picture.
 
     Attributes:
-        number: Its number in regions.csv, from 1.
-        region: What is known of it.
         left: Of the box, in percent of the picture's width.
         top: Of the box, in percent of the picture's height.
         width: Of the box, in percent of the picture's width.
         height: Of the box, in percent of the picture's height.
     """
 
-    number: int
-    region: AnomalousRegion
     left: float
     top: float
     width: float
     height: float
 
 
+@dataclass(frozen=True)
+class UnknownObject:
+    """A region of unknown pixels.
+
+    Attributes:
+        number: Its number in regions.csv, from 1.
+        region: What is known of it.
+        place: Of its box; None in a volume, where a box has no place in three planes.
+    """
+
+    number: int
+    region: AnomalousRegion
+    place: Place | None
+
+
 def unknown_objects(regions: Sequence[AnomalousRegion], size: tuple[int, ...]) -> tuple[UnknownObject, ...]:
     """Return the first regions of an image whose maps have this size (H, W), with boxes that fit any picture of it."""
-    return tuple(_object(number, region, size) for number, region in enumerate(regions[:SHOWN], start=1))
+    return tuple(
+        UnknownObject(number, region, _place(region.box, size) if len(region.box) == 2 else None)
+        for number, region in enumerate(regions[:SHOWN], start=1)
+    )
 
 
-def _object(number: int, region: AnomalousRegion, size: tuple[int, ...]) -> UnknownObject:
-    (top, bottom), (left, right) = region.box
+def _place(box: tuple[tuple[int, int], ...], size: tuple[int, ...]) -> Place:
+    (top, bottom), (left, right) = box
     down, across = 100 / size[0], 100 / size[1]
-    return UnknownObject(number, region, left * across, top * down, (right - left) * across, (bottom - top) * down)
+    return Place(left * across, top * down, (right - left) * across, (bottom - top) * down)

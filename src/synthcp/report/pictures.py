@@ -75,6 +75,12 @@ def true_error_picture(prediction: Image.Image, truth: Image.Image) -> Image.Ima
     return _palette_picture(levels.astype(np.uint8), palette)
 
 
+def overlay(image: Image.Image, labels: Image.Image, background: int) -> Image.Image:
+    """Labels, half transparent, over the image that they belong to; where the background is, the image alone."""
+    mask = Image.fromarray(np.where(np.asarray(labels) == background, 0, 128).astype(np.uint8))
+    return Image.composite(labels.convert("RGB"), image.convert("RGB"), mask)
+
+
 def read_picture(path: Path) -> Image.Image:
     """The picture in a file; raises DataError, naming the file, when it cannot be read."""
     try:

@@ -18,8 +18,11 @@ RULE = (
     "axial, coronal and sagittal plane through the middle of the 3 x 3 x 3 voxels with the highest mean probability of "
     "error; the patient's right is on the left (radiological convention), in the sagittal plane the front"
 )
-_ACROSS = {"axial": 2, "coronal": 1, "sagittal": 0}
-"""The axis that each plane lies across, from the left to the right of the picture."""
+PLANES = (("axial", "R", "L"), ("coronal", "R", "L"), ("sagittal", "A", "P"))
+"""The planes from the left to the right of a picture, and the side of the patient at the left and right of each."""
+
+_ACROSS = (2, 1, 0)
+"""The axis in RAS that each plane lies across."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Planes:
         Returns:
             Shape (..., PANEL, 3 * PANEL).
         """
-        return torch.cat([self._panel(volume, axis, fill) for axis in _ACROSS.values()], dim=-1)
+        return torch.cat([self._panel(volume, axis, fill) for axis in _ACROSS], dim=-1)
 
     def _panel(self, volume: Tensor, axis: int, fill: float) -> Tensor:
         index = int(self.at[axis] * volume.shape[axis - 3])

@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 
 from synthcp.report.outputs import map_path
-from synthcp.report.pictures import read_picture, true_error_picture
+from synthcp.report.pictures import overlay, read_picture, true_error_picture
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,15 @@ VIEWS = (
 )
 
 
-def open_view(out: Path, image_id: str, view: View, width: int) -> Image.Image | None:
+def open_view(out: Path, image_id: str, view: View, width: int, background: int | None = None) -> Image.Image | None:
     """The picture, at most `width` wide, in RGB; None when the folder does not have it.
+
+    Args:
+        out: The output folder.
+        image_id: Of the image.
+        view: What is shown of it.
+        width: In pixels.
+        background: Class of which the image shows, in place of a colour, and behind the colours of the others.
 
     Raises:
         InputError: The id leads out of the folder, or a file is not a picture.
@@ -49,7 +56,15 @@ def open_view(out: Path, image_id: str, view: View, width: int) -> Image.Image |
     picture = _true_errors(out, image_id) if view.key == "true_errors" else open_map(out, image_id, view.key)
     if picture is None:
         return None
+    image = open_map(out, image_id, "image") if overlaid(view, background) else None
+    if image is not None and background is not None:
+        picture = overlay(image, picture, background)
     return shrink(picture.convert("RGB"), width, Image.Resampling.NEAREST if view.flat else Image.Resampling.LANCZOS)
+
+
+def overlaid(view: View, background: int | None) -> bool:
+    """Whether a view shows labels over the image: those of classes of which one is the background."""
+    return view.key in ("prediction", "truth") and background is not None
 
 
 def open_map(out: Path, image_id: str, kind: str) -> Image.Image | None:
