@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims
@@ -56,9 +57,9 @@ def labels() -> Tensor:
     return (3.99 * random(seed=0)).long()
 
 
-def stack(tensor: Tensor) -> Tensor:
+def stack(tensor: Tensor, depth: int = DEPTH) -> Tensor:
     """Repeat (B, ..., H, W) along depth."""
-    return tensor.unsqueeze(-3).expand(*tensor.shape[:-2], DEPTH, *tensor.shape[-2:])
+    return tensor.unsqueeze(-3).expand(*tensor.shape[:-2], depth, *tensor.shape[-2:])
 
 
 def generator(dims: SpatialDims) -> nn.Module:
@@ -128,3 +129,40 @@ def test_every_slice_of_a_repeated_image_is_the_image(make: Callable[[SpatialDim
         repeated = image if image.ndim == 2 else image.unsqueeze(-3).expand_as(volume)  # class quality has no depth
         torch.testing.assert_close(volume, repeated, atol=2e-5, rtol=1e-4)
         assert image.std() > 0
+
+
+def inflate_vae(images: ShapeVae, volumes: ShapeVae) -> None:
+    """Give a shape VAE for volumes the weights of one for images.
+
+    Kernels that halve look at the first of two slices, which are equal; kernels that double write both. A linear layer
+    takes the mean over the slices, or writes every slice.
+    """
+    state, depth = images.state_dict(), volumes.config.smallest[0]
+    smallest = (images.config.widths[-1], *images.config.smallest)
+    for key, value in images.state_dict().items():
+        if key.startswith("decoder") and value.shape[-1] == 2:
+            state[key] = stack(value, 2)
+        elif value.ndim == 4:
+            state[key] = in_centre_slice(value)
+        elif key in ("to_mean.weight", "to_deviation.weight"):
+            state[key] = stack(value.view(len(value), *smallest), depth).flatten(1) / depth
+        elif key.startswith("from_code"):
+            columns = stack(value.view(*smallest, -1).movedim(-1, 0), depth)
+            state[key] = columns.flatten(1).T if value.ndim == 2 else columns.flatten()
+    volumes.load_state_dict(state)
+
+
+def test_every_slice_of_a_repeated_mask_is_rebuilt_as_the_mask() -> None:
+    """All slices, the outer ones too: no kernel leaves its slice, and equal slices have the statistics of one."""
+    torch.manual_seed(0)
+    depth, size = 8, (16, 20)
+    nets = [ShapeVae(2, ShapeVaeConfig(4, size, (4, 6, 8), latent=5, convolutions=2))]
+    nets.append(ShapeVae(3, ShapeVaeConfig(4, (depth, *size), (4, 6, 8), latent=5, convolutions=2)))
+    images, volumes = (network.eval().requires_grad_(False) for network in nets)
+    inflate_vae(images, volumes)
+    masks = torch.rand(2, 4, *size)
+    flat, *code = images(masks)
+    deep, *deep_code = volumes(stack(masks, depth))
+    torch.testing.assert_close(deep, stack(flat, depth), atol=2e-5, rtol=1e-4)
+    torch.testing.assert_close(deep_code, code, atol=2e-5, rtol=1e-4)
+    assert flat.std() > 0 and code[1].std() > 0
