@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 
 from synthcp.evaluation import DetectorResult, Results
 from synthcp.experiments import anomaly_tables
-from synthcp.experiments.tables import PAPER, SHIPPED, TABLES, THRESHOLDS
+from synthcp.experiments.tables import ANOMALY_TABLES, PAPER, SHIPPED, TABLES, THRESHOLDS
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.report.tables import from_json
 
@@ -49,7 +50,7 @@ def test_table3_has_every_row_and_table4_takes_its_runs(
     page = (out / "table3.md").read_text()
     assert page == (out.parent / "page.md").read_text()
     rows = cells(page)
-    assert set(TABLES["table3"].paper) <= set(rows) and {SHIPPED, f"{SHIPPED}, no drawing"} <= set(rows)
+    assert set(ANOMALY_TABLES["table3"].paper) <= set(rows) and {SHIPPED, f"{SHIPPED}, no drawing"} <= set(rows)
     assert rows[PAPER][-3:] == ["28.4", "88.5", "9.3"] and rows[SHIPPED][-3:] == ["-", "-", "-"]
     assert rows["chance"][:2] == ["95.0", "50.0"]
     seeds = [from_json((out / f"seed{seed}" / "table3-0.json").read_text()) for seed in (0, 1)]
@@ -100,18 +101,21 @@ def test_without_the_crf_the_extra_is_named_before_anything_is_fitted(
 @pytest.fixture
 def _crf(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the extra were there: these commands end before it is needed."""
-    monkeypatch.setitem(TABLES, "table3", replace(TABLES["table3"], require=lambda: None))
+    table = replace(ANOMALY_TABLES["table3"], require=lambda: None)
+    monkeypatch.setitem(TABLES, "table3", partial(anomaly_tables.reproduce, table))
 
 
 @pytest.mark.usefixtures("_crf")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("table9",), r"table 'table9' is unknown; choose one of table3, table4"),
+        (("table9",), r"table 'table9' is unknown; choose one of table2, table3, table4"),
         (("table3", "--data", "scenes:?count=4&split=train&size=48x64"), r"no image shows an anomaly"),
         (("table3", "--test", "heldout:scenes:?count=8&classes=tree"), r"the training images have .*; both must be"),
-        (("table3", "--model", "unet"), r"model 'unet' is not fitted here; choose one of deeplab, pspnet, resnet"),
+        (("table3", "--model", "swin"), r"model 'swin' is not fitted here; choose one of deeplab, pspnet, resnet"),
         (("table3", "--data", "heldout:scenes:?count=8&classes=unicorn"), r"no class 'unicorn'"),
+        (("table3", "--seeds", "2", "--only", "2"), r"seed 2 is none of the 2, which are 0 to 1"),
+        (("table2",), r"scenes.* holds flat images; table2 is about volumes"),
     ],
 )
 def test_bad_input_is_one_line(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from synthcp.nn.spatial import SpatialDims, average_pool, conv, resize, resize_nearest
 
@@ -40,3 +41,13 @@ def test_nearest_resize_takes_values_only() -> None:
 def test_the_same_size_is_no_work() -> None:
     image = torch.rand(1, 2, 3, 4)
     assert resize(image, (3, 4)) is image and resize_nearest(image, image.shape[2:]) is image
+
+
+def test_small_volumes_are_convolved_in_float32_and_large_ones_as_asked() -> None:
+    torch.manual_seed(0)
+    layer = conv(3, 2, 3)
+    volumes = torch.randn(1, 2, 2, 5, 6), torch.randn(1, 2, 3, 5, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        small, large = (layer(volume) for volume in volumes)
+    assert (small.dtype, large.dtype) == (torch.float32, torch.bfloat16)
+    torch.testing.assert_close(small, F.conv3d(volumes[0], layer.weight, layer.bias, padding=1))

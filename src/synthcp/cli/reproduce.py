@@ -11,7 +11,7 @@ from rich.console import Console
 from synthcp.cli.options import DataSpec, Device, Precision, Quiet, Threads, use_threads
 from synthcp.progress import show_progress
 
-NAMES = "table3 (anomaly segmentation, all rivals) or table4 (SynthCP's threshold t)"
+NAMES = "table2 (failure detection in volumes), table3 (anomaly segmentation) or table4 (SynthCP's threshold t)"
 
 
 def reproduce_verb(
@@ -26,9 +26,14 @@ def reproduce_verb(
         typer.Option(metavar="SPEC", help="Images to be judged on, again and again; by default the data's split test."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Number of seeds: 0, 1, ...")] = 3,
+    only: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Fit and judge this seed alone, and write no table: the others run elsewhere."),
+    ] = None,
     model: Annotated[
-        str, typer.Option(metavar="NAME", help="M, fitted here: pspnet, resnet, deeplab or unet.")
-    ] = "pspnet",
+        str,
+        typer.Option(metavar="NAME", help="M, fitted here; unless named, pspnet to images and unet to volumes."),
+    ] = "",
     scale: Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")] = "small",
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here too.")] = None,
     device: Device = "auto",
@@ -42,15 +47,14 @@ def reproduce_verb(
     """
     use_threads(threads)
     from synthcp.config import choose
-    from synthcp.experiments.anomaly_tables import reproduce
     from synthcp.experiments.request import Request
     from synthcp.experiments.tables import TABLES
     from synthcp.report.outputs import write_text
 
     chosen = choose(TABLES, table, "table")
-    request = Request(data, out, tuple(test or ()), model, scale, seeds, device, precision)
+    request = Request(data, out, tuple(test or ()), model, scale, seeds, device, precision, only)
     with show_progress(Console(), quiet) as progress:
-        page = reproduce(chosen, request, progress)
+        page = chosen(request, progress)
     if markdown is not None:
         write_text(markdown, page)
     typer.echo(page)

@@ -41,6 +41,8 @@ from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainin
 from synthcp.training.loop import Progress, forget_checkpoint, silent, train
 
 AUTOENCODER = "autoencoder"
+MODEL = "pspnet"
+"""M of the paper's Tables 3 and 4."""
 CONCATENATION = -2
 """Place of PSPNet's pooled concatenation among its feature maps, which the authors' release compares."""
 SMALL_SMOOTHING = MaxLogitSmoothing(boundary=1, sigma=1.0, dilation=1)
@@ -165,15 +167,16 @@ def open_run(request: Request, dataset: Dataset, seed: int, progress: Progress =
     Raises:
         InputError: The folder holds a run on other data or with other options, or there is no such model or scale.
     """
-    if request.model not in BUILT_INS:
-        raise InputError(f"model {request.model!r} is not fitted here; choose one of {', '.join(BUILT_INS)}")
+    model = request.model or MODEL
+    if model not in BUILT_INS:
+        raise InputError(f"model {model!r} is not fitted here; choose one of {', '.join(BUILT_INS)}")
     options = FitOptions(
         scale=request.scale,
         seed=seed,
         resume=True,
         device=request.device,
         precision=request.precision,
-        model=request.model,
+        model=model,
     )
     facts = {"data": request.data, "command": command_line(), "commit": commit()}
     stages = begin(dataset, request.out / f"seed{seed}", options, progress, facts)

@@ -78,14 +78,14 @@ def reproduce(table: AnomalyTable, request: Request, progress: Progress = silent
     _check_tests(tests, train)
     results: dict[str, list[Results]] = {spec: [] for spec in tests}
     facts = dict[str, str]()
-    for seed in range(request.seeds):
+    for seed in request.numbers:
         run = open_run(request, train, seed, progress)
         facts, rows = _facts(request, run), _Rows(table, run)
         for number, (spec, dataset) in enumerate(tests.items()):
             path = run.context.out / f"{table.name}-{number}.json"
             results[spec].append(rows.judged(spec, dataset, path, progress))
     page = _page(table, results, facts)
-    write_text(request.out / f"{table.name}.md", page)
+    request.write(table.name, page)
     return page
 
 
@@ -181,7 +181,7 @@ def _spread(name: str, seeds: Sequence[Results], protocol: str, score: str) -> S
 def _conditions(seeds: Sequence[Results]) -> str:
     """What the numbers of one test must be read with."""
     anomaly = seeds[0].detectors[0].anomaly
-    parts = [f"{seeds[0].images} images, seeds 0 to {len(seeds) - 1}"]
+    parts = [f"{seeds[0].images} images, {len(seeds)} seeds"]
     for name in PROTOCOLS:
         scores = anomaly[name]
         share = f"{100 * scores.prevalence:.2f} % of the judged pixels anomalous, {100 * scores.void_share:.1f} % void"
@@ -197,9 +197,9 @@ def _facts(request: Request, run: AnomalyRun) -> dict[str, str]:
     context = run.context
     return {
         "data": request.data,
-        "M": request.model,
+        "M": context.settings.model.spec,
         "scale": request.scale,
-        "seeds": ", ".join(map(str, range(request.seeds))),
+        "seeds": ", ".join(map(str, request.numbers)),
         "training images": str(len(context.dataset)),
         "fit": f"commit {context.settings.facts.get('commit', '')}, {context.runtime.precision}",
         "command": command_line(),

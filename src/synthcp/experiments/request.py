@@ -10,6 +10,7 @@ from synthcp.data.specs import open_dataset, with_split
 from synthcp.errors import DataError, InputError
 from synthcp.evaluation import region_of_interest
 from synthcp.records import Sample
+from synthcp.report.outputs import write_text
 
 
 @dataclass(frozen=True)
@@ -20,28 +21,42 @@ class Request:
         data: SPEC of the training images.
         tests: SPECs of the images to be judged on; none takes the test split of the data.
         out: Folder of the runs, one for each seed, and of the table.
-        model: The built-in M.
+        model: The built-in M; empty takes the table's own, PSPNet, or a U-Net for volumes.
         scale: How big it is.
         seeds: How many; they are 0, 1, ...
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
+        only: The one seed to fit and judge now; the others are left to other machines or to later. None takes all.
 
     Raises:
-        InputError: There is no seed.
+        InputError: There is no seed, or the one is not among them.
     """
 
     data: str
     out: Path
     tests: tuple[str, ...] = ()
-    model: str = "pspnet"
+    model: str = ""
     scale: str = "small"
     seeds: int = 3
     device: str = "auto"
     precision: str = "auto"
+    only: int | None = None
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds make no table; take 1 or more")
+        if self.only is not None and not 0 <= self.only < self.seeds:
+            raise InputError(f"seed {self.only} is none of the {self.seeds}, which are 0 to {self.seeds - 1}; name one")
+
+    @property
+    def numbers(self) -> list[int]:
+        """The seeds to be run now."""
+        return list(range(self.seeds)) if self.only is None else [self.only]
+
+    def write(self, name: str, page: str) -> None:
+        """Write out/NAME.md, if the page is about all seeds."""
+        if self.only is None:
+            write_text(self.out / f"{name}.md", page)
 
     def open_tests(self) -> dict[str, Dataset]:
         """Open the images to be judged on, by SPEC.

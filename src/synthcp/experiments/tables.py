@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from synthcp.detection.base import Detector
 from synthcp.detection.crf import require_pydensecrf
 from synthcp.experiments.anomaly_run import AnomalyRun
-from synthcp.experiments.anomaly_tables import AnomalyTable
+from synthcp.experiments.anomaly_tables import AnomalyTable, reproduce
+from synthcp.experiments.request import Request
+from synthcp.experiments.volume_tables import reproduce_table2
+from synthcp.training.loop import Progress
 
 PAPER, OFFICIAL, SHIPPED = "SynthCP, paper", "SynthCP, official", "SynthCP, ours"
 THRESHOLDS = (0.8, 0.9, 0.99, 0.999, 1.0)
@@ -28,7 +34,7 @@ def _table4(run: AnomalyRun) -> dict[str, Detector]:
     return {f"t = {threshold}": run.paper(threshold) for threshold in THRESHOLDS}
 
 
-TABLES = {
+ANOMALY_TABLES = {
     "table3": AnomalyTable(
         name="table3",
         title="Table 3: anomaly segmentation",
@@ -57,4 +63,12 @@ TABLES = {
         },
         reference="t = 1.0",
     ),
+}
+
+Reproduce = Callable[[Request, Progress], str]
+"""Runs a table: from what is asked for, and whom to tell of progress, to the page in Markdown."""
+
+TABLES: dict[str, Reproduce] = {
+    "table2": reproduce_table2,
+    **{name: partial(reproduce, table) for name, table in ANOMALY_TABLES.items()},
 }

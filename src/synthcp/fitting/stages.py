@@ -51,7 +51,13 @@ class Stages:
         self.brought = brought
 
     def run(self) -> Monitor:
-        """Run all stages."""
+        """Run all stages, and leave nothing behind but the monitor."""
+        monitor, _ = self.fitted()
+        clear_up(self.out)
+        return monitor
+
+    def fitted(self) -> tuple[Monitor, Gathered]:
+        """Run all stages; return the monitor, and the imperfect predictions from which F has learnt."""
         predictor = self.segmenter(M) if self.brought is None else self._placed(self.brought)
         segmenter = predictor if isinstance(predictor, Segmenter) else None
         scout = self.scout(segmenter)
@@ -65,8 +71,7 @@ class Stages:
                 self.comparator(name, gathered, segmenter, scout)
         monitor = Monitor(settings, predictor, generators[SYNTHCP], network, self.runtime)
         monitor.save(self.out)
-        clear_up(self.out)
-        return monitor
+        return monitor, gathered
 
     def _placed(self, predictor: Predictor) -> Predictor:
         if isinstance(predictor, Segmenter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ class Interval:
 
 
 def bootstrap(
-    statistic: Statistic, *columns: Floats, samples: int = 1000, seed: int = 0, level: float = 0.95
+    statistic: Statistic, *columns: NDArray[Any], samples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> Interval:
     """Return a statistic and its percentile interval (Efron and Tibshirani, 1993, chapter 13).
 

@@ -5,12 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 SpatialDims = Literal[2, 3]
 
-_CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
+
+class VolumeConv(nn.Conv3d):
+    """A 3D convolution that sees volumes smaller than its kernel in float32.
+
+    In bfloat16 on CPUs, PyTorch's gradient of its weights is then not a number every now and then (seen in 2.13).
+    """
+
+    def forward(self, volume: Tensor) -> Tensor:
+        """Convolve (B, in_channels, D, H, W)."""
+        if volume.device.type == "cpu" and min(volume.shape[2:]) < max(self.kernel_size):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(volume.float())
+        return super().forward(volume)
+
+
+_CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: VolumeConv}
 _TRANSPOSED_CONV: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
     2: nn.ConvTranspose2d,
     3: nn.ConvTranspose3d,

@@ -12,8 +12,8 @@ from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.input_size import InputSize
 
-SMALLEST_SIDE = 32
-"""Four halvings leave two pixels of it; the instance norm of the deepest stage needs more than one."""
+SMALLEST_SIDE = 48
+"""Four halvings leave three pixels of it, as many as the kernels have; below that bfloat16 fails (see VolumeConv)."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class UNet(Segmenter):
     """Five stages down, four up, and a 1x1 classifier; with instance norm, so that a batch may be one volume.
 
     The feature maps are the stages at strides 2, 4, 8 and 16 and f_M, at the full size. Sides need not be multiples
-    of 16: what a halving leaves over is filled up on the way back; an image smaller than 32 is padded by its border.
+    of 16: what a halving leaves over is filled up on the way back; an image smaller than 48 is padded by its border.
 
     Raises:
         MissingExtraError: MONAI is not installed.

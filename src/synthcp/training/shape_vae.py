@@ -14,6 +14,7 @@ from synthcp.detection.shape_vae import ShapeVae
 from synthcp.nn.labels import one_hot
 from synthcp.runtime import Runtime, generator_of
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate
+from synthcp.training.soft_dice import soft_dice
 
 TINY = 1e-8
 """Added to a variance or probability before its logarithm is taken."""
@@ -102,20 +103,6 @@ def moved(box: Box, scale: float, shift: float, generator: torch.Generator) -> B
     sides = tuple((1 + scale * size) * side for side in box.sides)
     steps = (shift * place * side for place, side in zip(places, sides, strict=True))
     return Box(tuple(at + step for at, step in zip(box.centre, steps, strict=True)), sides)
-
-
-def soft_dice(probabilities: Tensor, masks: Tensor) -> Tensor:
-    """Return the soft Dice of every class but the background, shape (B, L - 1), in (0, 1].
-
-    One more pixel is counted as right, so that a class that is rightly absent has an overlap of 1.
-
-    Args:
-        probabilities: shape (B, L, *S).
-        masks: One-hot, same shape.
-    """
-    probabilities, masks = probabilities.flatten(2)[:, 1:], masks.flatten(2)[:, 1:]
-    both = (probabilities * masks).sum(dim=2)
-    return (2 * both + 1) / (probabilities.sum(dim=2) + masks.sum(dim=2) + 1)
 
 
 def kl_divergence(mean: Tensor, deviation: Tensor) -> Tensor:
