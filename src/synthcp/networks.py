@@ -50,7 +50,7 @@ def _pspnet(settings: MonitorSettings, input_size: InputSize, pyramid: tuple[int
 
 def _unet(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
     width = settings.scale.segmenter_width
-    widths = (width, width, 2 * width, 4 * width, 8 * width, width)
+    widths = (2 * width, 4 * width, 8 * width, 16 * width)
     return UNet(settings.spatial_dims, UNetConfig(len(settings.classes), settings.channels, widths), input_size)
 
 

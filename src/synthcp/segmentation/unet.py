@@ -1,29 +1,31 @@
-"""U-Net (Ronneberger et al., MICCAI 2015), as MONAI's BasicUNet builds it: the light M of volumes."""
+"""U-Net (Ronneberger et al., MICCAI 2015) of residual units, as MONAI builds it: the light M of volumes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from synthcp.extras import import_extra
-from synthcp.nn.padding import padded
+from synthcp.nn.padding import multiple, padded
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.input_size import InputSize
 
-SMALLEST_SIDE = 48
-"""Four halvings leave three pixels of it, as many as the kernels have; below that bfloat16 fails (see VolumeConv)."""
+SMALLEST_SIDE = 3
+"""Of the deepest stage, as many pixels as the kernels have; below that bfloat16 fails in volumes (see VolumeConv)."""
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """The defaults are light: 0.36 million parameters in 3D.
+    """The defaults are light: 1.2 million parameters in 3D.
 
     Attributes:
         classes: L.
         in_channels: Channels of the image.
-        widths: Channels of the five stages of the encoder, at strides 1, 2, 4, 8 and 16, and of f_M.
+        widths: Channels of the stages of the encoder, at strides 2, 4, 8, ..., the last one at that of its neighbour.
+        units: Convolutions of each residual unit.
         dropout: Share of the activations of every convolution but the last that is dropped.
         mean: Per image channel; one number serves all.
         std: Per image channel; one number serves all.
@@ -31,17 +33,18 @@ class UNetConfig:
 
     classes: int
     in_channels: int = 1
-    widths: tuple[int, int, int, int, int, int] = (8, 8, 16, 32, 64, 8)
+    widths: tuple[int, ...] = (16, 32, 64, 128)
+    units: int = 2
     dropout: float = 0.1
     mean: tuple[float, ...] = (0.45,)
     std: tuple[float, ...] = (0.225,)
 
 
 class UNet(Segmenter):
-    """Five stages down, four up, and a 1x1 classifier; with instance norm, so that a batch may be one volume.
+    """Residual stages down, as many up, with instance norm, so that a batch may be one volume.
 
-    The feature maps are the stages at strides 2, 4, 8 and 16 and f_M, at the full size. Sides need not be multiples
-    of 16: what a halving leaves over is filled up on the way back; an image smaller than 48 is padded by its border.
+    The feature maps are the stages of the encoder and f_M, the first stage beside what came up to it, at stride 2. The
+    image is padded by its border to what can be halved often enough.
 
     Raises:
         MissingExtraError: MONAI is not installed.
@@ -50,27 +53,47 @@ class UNet(Segmenter):
     def __init__(self, spatial_dims: SpatialDims, config: UNetConfig, input_size: InputSize | None = None) -> None:
         super().__init__(spatial_dims, config.mean, config.std, input_size)
         self.config = config
-        self.network = import_extra("monai", "medical").networks.nets.BasicUNet(
-            spatial_dims, config.in_channels, config.classes, config.widths, dropout=config.dropout
+        self.stride = 2 ** (len(config.widths) - 1)
+        self.network = import_extra("monai", "medical").networks.nets.UNet(
+            spatial_dims,
+            config.in_channels,
+            config.classes,
+            config.widths,
+            [2] * (len(config.widths) - 1),
+            num_res_units=config.units,
+            dropout=config.dropout,
         )
 
     def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the feature maps from the stage at stride 2 to f_M."""
-        size = [max(side, SMALLEST_SIDE) for side in image.shape[2:]]
+        size = [multiple(max(side, SMALLEST_SIDE * self.stride), of=self.stride) for side in image.shape[2:]]
         logits, *layers = padded(self._maps, image, size)
         return logits, layers
 
     def classify(self, features: Tensor) -> Tensor:
-        """Classify f_M: logits (B, L, *s) of features (B, K, *s)."""
-        logits: Tensor = self.network.final_conv(features)
+        """Classify f_M: logits (B, L, *S) of features (B, K, *s) at half that size."""
+        logits: Tensor = self.network.model[2](features)
         return logits
 
     def _maps(self, image: Tensor) -> list[Tensor]:
-        """The logits and the feature maps of an image that is large enough."""
-        stages: list[Tensor] = [self.network.conv_0(image)]
-        for level in (1, 2, 3, 4):
-            stages.append(self.network.get_submodule(f"down_{level}")(stages[-1]))
-        features = stages[-1]
-        for level in (4, 3, 2, 1):
-            features = self.network.get_submodule(f"upcat_{level}")(features, stages[level - 1])
-        return [self.classify(features), *stages[1:], features]
+        """The logits and the feature maps of an image that can be halved often enough."""
+        stages: list[Tensor] = []
+        features = _joined(self.network.model, image, stages)
+        return [self.classify(features), *stages, features]
+
+
+def _joined(level: nn.Module, below: Tensor, stages: list[Tensor]) -> Tensor:
+    """Go down one level of MONAI's nested U-Net, and return its stage beside what comes up from the levels beneath it.
+
+    Args:
+        level: What leads down, what is skipped (the levels beneath), what leads up.
+        below: What the level is given.
+        stages: To which its stage is added, and those beneath.
+    """
+    assert isinstance(level, nn.Sequential)
+    stages.append(level[0](below))
+    stage, inner = stages[-1], level[1].get_submodule("submodule")
+    if not isinstance(inner, nn.Sequential) or len(inner) != 3:  # the deepest stage leads nowhere else
+        stages.append(inner(stage))
+        return torch.cat([stage, stages[-1]], dim=1)
+    return torch.cat([stage, inner[2](_joined(inner, stage, stages))], dim=1)
