@@ -59,7 +59,7 @@ def training_of(dims: SpatialDims, runtime: Runtime, config: ShapeVaeTrainingCon
 
 @pytest.mark.parametrize("dims", [2, 3])
 def test_shapes_are_learnt_and_others_stand_out(dims: SpatialDims, cpu: Runtime) -> None:
-    training = training_of(dims, cpu, ShapeVaeTrainingConfig(steps=100))
+    training = training_of(dims, cpu, ShapeVaeTrainingConfig(steps=100, learning_rate=2e-3))
     for step in range(100):
         torch.manual_seed(step)
         training.step(step)
@@ -75,7 +75,7 @@ def test_shapes_are_learnt_and_others_stand_out(dims: SpatialDims, cpu: Runtime)
 def test_a_step_depends_on_its_number_alone(toy: Callable[..., Dataset], cpu: Runtime) -> None:
     losses = []
     for _ in range(2):
-        training = training_of(2, cpu, ShapeVaeTrainingConfig(steps=4))
+        training = training_of(2, cpu, ShapeVaeTrainingConfig(steps=4, learning_rate=2e-3))
         torch.manual_seed(1)
         losses.append(training.step(2))
     assert losses[0] == losses[1]

@@ -27,7 +27,7 @@ class ShapeVaeConfig:
 
     classes: int = 2
     grid: tuple[int, ...] = (24, 32, 24)
-    widths: tuple[int, ...] = (8, 16, 32, 64)
+    widths: tuple[int, ...] = (8, 16, 32)
     latent: int = 64
     convolutions: int = 1
     noise: float = 0.2

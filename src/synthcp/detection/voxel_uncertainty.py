@@ -141,6 +141,7 @@ def uncertainty_scores(uncertainty: Tensor, masks: Tensor, aggregator: str, reac
 
 def grown(masks: Tensor, reach: int) -> Tensor:
     """Return masks (B, L, *S) of 0 and 1, grown by a number of voxels along every axis."""
-    pool = max_pool(dims_of(masks), kernel=2 * reach + 1, stride=1, padding=reach)
-    grown_masks: Tensor = pool(masks)
-    return grown_masks
+    by_one = max_pool(dims_of(masks), kernel=3, stride=1, padding=1)
+    for _ in range(reach):
+        masks = by_one(masks)
+    return masks

@@ -40,7 +40,7 @@ class ShapeVaeTrainingConfig:
     steps: int
     batch: int = 4
     optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     decay_from: float = 0.5
     kl_weight: float = 2e-5
     cross_entropy: float = 1.0
