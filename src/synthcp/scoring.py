@@ -114,7 +114,7 @@ def score(
     found = find_inputs(inputs, monitor.settings)
     files = (shard or Shard()).of(found)
     if not files:
-        raise InputError(f"{len(found)} images are too few for {shard}; use fewer shards")
+        raise InputError(f"{len(found)} {monitor.settings.scored} are too few for {shard}; use fewer shards")
     require_predictions([file.id for file in files], monitor)
     if smiyc:
         _require_score_files(files, monitor, out, smiyc)

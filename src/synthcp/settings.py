@@ -62,6 +62,11 @@ class MonitorSettings:
         return measure_of(self.spatial_dims)
 
     @property
+    def scored(self) -> str:
+        """What the monitor scores: "images" or "volumes"."""
+        return "volumes" if self.spatial_dims == 3 else "images"
+
+    @property
     def usual(self) -> Thresholds:
         """The thresholds in force: a calibrated anomaly threshold takes the place of the fitted one."""
         rule = None if self.calibration is None else self.calibration.anomaly

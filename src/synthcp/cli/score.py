@@ -28,10 +28,13 @@ from synthcp.progress import show_progress
 
 if TYPE_CHECKING:
     from synthcp.report.rows import Row
+    from synthcp.settings import MonitorSettings
 
 
 def score_verb(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Images and folders of images.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT", help="Images and folders of images, or NIfTI files of volumes.")
+    ],
     monitor: MonitorFolder,
     out: Out,
     model: Model = None,
@@ -60,38 +63,38 @@ def score_verb(
     """
     use_threads(threads)
     from synthcp.scoring import Shard, score
+    from synthcp.settings import load_settings
 
     with show_progress(Console(), quiet or as_json) as progress:
         other = other_model(model, predictions)
         rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress, other, budget, smiyc)
-    _warn_of_other_model(monitor, rows)
+    settings = load_settings(monitor)
+    _warn_of_other_model(settings, rows)
     if as_json:
         _print_json(rows)
     else:
         alarms, decisions = sum(bool(row.alarms) for row in rows), [row.decision for row in rows]
         counts = f", {decisions.count('accept')} accepted, {decisions.count('review')} to review"
         decided = counts if any(decisions) else ""
-        typer.echo(f"{len(rows)} images, {alarms} with an alarm{decided}; report: {out / 'report.html'}")
+        typer.echo(f"{len(rows)} {settings.scored}, {alarms} with an alarm{decided}; report: {out / 'report.html'}")
         if budget is not None:
-            typer.echo(_choice(rows, out, budget))
-    return _score_code(rows, out, fail_on_alarm)
+            typer.echo(_choice(rows, out, budget, settings.scored))
+    return _score_code(rows, out, fail_on_alarm, settings.scored)
 
 
-def _warn_of_other_model(run: Path, rows: list[Row]) -> None:
+def _warn_of_other_model(settings: MonitorSettings, rows: list[Row]) -> None:
     """Say why nothing is decided, when the calibration of a monitor is about another M."""
-    from synthcp.settings import load_settings
-
-    calibration = load_settings(run).calibration
+    calibration = settings.calibration
     if calibration is not None and not any(row.decision for row in rows):
         told = f"the calibration is about {calibration.model}, not about this M, so nothing is decided"
         print(f"warning: {told}; calibrate with the same --model", file=sys.stderr)
 
 
-def _choice(rows: list[Row], out: Path, budget: int) -> str:
+def _choice(rows: list[Row], out: Path, budget: int, scored: str) -> str:
     """What became of the budget."""
-    scored = sum(row.status == "ok" for row in rows)
-    few = f" (all that could be scored, fewer than {budget})" if scored < budget else ""
-    return f"{min(budget, scored)} images to annotate{few}: {out / 'annotate.txt'}"
+    good = sum(row.status == "ok" for row in rows)
+    few = f" (all that could be scored, fewer than {budget})" if good < budget else ""
+    return f"{min(budget, good)} {scored} to annotate{few}: {out / 'annotate.txt'}"
 
 
 def _print_json(rows: list[Row]) -> None:
@@ -100,11 +103,11 @@ def _print_json(rows: list[Row]) -> None:
         print(json.dumps(values))
 
 
-def _score_code(rows: list[Row], out: Path, fail_on_alarm: bool) -> int:
+def _score_code(rows: list[Row], out: Path, fail_on_alarm: bool, scored: str) -> int:
     """Failures count more than alarms: of an image that failed nobody knows whether it would alarm."""
     failed = [row for row in rows if row.status == "error"]
     if failed:
-        line = f"{len(failed)} of {len(rows)} images failed, see {out / 'results.csv'}; the first: {failed[0].message}"
-        print(line, file=sys.stderr)
+        told = f"{len(failed)} of {len(rows)} {scored} failed, see {out / 'results.csv'}"
+        print(f"{told}; the first: {failed[0].message}", file=sys.stderr)
         return SOME_FAILED
     return ALARM if fail_on_alarm and any(row.alarms for row in rows) else FINE
