@@ -193,7 +193,8 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     dataset, out, chosen, _, facts = fitted[0]
     tiny = SCALES["tiny"]
     scale = replace(tiny, gan=replace(tiny.gan, steps=7))
-    expected = FitOptions("paper", scale, 3, False, True, "cpu", "bf16", Path("a:b.safetensors"), imperfect=KFold(5))
+    weights = Path("a:b.safetensors")
+    expected = FitOptions("paper", scale, 3, False, True, "cpu", "bf16", weights, "deeplab", imperfect=KFold(5))
     assert chosen == expected
     assert list(dataset.ids) == ["train-0000", "train-0001", "train-0002"] and out == tmp_path / "x"
     assert facts["data"] == SCENES and facts["command"].startswith("synthcp fit --data ")

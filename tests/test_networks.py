@@ -5,10 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthcp.config import SCALES, VARIANTS
-from synthcp.networks import SEGMENTERS, build_segmenter
+from synthcp.config import SCALES, VARIANTS, VOLUME_SCALES, Scale
+from synthcp.networks import SEGMENTERS, build_generator, build_segmenter
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes
+from synthcp.segmentation.ahnet import AHNet
+from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.settings import BUILT_INS, ModelSettings
 from synthcp.settings import MonitorSettings
 
@@ -34,6 +36,29 @@ def test_every_built_in_segmenter_shows_as_many_layers_as_the_settings_say(model
     segmenter = build_segmenter(settings(model, dims)).eval()
     prediction = segmenter.predict("", torch.rand(1, 2, *SIZES[dims]))
     assert prediction.logits.shape[1] == 3 and len(prediction.layers) == BUILT_INS[model]
+
+
+def test_of_a_volume_m_sees_and_g_draws_windows_of_the_patch() -> None:
+    of_volumes = replace(settings("unet", 3), scale=replace(VOLUME_SCALES["tiny"], patch=(32, 48, 40)))
+    assert build_segmenter(of_volumes).input_size == InputSize("tile", (32, 48, 40))
+    assert build_generator(of_volumes).patch == (32, 48, 40)
+    assert build_generator(settings("unet", 2)).patch == ()
+
+
+@pytest.mark.parametrize(
+    ("scale", "levels"),
+    [
+        (replace(VOLUME_SCALES["small"], patch=(48, 64, 8)), 2),
+        (VOLUME_SCALES["full"], 4),
+        (replace(VOLUME_SCALES["tiny"], patch=(4, 64, 64)), 0),
+        (SCALES["small"], 4),
+        (replace(SCALES["tiny"], side=33), 2),
+    ],
+)
+def test_ah_net_pools_over_no_region_larger_than_what_it_sees(scale: Scale, levels: int) -> None:
+    with torch.device("meta"):
+        segmenter = build_segmenter(replace(settings("ahnet", 3), scale=scale))
+    assert isinstance(segmenter, AHNet) and segmenter.config.pyramid == levels
 
 
 def test_the_settings_know_every_built_in_segmenter() -> None:

@@ -55,7 +55,14 @@ def _unet(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
 
 
 def _ahnet(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
-    return AHNet(settings.spatial_dims, AHNetConfig(len(settings.classes), settings.channels), input_size)
+    config = AHNetConfig(len(settings.classes), settings.channels, pyramid=_pyramid_of(settings.scale))
+    return AHNet(settings.spatial_dims, config, input_size)
+
+
+def _pyramid_of(scale: Scale) -> int:
+    """As many levels as AH-Net's pyramid can have without padding what M sees to 2 ** (levels + 3)."""
+    side = min(scale.patch[:-1], default=scale.side or 128)
+    return max(0, min(4, side.bit_length() - 4))
 
 
 SEGMENTERS: dict[str, Callable[[MonitorSettings, InputSize], Segmenter]] = {
@@ -74,7 +81,7 @@ def build_generator(settings: MonitorSettings) -> SpadeGenerator:
     config = SpadeConfig(
         len(settings.classes), settings.channels, scale.spade_width, scale.spade_hidden, scale.multipliers
     )
-    return SpadeGenerator(settings.spatial_dims, config)
+    return SpadeGenerator(settings.spatial_dims, config, scale.patch)
 
 
 def build_network(settings: MonitorSettings) -> SiameseNetwork:

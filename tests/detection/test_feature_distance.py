@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cosine
 
-from synthcp.detection.feature_distance import FeatureDistance, feature_distance, refine_by_msp
+from synthcp.detection.feature_distance import SLAB, FeatureDistance, feature_distance, refine_by_msp
 from synthcp.errors import InputError
 from synthcp.nn.spatial import resize
 from synthcp.records import Prediction
@@ -19,9 +19,10 @@ def segmenter() -> DeepLab:
 
 def test_distance_is_cosine_pixel_by_pixel() -> None:
     torch.manual_seed(0)
-    first, second = torch.randn(2, 6, 3, 4), torch.randn(2, 6, 3, 4)
+    rows = 2 * SLAB + 3  # the last slab is a thin one
+    first, second = torch.randn(2, 6, rows, 4), torch.randn(2, 6, rows, 4)
     distance = feature_distance(first, second)
-    for batch, row, column in torch.cartesian_prod(torch.arange(2), torch.arange(3), torch.arange(4)).tolist():
+    for batch, row, column in torch.cartesian_prod(torch.arange(2), torch.arange(rows), torch.arange(4)).tolist():
         expected = cosine(first[batch, :, row, column].numpy(), second[batch, :, row, column].numpy())
         assert distance[batch, row, column].item() == pytest.approx(expected, abs=1e-6)
 

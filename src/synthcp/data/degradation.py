@@ -14,11 +14,11 @@ from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.records import Sample
 
-NOISE = 0.18
+NOISE = 0.3
 """Standard deviation of the noise at severity 1."""
-FIELD = 0.8
-"""How far the field bends brightness at severity 1: factors of 2^-0.8 to 2^0.8 and more."""
-BLUR = 0.04
+FIELD = 1.4
+"""How far the field bends brightness at severity 1: factors of 2^-1.4 to 2^1.4 and more."""
+BLUR = 0.08
 """Standard deviation of the blur at severity 1, as a share of the shortest side."""
 NODES = 3
 """Of the field along each axis."""

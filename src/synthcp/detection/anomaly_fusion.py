@@ -64,11 +64,9 @@ class AnomalyFusion:
 
     def __call__(self, cues: Tensor) -> Tensor:
         """Return the score, shape (B, *S), in (0, 1), of the cues of cues_of."""
-        shape = (1, -1, *[1] * (cues.ndim - 2))
-        means, deviations, weights = (
-            cues.new_tensor(values).view(shape) for values in (self.means, self.deviations, self.weights)
-        )
-        score = (weights * (cues - means) / deviations).sum(dim=1) / weights.sum()
+        score = torch.zeros_like(cues[:, 0])
+        for cue, mean, deviation, weight in zip(cues.unbind(1), self.means, self.deviations, self.weights, strict=True):
+            score += weight / sum(self.weights) * (cue - mean) / deviation
         return gaussian_smooth(score, self.smoothing * min(score.shape[1:])).sigmoid()
 
 

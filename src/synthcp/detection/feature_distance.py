@@ -16,6 +16,9 @@ from synthcp.segmentation.base import Segmenter
 BLANK = 0.45
 """Grey level of a blank canvas, near the mean of photographs."""
 
+SLAB = 32
+"""Rows compared at a time; what lies between, several times as large as the features, never fills the memory."""
+
 
 def feature_distance(reference: Tensor, synthesis: Tensor) -> Tensor:
     """Cosine distance between the features of every pixel (eq. 9), larger where the drawing disagrees.
@@ -27,6 +30,11 @@ def feature_distance(reference: Tensor, synthesis: Tensor) -> Tensor:
     Returns:
         Distance in [0, 2], shape (B, *S); 0 where the features are parallel or all zero on both sides.
     """
+    slabs = zip(torch.split(reference, SLAB, dim=2), torch.split(synthesis, SLAB, dim=2), strict=True)
+    return torch.cat([_cosine_distance(a, b) for a, b in slabs], dim=1)
+
+
+def _cosine_distance(reference: Tensor, synthesis: Tensor) -> Tensor:
     distance = (1 - F.cosine_similarity(reference.float(), synthesis.float(), dim=1)).clamp(0, 2)
     return distance.masked_fill((reference == 0).all(dim=1) & (synthesis == 0).all(dim=1), 0.0)
 

@@ -197,7 +197,7 @@ def _predict(
             image = context.dataset[index].image
             image = degraded_view(context, view, index, image) if degraded else image
             with torch.no_grad(), context.runtime.autocast():
-                prediction = segmenter(context.runtime.send(image[None]))
+                prediction = segmenter.predict("", context.runtime.send(image[None]))
             predictions.write(
                 view, index, image, prediction, segmenter, generators, context.runtime, keep_image=degraded
             )

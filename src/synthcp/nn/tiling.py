@@ -37,34 +37,44 @@ def tiled(
     Returns:
         The maps of the whole image, each (B, K, *s) with the factor it had on a tile.
     """
-    axes = [starts(side, extent, shared) for side, extent, shared in zip(image.shape[2:], tile, overlap, strict=True)]
-    corners = list(itertools.product(*axes))
+    size = image.shape[2:]
+    corners = [starts(side, extent, shared) for side, extent, shared in zip(size, tile, overlap, strict=True)]
     sums: list[Tensor] = []
-    for corner in corners:
-        maps = network(image[_window(corner, tile)])
-        if not sums:
-            sums = [image.new_zeros(image.shape[0], part.shape[1] + 1, *_scaled(image, part, tile)) for part in maps]
+    for corner in itertools.product(*corners):
+        maps = network(image[_window(corner, tile, size, size)])
+        sums = sums or [_nothing_yet(part, tile, size) for part in maps]
         for total, part in zip(sums, maps, strict=True):
-            _add(total, part.float(), corner, tile, image.shape[2:])
-    return [total[:, :-1] / total[:, -1:] for total in sums]
+            window = _window(corner, tile, size, total.shape[2:])
+            total[window] += resize(part.float(), total[window].shape[2:])
+    return [_averaged(total, corners, tile, size) for total in sums]
 
 
-def _window(corner: Sequence[int], extent: Sequence[int]) -> tuple[slice, ...]:
-    return (slice(None), slice(None), *(slice(first, first + side) for first, side in zip(corner, extent, strict=True)))
+def _nothing_yet(part: Tensor, tile: Sequence[int], size: Sequence[int]) -> Tensor:
+    """Zeros of the size of a map of the whole image, if a tile's map is `part`."""
+    sides = zip(size, part.shape[2:], tile, strict=True)
+    scaled = [max(1, round(side * small / extent)) for side, small, extent in sides]
+    return part.new_zeros(*part.shape[:2], *scaled, dtype=torch.float32)
 
 
-def _scaled(image: Tensor, part: Tensor, tile: Sequence[int]) -> list[int]:
-    """The size of a map of the whole image, if a tile's map is `part`."""
-    sides = zip(image.shape[2:], part.shape[2:], tile, strict=True)
-    return [max(1, round(side * small / extent)) for side, small, extent in sides]
+def _window(
+    corner: Sequence[int], tile: Sequence[int], size: Sequence[int], scaled: Sequence[int]
+) -> tuple[slice, ...]:
+    """Where a tile of an image of this size lies in a map (B, K, *s) that has another size."""
+    axes = zip(corner, tile, size, scaled, strict=True)
+    spans = [_span(start, start + extent, whole, side) for start, extent, whole, side in axes]
+    return (slice(None), slice(None), *spans)
 
 
-def _add(total: Tensor, part: Tensor, corner: Sequence[int], tile: Sequence[int], size: Sequence[int]) -> None:
-    """Add a tile's map to the whole, with a last channel that counts."""
-    first, extent = [], []
-    for start, side, whole, scaled in zip(corner, tile, size, total.shape[2:], strict=True):
-        begin = round(start * scaled / whole)
-        first.append(begin)
-        extent.append(max(1, round((start + side) * scaled / whole) - begin))
-    counted = torch.cat([resize(part, extent), part.new_ones(part.shape[0], 1, *extent)], dim=1)
-    total[_window(first, extent)] += counted
+def _span(start: int, stop: int, whole: int, scaled: int) -> slice:
+    begin = min(round(start * scaled / whole), scaled - 1)
+    return slice(begin, max(begin + 1, round(stop * scaled / whole)))
+
+
+def _averaged(total: Tensor, corners: Sequence[Sequence[int]], tile: Sequence[int], size: Sequence[int]) -> Tensor:
+    """Divide a sum, in place, by the number of tiles at each place: the product of their numbers along each axis."""
+    for axis, (begins, extent, whole) in enumerate(zip(corners, tile, size, strict=True), start=2):
+        count = total.new_zeros(total.shape[axis])
+        for start in begins:
+            count[_span(start, start + extent, whole, total.shape[axis])] += 1
+        total /= count.view(-1, *[1] * (total.ndim - 1 - axis))
+    return total

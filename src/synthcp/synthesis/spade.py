@@ -38,9 +38,10 @@ class SpadeGenerator(Generator):
     The sizes on the way are the full size halved again and again, rounded up, so any size can be drawn.
     """
 
-    def __init__(self, spatial_dims: SpatialDims, config: SpadeConfig) -> None:
+    def __init__(self, spatial_dims: SpatialDims, config: SpadeConfig, patch: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.config = config
+        self.patch = patch
         channels = [config.width * multiplier for multiplier in config.multipliers]
         self.start = conv(spatial_dims, config.classes, channels[0])
         self.blocks = nn.ModuleList(

@@ -1,0 +1,80 @@
+"""Table 2 on drawn phantoms, from the command line to the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synthcp.data.phantoms import Phantoms, PhantomsConfig
+from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.data.subset import Subset
+from synthcp.errors import DataError, InputError
+from synthcp.experiments import volume_tables
+from synthcp.experiments.quality_cases import QualityCases
+from synthcp.experiments.request import Request
+from synthcp.experiments.volume_tables import ENSEMBLES, PAIRS, PAPER, PICTURED
+
+SPEC = "phantoms:?count={}&size=24x28x24&split={}"
+
+
+def cases(empty: bool) -> QualityCases:
+    true = [[0.5, 1.0], [0.25, 0.0], [1.0, 0.5], [0.75, 0.25]]
+    rows = sorted({*PAPER, *PICTURED, *(name for pair in PAIRS for name in pair)})
+    predicted = {name: [[0.1 * number + one / 2 for one in case] for case in true] for number, name in enumerate(rows)}
+    gone = [[False, False], [False, empty], [False, False], [False, False]]
+    return QualityCases({"data": "x", "seen": "2"}, list("abcd"), ["head", "tail"], true, gone, predicted)
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_the_page_says_what_its_numbers_must_be_read_with(empty: bool) -> None:
+    page = volume_tables._page({"some:data": [cases(empty)] * 2}, {"commit": "abc"})
+    assert (
+        "4 volumes; head: true Dice 62.5 ± 0.0, its deviation over the volumes 28.0 ± 0.0; tail: true Dice 43.8" in page
+    )
+    assert f"{2 * empty} structures not predicted at all" in page and "2 ids were among those of the fit" in page
+    assert ("Without structures that the prediction does not hold" in page) == empty
+    row = next(line for line in page.splitlines() if line.startswith("| VAE alarm |"))
+    assert row.endswith("| 18.6 | 13.7 | 63.4 | 58.5 |")
+    assert "| SynthCP + VAE minus VAE alarm |" in page and "| commit | abc |" in page
+
+
+def test_volumes_of_other_classes_or_without_any_are_refused() -> None:
+    phantoms = Phantoms(PhantomsConfig(count=2, size=(16, 16, 16)))
+    with pytest.raises(InputError, match="x has the classes"):
+        volume_tables._check_test("x", Scenes(ScenesConfig(count=2)), phantoms)
+    flat = Scenes(ScenesConfig(count=2))
+    with pytest.raises(DataError, match="x holds flat images"):
+        volume_tables._check_test("x", flat, flat)
+    volume_tables._check_test("x", Subset(phantoms, [1]), phantoms)
+
+
+def test_only_one_seed_writes_no_page(tmp_path: Path) -> None:
+    request = Request("x", tmp_path, seeds=3, only=1)
+    request.write("table2", "page")
+    assert request.numbers == [1] and not list(tmp_path.iterdir())
+    Request("x", tmp_path, seeds=3).write("table2", "page")
+    assert (tmp_path / "table2.md").read_text() == "page"
+
+
+@pytest.mark.slow
+def test_table2_has_every_row_and_goes_on_where_it_stopped(
+    synthcp: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume_tables, "commit", lambda: "abc")
+    arguments = ("--data", SPEC.format(8, "train"), "--test", SPEC.format(3, "test"), "--scale", "tiny", "--seeds", "1")
+    shared = (*arguments, "--out", tmp_path, "--device", "cpu", "--precision", "fp32", "--quiet")
+    assert synthcp("reproduce", "table2", *shared).code == 0
+    page = (tmp_path / "table2.md").read_text()
+    kept = json.loads((tmp_path / "seed0" / "table2-0.json").read_text())
+    assert {*PAPER, *ENSEMBLES, "constant", "volume alone", "pairwise Dice"} <= set(kept["predicted"])
+    assert all(np.shape(values) == (3, 2) for values in kept["predicted"].values())
+    assert all(f"\n| {name} |" in page for name in kept["predicted"])
+    assert (tmp_path / "figure6-0.png").exists()
+    fitted = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/**/*.safetensors")}
+    assert synthcp("reproduce", "table2", *shared).code == 0
+    assert fitted == {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/**/*.safetensors")}
