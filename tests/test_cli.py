@@ -220,6 +220,22 @@ def test_the_demo_ends_with_its_table_and_report(synthcp, monkeypatch, smallest_
     assert settings.facts["seed"] == "5" and "seed=5" in settings.facts["data"]
 
 
+@pytest.mark.slow
+def test_the_demo_of_volumes_leaves_their_files_beside_the_maps(synthcp, monkeypatch, tmp_path):
+    from synthcp import demo
+
+    scale, side = demo.VOLUME_SCALE, (24, 24, 24)
+    parts = {name: replace(getattr(scale, name), steps=2) for name in ("segmentation", "gan", "comparator")}
+    monkeypatch.setattr(demo, "VOLUME_SCALE", replace(scale, patch=side, **parts))
+    monkeypatch.setattr(demo, "PHANTOMS", replace(demo.PHANTOMS, count=10, size=side))
+    ended = synthcp("demo", "--volumes", "--out", tmp_path / "demo", "--seed", 5)
+    assert ended.code == 0 and ended.stderr == []
+    assert ended.stdout.splitlines()[-1] == f"report: {tmp_path / 'demo' / 'report.html'}"
+    maps = sorted(path.name for path in (tmp_path / "demo" / "maps").glob("*_error.nii.gz"))
+    assert maps and all((tmp_path / "demo/phantoms/imagesTr" / name.replace("_error", "")).is_file() for name in maps)
+    assert load_settings(tmp_path / "demo").preparation == demo.PREPARATION
+
+
 def test_eval_prints_and_writes_its_tables(synthcp, run_folder, tmp_path):
     options = ["--out", tmp_path / "out", "--markdown", tmp_path / "docs" / "scenes.md", "--detectors", "msp,synthcp"]
     ended = synthcp("eval", "--monitor", run_folder, "--data", SCENES, "--device", "cpu", *options)
