@@ -43,7 +43,7 @@ TEST_SCENES = ScenesConfig(count=40, height=72, width=96, split="test")
 VOLUME_SCALE = replace(
     VOLUME_SCALES["tiny"],
     patch=(32, 32, 32),
-    segmentation=SegmentationConfig(steps=150, batch=4),
+    segmentation=SegmentationConfig(steps=400, batch=4, dice=1.0),
     gan=GanConfig(steps=60, batch=2, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.95),
     comparator=ComparatorConfig(steps=150, batch=4, average=0.95),
     folds=2,

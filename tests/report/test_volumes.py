@@ -123,6 +123,7 @@ def test_the_report_shows_planes_and_dice(out: Path) -> None:
     for plane, left, right in (("axial", "R", "L"), ("coronal", "R", "L"), ("sagittal", "A", "P")):
         assert f'<span data-left="{left}" data-right="{right}">{plane}</span>' in page
     assert 'class="objects"' not in page and not any(text in page for text in ("Above threshold", "true IoU"))
+    assert 'class="swatch" style="--color: #c80000"></span>liver' in page and "</span>air" not in page
     assert page.count('<article class="card volume"') == 1 and "Unknown object" in page
 
 

@@ -169,8 +169,9 @@ def _class_quality(rows: Sequence[Row], classes: Classes) -> Mapping[str, list[t
 
 
 def _legend(classes: Classes, cards: Sequence[Card]) -> list[tuple[str, str]]:
-    """Name and colour of every class, and of the pixels that have none."""
-    legend = [(name, hex_color(color)) for name, color in zip(classes.names, classes.colors, strict=True)]
+    """Name and colour of every class but the background, which shows the image, and of the pixels that have none."""
+    named = zip(classes.names, classes.colors, strict=True)
+    legend = [(name, hex_color(color)) for name, color in named if name in classes.structures]
     has_truth = any(picture.view.key == "truth" for card in cards for picture in card.pictures)
     return [*legend, ("not judged", hex_color(IGNORED_COLOR))] if has_truth else legend
 
