@@ -42,6 +42,7 @@ TRAIN_SCENES = ScenesConfig(count=160, height=72, width=96, split="train")
 TEST_SCENES = ScenesConfig(count=40, height=72, width=96, split="test")
 VOLUME_SCALE = replace(
     VOLUME_SCALES["tiny"],
+    patch=(32, 32, 32),
     segmentation=SegmentationConfig(steps=150, batch=4),
     gan=GanConfig(steps=60, batch=2, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.95),
     comparator=ComparatorConfig(steps=150, batch=4, average=0.95),
