@@ -44,13 +44,13 @@ SEGMENTERS: dict[str, Callable[[SpatialDims], Segmenter]] = {
     "pspnet": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=18, width=4, hidden=6)),
     "resnet": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=50, width=4, pyramid=(), hidden=6)),
     "deeplab-50": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, depth=50, width=4, output_stride=16, rates=(1,))),
-    "unet": lambda dims: UNet(dims, UNetConfig(CLASSES, 3, (4, 4, 6, 6, 8, 5))),
+    "unet": lambda dims: UNet(dims, UNetConfig(CLASSES, 3, (4, 6, 8))),
     "ahnet": lambda dims: ahnet(dims, AHNetConfig(CLASSES, 3, blocks=(1, 1, 1, 1), pyramid=1)),
     "ahnet, linear": lambda dims: ahnet(dims, AHNetConfig(CLASSES, 3, (1, 1, 1, 1), 1, "linear")),
 }
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (33, 47), 3: (9, 17, 22)}
 EVEN: dict[SpatialDims, tuple[int, ...]] = {2: (32, 64), 3: (32, 64, 32)}
-"""What AHNet need not pad: f_M that was cut ends at another border than f_M that was classified."""
+"""What U-Net and AH-Net need not pad: f_M that was cut ends at another border than f_M that was classified."""
 
 
 @pytest.fixture(params=[2, 3])
@@ -66,7 +66,7 @@ def segmenter(request: pytest.FixtureRequest, dims: SpatialDims) -> Segmenter:
 
 @pytest.fixture
 def image(segmenter: Segmenter, dims: SpatialDims) -> Tensor:
-    size = EVEN[dims] if isinstance(segmenter, AHNet) else SIZES[dims]
+    size = EVEN[dims] if isinstance(segmenter, UNet | AHNet) else SIZES[dims]
     return torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
 
 

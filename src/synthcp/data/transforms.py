@@ -30,6 +30,8 @@ class Window:
 
 def resize(image: Tensor, size: Sequence[int]) -> Tensor:
     """Resize (C, *S) to (C, *size): bilinear with antialias in 2D, trilinear in 3D."""
+    if tuple(image.shape[1:]) == tuple(size):
+        return image
     if image.shape[0] == 0:  # an image without channels, which F.interpolate refuses
         return image.new_zeros(0, *size)
     if image.ndim == 3:
