@@ -103,7 +103,7 @@ def volume_demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[
     train, test = (Decathlon(root, split, PREPARATION) for split in ("train", "test"))
     data = f"decathlon:{root}?window={PREPARATION.window}"
     facts = {"data": data, "command": command_line(), "commit": commit()}
-    options = FitOptions(DEMO_VARIANT, VOLUME_SCALE, seed=seed, resume=True, model=VOLUME_MODEL)
+    options = FitOptions(DEMO_VARIANT, VOLUME_SCALE, seed, resume=True, precision="fp32", model=VOLUME_MODEL)
     fit(train, out, options, progress, facts)
     results = evaluate_run(out, test, out, facts={"data": f"{data}&split=test"}, progress=progress)
     return results, out / "report.html"
