@@ -203,7 +203,6 @@ VOLUME_SCALES: dict[str, Scale] = {
         gan=GanConfig(steps=400, batch=1, generator_rate=4e-4, discriminator_rate=8e-4, average=0.99),
         fusion=16,
         comparator=ComparatorConfig(steps=400, batch=4, zoom=(1.0, 1.0)),
-        fold_steps=0.5,
         segmenter_hidden=32,
         degraded_views=2,
     ),

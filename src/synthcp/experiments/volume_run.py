@@ -101,13 +101,14 @@ class VolumeRun:
     @cached_property
     def detectors(self) -> dict[str, Detector]:
         """The rows of the table that predict by themselves; ensembles are means of their columns."""
+        shape = ShapeScore(self.vae)  # trained now: inside of autocast the weights of each step would be the first ones
         return {
             "constant": fit_constant(torch.stack([example.quality for example in self._examples])),
             "volume alone": self._regressed(lambda _: VolumeShare(), fit_isotonic),
             "direct": load_control(self.context.out, DIRECT, self.monitor),
             "Jungo": self._regressed(_jungo, fit_isotonic),
             "Kwon": self._regressed(_kwon, fit_isotonic),
-            "VAE alarm": self._regressed(lambda _: ShapeScore(self.vae), fit_line),
+            "VAE alarm": self._regressed(lambda _: shape, fit_line),
             "pairwise Dice": PairwiseDice(tuple(segmenter for segmenter, _ in self._folds)),
             "SynthCP, untrained G": load_control(self.context.out, UNTRAINED, self.monitor),
             "SynthCP": self.monitor.detector(),
