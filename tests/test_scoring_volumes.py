@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthcp.cli.exit_codes import FINE, SOME_FAILED
+from synthcp.cli.exit_codes import BAD_INPUT, FINE, SOME_FAILED
 from synthcp.config import VARIANTS, VOLUME_SCALES
 from synthcp.data.decathlon import Decathlon, leaning, write_decathlon
 from synthcp.data.nifti import Grid, read_grid, read_nifti, write_nifti
@@ -196,3 +196,10 @@ def test_an_evaluation_writes_truth_and_maps_on_the_grid(run, root, tmp_path):
     )
     page = (tmp_path / "report.html").read_text()
     assert "True Dice" in page and "mean Dice of the segmenter" in page and "Predicted against true Dice" in page
+
+
+def test_an_audit_of_volumes_is_refused_before_anything_is_written(synthcp, run, root, tmp_path):
+    data = f"decathlon:{root}?split=all&spacing=1.5&window=abdomen"
+    ended = synthcp("audit", "--data", data, "--monitor", run, "--out", tmp_path / "out", "--device", "cpu", "--quiet")
+    assert ended.code == BAD_INPUT and "is a monitor of volumes; an audit shows flat images" in ended.stderr[0]
+    assert not (tmp_path / "out").exists()

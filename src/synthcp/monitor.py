@@ -178,17 +178,18 @@ class Monitor:
 
     def _alarms(self, assessment: Assessment) -> tuple[str, ...]:
         usual, measure = self.settings.usual, self.settings.measure
+        parts = "voxels" if self.settings.spatial_dims == 3 else "pixels"
         alarms = []
         if assessment.error_share > usual.error_share:
             alarms.append(
-                f"{assessment.error_share:.0%} of the pixels are expected to be wrong (usually below "
+                f"{assessment.error_share:.0%} of the {parts} are expected to be wrong (usually below "
                 f"{usual.error_share:.0%})"
             )
         unknown = assessment.anomaly_share(usual.anomaly)
         if unknown > usual.anomaly_share:
             largest = largest_region(assessment.regions)
             told = "" if largest is None else f"; the largest unknown object {in_words(largest)}"
-            alarms.append(f"{unknown:.1%} of the pixels look unknown (usually below {usual.anomaly_share:.1%}){told}")
+            alarms.append(f"{unknown:.1%} of the {parts} look unknown (usually below {usual.anomaly_share:.1%}){told}")
         for name, floor in zip(self.classes.names, usual.class_quality, strict=False):
             predicted = round(assessment.class_quality[name], 2)  # as it is told
             if name in assessment.judged and predicted < round(floor, 2):

@@ -10,6 +10,7 @@ from synthcp.auditing.case import case_of
 from synthcp.auditing.outputs import Exhibit, exhibit, write_page, write_table
 from synthcp.auditing.suspects import Suspect, audit
 from synthcp.data.base import Dataset
+from synthcp.errors import InputError
 from synthcp.monitor import Monitor
 from synthcp.provenance import command_line, commit, hardware, now, versions
 from synthcp.report.outputs import write_text
@@ -49,6 +50,8 @@ def audit_run(
         InputError: The monitor or the data is unusable, or the folder cannot be written.
     """
     monitor = Monitor.load(run, device, precision, model)
+    if monitor.settings.spatial_dims == 3:
+        raise InputError(f"{run} is a monitor of volumes; an audit shows flat images; find bad volumes by synthcp eval")
     require_match(dataset, monitor)
     facts = dict(facts or {}) | _provenance(run, monitor, dataset)
     write_text(out / FACTS, json.dumps(facts, indent=2))  # a folder that is not writable is found before the work
