@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from synthcp.errors import InputError
+from synthcp.experiments import quality_cases
 from synthcp.experiments.quality_cases import SCORES, QualityCases, SeedScores
+from synthcp.metrics.bootstrap import bootstrap
 
 
 def cases(seed: int, count: int = 12) -> QualityCases:
@@ -45,7 +49,8 @@ def test_a_structure_that_is_not_predicted_can_be_left_out() -> None:
     assert SeedScores(SEEDS, held_only=True).by_seed("good", "MAE")[0] == pytest.approx((head + tail) / 2)
 
 
-def test_the_difference_of_two_rows_is_that_of_their_means_inside_its_interval() -> None:
+def test_the_difference_of_two_rows_is_that_of_their_means_inside_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality_cases, "bootstrap", partial(bootstrap, samples=100))
     scores = SeedScores(SEEDS)
     found = scores.difference("good", "bad", "MAE")
     assert found.value == pytest.approx(np.mean(scores.by_seed("good", "MAE")) - np.mean(scores.by_seed("bad", "MAE")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from synthcp.data.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.data.subset import Subset
 from synthcp.errors import DataError, InputError
-from synthcp.experiments import volume_tables
+from synthcp.experiments import quality_cases, volume_tables
 from synthcp.experiments.quality_cases import QualityCases
 from synthcp.experiments.request import Request
 from synthcp.experiments.volume_tables import ENSEMBLES, PAIRS, PAPER, PICTURED
+from synthcp.metrics.bootstrap import bootstrap
 
 SPEC = "phantoms:?count={}&size=24x28x24&split={}"
 
@@ -31,7 +33,8 @@ def cases(empty: bool) -> QualityCases:
 
 
 @pytest.mark.parametrize("empty", [False, True])
-def test_the_page_says_what_its_numbers_must_be_read_with(empty: bool) -> None:
+def test_the_page_says_what_its_numbers_must_be_read_with(empty: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quality_cases, "bootstrap", partial(bootstrap, samples=20))
     page = volume_tables._page({"some:data": [cases(empty)] * 2}, {"commit": "abc"})
     assert (
         "4 volumes; head: true Dice 62.5 ± 0.0, its deviation over the volumes 28.0 ± 0.0; tail: true Dice 43.8" in page
