@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from synthcp.data.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.scenes import Scenes, ScenesConfig
@@ -18,6 +19,7 @@ from synthcp.errors import DataError, InputError
 from synthcp.experiments import quality_cases, volume_tables
 from synthcp.experiments.quality_cases import QualityCases
 from synthcp.experiments.request import Request
+from synthcp.experiments.volume_run import known_box
 from synthcp.experiments.volume_tables import ENSEMBLES, PAIRS, PAPER, PICTURED
 from synthcp.metrics.bootstrap import bootstrap
 
@@ -81,3 +83,9 @@ def test_table2_has_every_row_and_goes_on_where_it_stopped(
     fitted = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/**/*.safetensors")}
     assert synthcp("reproduce", "table2", *shared).code == 0
     assert fitted == {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/**/*.safetensors")}
+
+
+def test_the_padding_up_to_a_patch_is_cut_off() -> None:
+    padded = torch.full((5, 7, 6), 255)
+    padded[1:3, 2:7, 1:5] = torch.randint(2, (2, 5, 4))
+    assert known_box(padded, 255) == (slice(1, 3), slice(2, 7), slice(1, 5))

@@ -12,6 +12,7 @@ from torch import Tensor
 from synthcp.checkpoint import load_module, save_module
 from synthcp.controls import UNTRAINED, load_control
 from synthcp.data.base import Dataset
+from synthcp.data.subset import Subset
 from synthcp.detection.base import Detector
 from synthcp.detection.constant import VolumeShare, fit_constant
 from synthcp.detection.dropout import MonteCarloDropout
@@ -48,6 +49,10 @@ from synthcp.training.shape_vae import ShapeVaeTraining, ShapeVaeTrainingConfig
 VAE = "shape-vae"
 VAE_STEPS = 4
 """Of the shape VAE, for each step of M."""
+ASIDE = 4
+"""One training volume in so many is kept from the shape VAE: from it the rivals learn what their scores mean. The VAE
+would rebuild masks of volumes whose true masks it knows too well, and the line through their scores would lie too low
+for all others."""
 VIEWS = ("degraded0", "last")
 """Of the imperfect predictions, those from which the rivals' regressions learn: of degraded and of clean volumes."""
 
@@ -116,14 +121,15 @@ class VolumeRun:
 
     @cached_property
     def vae(self) -> ShapeVae:
-        """The VAE of the alarm, fitted on the true label maps of the training volumes."""
+        """The VAE of the alarm, fitted on the true label maps of the training volumes that are not kept aside."""
         context = self.context
         torch.manual_seed(seed_of(context.seed, VAE))
         network = ShapeVae(context.settings.spatial_dims, ShapeVaeConfig(len(context.settings.classes)))
         path = context.out / f"{VAE}.safetensors"
         if not path.exists():
             config = ShapeVaeTrainingConfig(VAE_STEPS * context.settings.scale.segmentation.steps)
-            training = ShapeVaeTraining(network, context.dataset, config, context.runtime, context.seed)
+            seen = Subset(context.dataset, [index for index in range(len(context.dataset)) if index % ASIDE])
+            training = ShapeVaeTraining(network, seen, config, context.runtime, context.seed)
             train(training, config.steps, context.out, VAE, context.seed, context.progress)
             save_module(path, network)
             forget_checkpoint(context.out, VAE)
@@ -144,22 +150,24 @@ class VolumeRun:
 
     @cached_property
     def _examples(self) -> list[Example]:
-        """Every third imperfect prediction of the views, from which the rivals' regressions learn."""
+        """The imperfect predictions of the volumes kept aside, from which the rivals' regressions learn."""
         return [
             self._example(segmenter, view, index)
             for view in VIEWS
             for segmenter, held_out in self._folds
-            for index in held_out[::3]
+            for index in held_out
+            if index % ASIDE == 0
         ]
 
     def _example(self, segmenter: Segmenter, view: str, index: int) -> Example:
         sample, kept = self.context.dataset[index], self.gathered.predictions.read(view, index)
         assert sample.label_map is not None  # check_labels ran before
         send, classes = self.context.runtime.send, self.context.settings.classes
-        prediction = Prediction(send(kept["logits"][None]))
+        known = known_box(sample.label_map, classes.ignore_index)
+        prediction = Prediction(send(kept["logits"][:, *known][None]))
         predicted = prediction.label_map[0].cpu()
-        quality = image_dice(sample.label_map, predicted, len(classes), classes.ignore_index)
-        return Example(segmenter, send(kept.get("image", sample.image)[None]), prediction, quality)
+        quality = image_dice(sample.label_map[known], predicted, len(classes), classes.ignore_index)
+        return Example(segmenter, send(kept.get("image", sample.image)[:, *known][None]), prediction, quality)
 
     def _regressed(self, score_of: Callable[[Segmenter], QualityScore], fit: Fit) -> RegressedQuality:
         """A rival that scores each class: what its scores mean is learnt from the examples.
@@ -175,6 +183,16 @@ class VolumeRun:
             self.context.progress("regression", number + 1, len(self._examples), {})
         quality = torch.stack([example.quality for example in self._examples])
         return RegressedQuality(score_of(self.segmenter), fit(torch.stack(scores).double(), quality))
+
+
+def known_box(label_map: Tensor, ignore_index: int) -> tuple[slice, ...]:
+    """Return the box of the voxels that have a class: a volume without the padding up to a patch.
+
+    What M sees in the padding counts as neither right nor wrong, but it would be part of a shape or a mean.
+    """
+    places = torch.nonzero(label_map != ignore_index)
+    ends = zip(places.amin(dim=0).tolist(), places.amax(dim=0).tolist(), strict=True)
+    return tuple(slice(first, last + 1) for first, last in ends)
 
 
 def _jungo(segmenter: Segmenter) -> QualityScore:
