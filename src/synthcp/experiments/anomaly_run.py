@@ -9,7 +9,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from synthcp.checkpoint import load_module, save_module
 from synthcp.data.base import Dataset
 from synthcp.detection.anomaly_fusion import CUES, AnomalyFusion, FusedAnomaly, fit_fusion, fused_cues
 from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
@@ -25,6 +24,7 @@ from synthcp.detection.second_look import SecondLook
 from synthcp.detection.standardized_max_logits import MaxLogitSmoothing, StandardizedMaxLogits, fit_standardization
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.errors import InputError
+from synthcp.experiments.kept import fitted_once
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
 from synthcp.fitting.options import FitOptions
@@ -32,13 +32,12 @@ from synthcp.fitting.run import begin
 from synthcp.fitting.stages import M, Stages
 from synthcp.provenance import command_line, commit
 from synthcp.records import Prediction
-from synthcp.runtime import seed_of
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.multi_scale import MultiScale
 from synthcp.segmentation.settings import BUILT_INS
 from synthcp.synthesis.base import Generator
 from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainingConfig
-from synthcp.training.loop import Progress, forget_checkpoint, silent, train
+from synthcp.training.loop import Progress, silent
 
 AUTOENCODER = "autoencoder"
 MODEL = "pspnet"
@@ -76,19 +75,16 @@ class AnomalyRun:
     @cached_property
     def autoencoder(self) -> Autoencoder:
         """The autoencoder of the AE row, fitted on the training images half as long as G."""
-        context, scale = self.context, self.context.settings.scale
-        torch.manual_seed(seed_of(context.seed, AUTOENCODER))
-        config = AutoencoderConfig(context.settings.channels, scale.segmenter_width)
-        network = context.runtime.place(Autoencoder(context.settings.spatial_dims, config))
-        path = context.out / f"{AUTOENCODER}.safetensors"
-        if not path.exists():
-            steps = AutoencoderTrainingConfig(max(1, scale.gan.steps // 2))
-            training = AutoencoderTraining(network, context.dataset, steps, context.runtime, context.seed)
-            train(training, steps.steps, context.out, AUTOENCODER, context.seed, context.progress)
-            save_module(path, network)
-            forget_checkpoint(context.out, AUTOENCODER)
-        load_module(path, network)
-        return network.eval().requires_grad_(False)
+        context, settings = self.context, self.context.settings
+        config = AutoencoderConfig(settings.channels, settings.scale.segmenter_width)
+        steps = AutoencoderTrainingConfig(max(1, settings.scale.gan.steps // 2))
+        return fitted_once(
+            context,
+            AUTOENCODER,
+            lambda: Autoencoder(settings.spatial_dims, config),
+            lambda network: AutoencoderTraining(network, context.dataset, steps, context.runtime, context.seed),
+            steps.steps,
+        )
 
     def rivals(self) -> dict[str, Detector]:
         """The rows that do without a drawing."""

@@ -9,7 +9,6 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from synthcp.checkpoint import load_module, save_module
 from synthcp.controls import UNTRAINED, load_control
 from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
@@ -28,6 +27,7 @@ from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.vae_alarm import ShapeScore
 from synthcp.detection.voxel_uncertainty import PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.errors import InputError
+from synthcp.experiments.kept import fitted_once
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import Gathered, fold_segmenter
@@ -38,12 +38,11 @@ from synthcp.metrics.overlap import image_dice
 from synthcp.monitor import Monitor
 from synthcp.provenance import command_line, commit
 from synthcp.records import Prediction
-from synthcp.runtime import seed_of
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.settings import BUILT_INS, default_model
 from synthcp.training.comparator import DIRECT
 from synthcp.training.crossfit import assign_folds
-from synthcp.training.loop import Progress, forget_checkpoint, silent, train
+from synthcp.training.loop import Progress, silent
 from synthcp.training.shape_vae import ShapeVaeTraining, ShapeVaeTrainingConfig
 
 VAE = "shape-vae"
@@ -123,18 +122,16 @@ class VolumeRun:
     def vae(self) -> ShapeVae:
         """The VAE of the alarm, fitted on the true label maps of the training volumes that are not kept aside."""
         context = self.context
-        torch.manual_seed(seed_of(context.seed, VAE))
-        network = ShapeVae(context.settings.spatial_dims, ShapeVaeConfig(len(context.settings.classes)))
-        path = context.out / f"{VAE}.safetensors"
-        if not path.exists():
-            config = ShapeVaeTrainingConfig(VAE_STEPS * context.settings.scale.segmentation.steps)
-            seen = Subset(context.dataset, [index for index in range(len(context.dataset)) if index % ASIDE])
-            training = ShapeVaeTraining(network, seen, config, context.runtime, context.seed)
-            train(training, config.steps, context.out, VAE, context.seed, context.progress)
-            save_module(path, network)
-            forget_checkpoint(context.out, VAE)
-        load_module(path, context.runtime.place(network))
-        return network.eval().requires_grad_(False)
+        dims, classes = context.settings.spatial_dims, len(context.settings.classes)
+        config = ShapeVaeTrainingConfig(VAE_STEPS * context.settings.scale.segmentation.steps)
+        seen = Subset(context.dataset, [index for index in range(len(context.dataset)) if index % ASIDE])
+        return fitted_once(
+            context,
+            VAE,
+            lambda: ShapeVae(dims, ShapeVaeConfig(classes)),
+            lambda network: ShapeVaeTraining(network, seen, config, context.runtime, context.seed),
+            config.steps,
+        )
 
     @cached_property
     def _folds(self) -> list[tuple[Segmenter, list[int]]]:
