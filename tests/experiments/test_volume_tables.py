@@ -17,6 +17,7 @@ from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.data.subset import Subset
 from synthcp.errors import DataError, InputError
 from synthcp.experiments import quality_cases, volume_tables
+from synthcp.experiments.figure6 import figure6
 from synthcp.experiments.quality_cases import QualityCases
 from synthcp.experiments.request import Request
 from synthcp.experiments.volume_run import known_box
@@ -83,6 +84,20 @@ def test_table2_has_every_row_and_goes_on_where_it_stopped(
     fitted = {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/**/*.safetensors")}
     assert synthcp("reproduce", "table2", *shared).code == 0
     assert fitted == {path: path.stat().st_mtime_ns for path in tmp_path.glob("seed0/**/*.safetensors")}
+
+
+def test_figure_6_has_a_row_of_plots_for_each_structure_and_says_dice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+    monkeypatch.setattr("synthcp.experiments.figure6.save_figure", lambda _, figure: drawn.append(figure))
+    figure6(tmp_path / "figure.png", cases(False), PICTURED)
+    (figure,) = drawn
+    titles = [axes.get_title().splitlines()[0] for axes in figure.axes]
+    assert titles == [f"{row}: {structure}" for structure in ("head", "tail") for row in PICTURED]
+    assert (figure.get_supxlabel(), figure.get_supylabel()) == ("True Dice", "Predicted Dice")
+    offsets = figure.axes[1].collections[0].get_offsets()
+    assert np.allclose(offsets[:, 0], [0.5, 0.25, 1.0, 0.75]) and not np.allclose(offsets[:, 0], offsets[:, 1])
 
 
 def test_the_padding_up_to_a_patch_is_cut_off() -> None:

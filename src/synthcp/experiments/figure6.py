@@ -28,4 +28,4 @@ def figure6(target: Path, cases: QualityCases, rows: Sequence[str]) -> None:
         for column, structure in enumerate(cases.structures)
         for row in rows
     }
-    save_figure(target, quality_scatter(pairs))
+    save_figure(target, quality_scatter(pairs, "Dice", most_columns=len(rows)))

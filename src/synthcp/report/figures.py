@@ -38,15 +38,18 @@ _STRIP = {
 _GAP, _HEADER = 6, 26
 
 
-def quality_scatter(class_quality: Mapping[str, Pairs], measure: Measure = "IoU") -> Figure:
+def quality_scatter(
+    class_quality: Mapping[str, Pairs], measure: Measure = "IoU", most_columns: int = _COLUMNS
+) -> Figure:
     """Predicted against true quality, one point per image, one plot per class with its Pearson correlation.
 
     Args:
         class_quality: Per class name (true, predicted) pairs, as in `Results`; classes without a pair are left out.
         measure: Of the quality.
+        most_columns: Plots beside each other.
     """
     known = {name: pairs for name, pairs in class_quality.items() if pairs}
-    columns = max(1, min(_COLUMNS, len(known)))
+    columns = max(1, min(most_columns, len(known)))
     rows = max(1, math.ceil(len(known) / columns))
     layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.12)  # in inches, so that titles of two lines fit
     figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout=layout)
