@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,15 +118,31 @@ def find_images(inputs: Sequence[Path]) -> list[ImageFile]:
     Raises:
         DataError: An input does not exist, or a folder holds no image.
     """
-    names: dict[str, Path] = {}  # absolute path -> path inside the input
+    names, paths = named_files(inputs, _expand)
+    ids = unique_ids({path: [name.with_suffix("").as_posix(), name.as_posix()] for path, name in names.items()})
+    return sorted((ImageFile(ids[key], paths[key]) for key in paths), key=lambda image: natural_key(image.id))
+
+
+def named_files(
+    inputs: Sequence[Path], expand: Callable[[Path], Sequence[Path]]
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Return the files that inputs stand for, each once.
+
+    Args:
+        inputs: Files and folders.
+        expand: The files of one input.
+
+    Returns:
+        By absolute path: the path inside the input, and the path as it was given.
+    """
+    names: dict[str, Path] = {}
     paths: dict[str, Path] = {}
     for item in inputs:
-        for path in _expand(item):
+        for path in expand(item):
             absolute = os.path.abspath(path)
             names.setdefault(absolute, path.relative_to(item) if path != item else Path(path.name))
             paths.setdefault(absolute, path)
-    ids = unique_ids({path: [name.with_suffix("").as_posix(), name.as_posix()] for path, name in names.items()})
-    return sorted((ImageFile(ids[key], paths[key]) for key in paths), key=lambda image: natural_key(image.id))
+    return names, paths
 
 
 def unique_ids(names: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthcp.data.folder import natural_key, unique_ids
+from synthcp.data.folder import named_files, natural_key, unique_ids
 from synthcp.data.nifti import SUFFIXES
 from synthcp.errors import DataError
 
@@ -39,13 +39,7 @@ def find_volumes(inputs: Sequence[Path]) -> list[VolumeFile]:
     Raises:
         DataError: An input does not exist or is no NIfTI file, or a folder holds none.
     """
-    names: dict[str, Path] = {}  # absolute path -> path inside the input
-    paths: dict[str, Path] = {}
-    for item in inputs:
-        for path in _expand(item):
-            absolute = os.path.abspath(path)
-            names.setdefault(absolute, path.relative_to(item) if path != item else Path(path.name))
-            paths.setdefault(absolute, path)
+    names, paths = named_files(inputs, _expand)
     volumes = _grouped(names)
     ids = unique_ids({files[0]: [case, names[files[0]].as_posix()] for case, files in volumes})
     found = [VolumeFile(ids[files[0]], tuple(paths[file] for file in files)) for _, files in volumes]
