@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from synthcp.data.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.scenes import Scenes, ScenesConfig
@@ -20,7 +19,6 @@ from synthcp.experiments import quality_cases, volume_tables
 from synthcp.experiments.figure6 import figure6
 from synthcp.experiments.quality_cases import QualityCases
 from synthcp.experiments.request import Request
-from synthcp.experiments.volume_run import known_box
 from synthcp.experiments.volume_tables import ENSEMBLES, PAIRS, PAPER, PICTURED
 from synthcp.metrics.bootstrap import bootstrap
 
@@ -98,9 +96,3 @@ def test_figure_6_has_a_row_of_plots_for_each_structure_and_says_dice(
     assert (figure.get_supxlabel(), figure.get_supylabel()) == ("True Dice", "Predicted Dice")
     offsets = figure.axes[1].collections[0].get_offsets()
     assert np.allclose(offsets[:, 0], [0.5, 0.25, 1.0, 0.75]) and not np.allclose(offsets[:, 0], offsets[:, 1])
-
-
-def test_the_padding_up_to_a_patch_is_cut_off() -> None:
-    padded = torch.full((5, 7, 6), 255)
-    padded[1:3, 2:7, 1:5] = torch.randint(2, (2, 5, 4))
-    assert known_box(padded, 255) == (slice(1, 3), slice(2, 7), slice(1, 5))

@@ -109,6 +109,25 @@ def test_the_parts_of_a_batch_stay_aligned(examples: ImperfectExamples, cpu: Run
     assert agree > 0.99 and losses[0] != losses[1]
 
 
+def test_an_example_smaller_than_a_patch_is_padded_with_nothing_to_learn(
+    examples: ImperfectExamples, cpu: Runtime
+) -> None:
+    height, width = examples.dataset[0].image.shape[1:]
+    examples.dataset.patch = (height + 4, width + 2)
+    config = ComparatorConfig(steps=5, batch=2, zoom=(1.0, 1.0), jitter=0.0)
+    network = Watched(2, SiameseConfig(3, width=4, hidden=4))
+    training = ComparatorTraining(network, examples, config, cpu, seed=0)
+    training.step(0)
+    evidence, label_maps = training._batch(torch.Generator().manual_seed(0))
+    assert evidence.logits.shape[2:] == label_maps.shape[1:] == examples.dataset.patch
+    inside = (slice(None), slice(2, -2), slice(1, -1))
+    assert (label_maps != 255)[inside].float().mean() > 0.8
+    label_maps[inside] = 255
+    assert (label_maps == 255).all()
+    assert evidence.image[:, :, 0].equal(evidence.image[:, :, 2])
+    assert evidence.disagreement[:, :, :, -1].equal(evidence.disagreement[:, :, :, -2])
+
+
 def test_direct_sees_the_changed_light_on_both_sides(examples: ImperfectExamples, cpu: Runtime) -> None:
     direct = ImperfectExamples(examples.dataset, examples.predictions, ("last",), (0, 1), DIRECT)
     network = Watched(2, SiameseConfig(3, width=4, hidden=4))

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.data.nifti import Grid
-from synthcp.data.transforms import padded, resize, resize_labels, short_side
+from synthcp.data.transforms import resize, resize_labels, short_side
 from synthcp.records import Sample
 
 
 class Prepared(Dataset):
     """Every image and label map of a data set, resized so that the shorter side is `side` (0 keeps the size).
 
-    What is smaller than a patch is padded to it: the image by its border, the label map by the ignore index.
     Images are kept as uint8, label maps as uint8 where they fit; a sample costs 4 bytes a pixel.
     """
 
@@ -35,8 +34,7 @@ class Prepared(Dataset):
         self.patch = patch
         self._samples: list[Sample] = []
         for index in range(len(dataset)):
-            sample = resized(dataset[index], side)
-            self._samples.append(_packed(_padded(sample, patch, dataset.classes.ignore_index) if patch else sample))
+            self._samples.append(_packed(resized(dataset[index], side)))
             if progress is not None:
                 progress(index + 1, len(dataset))
 
@@ -66,18 +64,6 @@ def resized(sample: Sample, side: int) -> Sample:
         label_map=None if label_map is None else resize_labels(label_map, size),
         anomaly_mask=_resized_mask(sample.anomaly_mask, size),
         roi=_resized_mask(sample.roi, size),
-    )
-
-
-def _padded(sample: Sample, patch: tuple[int, ...], ignore_index: int) -> Sample:
-    """A sample that is at least as large as a patch; what is added has no class, so nothing is learnt from it."""
-    label_map, mask, roi = sample.label_map, sample.anomaly_mask, sample.roi
-    return replace(
-        sample,
-        image=padded(sample.image, patch, None),
-        label_map=None if label_map is None else padded(label_map, patch, ignore_index),
-        anomaly_mask=None if mask is None else padded(mask, patch, False),
-        roi=None if roi is None else padded(roi, patch, False),
     )
 
 

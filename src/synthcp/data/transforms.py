@@ -120,7 +120,7 @@ def padded(tensor: Tensor, smallest: Sequence[int], fill: float | None) -> Tenso
         margins += [missing // 2, missing - missing // 2]
     if not any(margins):
         return tensor
-    if fill is None:
+    if fill is None and tensor.numel():  # what has no channels has no border either
         return F.pad(tensor[None], margins, mode="replicate")[0]
     return F.pad(tensor, margins, value=fill)
 

@@ -160,11 +160,10 @@ class VolumeRun:
         sample, kept = self.context.dataset[index], self.gathered.predictions.read(view, index)
         assert sample.label_map is not None  # check_labels ran before
         send, classes = self.context.runtime.send, self.context.settings.classes
-        known = known_box(sample.label_map, classes.ignore_index)
-        prediction = Prediction(send(kept["logits"][:, *known][None]))
+        prediction = Prediction(send(kept["logits"][None]))
         predicted = prediction.label_map[0].cpu()
-        quality = image_dice(sample.label_map[known], predicted, len(classes), classes.ignore_index)
-        return Example(segmenter, send(kept.get("image", sample.image)[:, *known][None]), prediction, quality)
+        quality = image_dice(sample.label_map, predicted, len(classes), classes.ignore_index)
+        return Example(segmenter, send(kept.get("image", sample.image)[None]), prediction, quality)
 
     def _regressed(self, score_of: Callable[[Segmenter], QualityScore], fit: Fit) -> RegressedQuality:
         """A rival that scores each class: what its scores mean is learnt from the examples.
@@ -180,16 +179,6 @@ class VolumeRun:
             self.context.progress("regression", number + 1, len(self._examples), {})
         quality = torch.stack([example.quality for example in self._examples])
         return RegressedQuality(score_of(self.segmenter), fit(torch.stack(scores).double(), quality))
-
-
-def known_box(label_map: Tensor, ignore_index: int) -> tuple[slice, ...]:
-    """Return the box of the voxels that have a class: a volume without the padding up to a patch.
-
-    What M sees in the padding counts as neither right nor wrong, but it would be part of a shape or a mean.
-    """
-    places = torch.nonzero(label_map != ignore_index)
-    ends = zip(places.amin(dim=0).tolist(), places.amax(dim=0).tolist(), strict=True)
-    return tuple(slice(first, last + 1) for first, last in ends)
 
 
 def _jungo(segmenter: Segmenter) -> QualityScore:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.transforms import Window, jitter, random_patch, random_window, view
+from synthcp.data.transforms import Window, jitter, padded, random_patch, random_window, view
 from synthcp.records import Sample
 
 
@@ -18,7 +19,8 @@ def labelled_batch(
     """Draw samples, and of each a random window.
 
     Returns:
-        Images (B, C, *S) in [0, 1] and label maps (B, *S), all of the data set's window size.
+        Images (B, C, *S) in [0, 1] and label maps (B, *S), all of the data set's window size. What is smaller than a
+        patch is padded: the image by its border, the label map by the ignore index, so that nothing is learnt from it.
     """
     size = window_size(dataset)
     images, label_maps = [], []
@@ -51,5 +53,16 @@ def _windows(
 ) -> Iterator[tuple[Sample, Window]]:
     """Samples and their windows, each drawn when it is asked for."""
     for index in torch.randint(len(dataset), (batch,), generator=generator).tolist():
-        sample = dataset[index]
+        sample = _as_large_as_a_patch(dataset, dataset[index])
         yield sample, draw_window(dataset, sample.image, zoom, generator)
+
+
+def _as_large_as_a_patch(dataset: Dataset, sample: Sample) -> Sample:
+    if not dataset.patch:
+        return sample
+    label_map = sample.label_map
+    return replace(
+        sample,
+        image=padded(sample.image, dataset.patch, None),
+        label_map=None if label_map is None else padded(label_map, dataset.patch, dataset.classes.ignore_index),
+    )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.transforms import Window, jitter, view
+from synthcp.data.transforms import Window, jitter, padded, view
 from synthcp.detection.blend import Blend, fit_blend
 from synthcp.detection.logit_scores import msp_log_odds
 from synthcp.detection.siamese import Evidence, FailureLossConfig, SiameseNetwork, failure_loss
@@ -143,7 +143,7 @@ class ComparatorTraining(Training):
         parts = []
         for choice in torch.randint(count, (self.config.batch,), generator=generator).tolist():
             index, view_name = divmod(choice, len(examples.views))
-            evidence, label_map = examples.read(examples.views[view_name], examples.indices[index])
+            evidence, label_map = self._read(examples.views[view_name], examples.indices[index])
             window = draw_window(examples.dataset, evidence.image, self.config.zoom, generator)
             parts.append(self._augmented(evidence, label_map, window, size, generator))
         images, syntheses, logits, disagreements, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
@@ -152,6 +152,15 @@ class ComparatorTraining(Training):
         syntheses = images if self.examples.drawing == DIRECT else send(syntheses)
         evidence = Evidence(images, syntheses, send(logits), send(disagreements))
         return evidence, label_maps.to(self.runtime.device)
+
+    def _read(self, view_name: str, index: int) -> tuple[Evidence, Tensor]:
+        """An example at least as large as a patch: the evidence by its border, the label map by the ignore index."""
+        evidence, label_map = self.examples.read(view_name, index)
+        dataset = self.examples.dataset
+        if not dataset.patch:
+            return evidence, label_map
+        grown = _mapped(evidence, lambda part: padded(part, dataset.patch, None))
+        return grown, padded(label_map, dataset.patch, dataset.classes.ignore_index)
 
     def _augmented(
         self, evidence: Evidence, label_map: Tensor, window: Window, size: tuple[int, ...], generator: torch.Generator
