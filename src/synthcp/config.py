@@ -39,6 +39,7 @@ class Variant:
         early_views: Shares of a fold's training at which one more imperfect prediction is taken (ours).
         averaged: Whether the averaged weights of F are kept.
         augmented: Whether F sees zoomed, recoloured windows (ours) or the plain images.
+        branches: How many feature maps reach F's heads; 1 is the authors' direct prediction.
     """
 
     shared: bool = True
@@ -53,6 +54,7 @@ class Variant:
     early_views: tuple[float, ...] = ()
     averaged: bool = False
     augmented: bool = False
+    branches: Literal[1, 2] = 2
 
 
 VARIANTS: dict[str, Variant] = {

@@ -60,6 +60,18 @@ def test_the_official_comparator_has_its_parameters() -> None:
     assert parameters(OFFICIAL) == 22_502_698 - 4 * 64 + 3
 
 
+def test_the_official_direct_prediction_has_half_the_parameters() -> None:
+    assert parameters(replace(OFFICIAL, branches=1)) == 11_251_882 - 4 * 64 + 3  # the release: 11,251,882, see above
+
+
+@pytest.mark.parametrize("config", [PAPER, OFFICIAL, OURS], ids=["paper", "official", "ours"])
+def test_one_branch_never_looks_at_the_drawing(config: SiameseConfig) -> None:
+    network, seen = judging(replace(config, branches=1)), evidence()
+    for mine, other in zip(network(seen), network(replace(seen, synthesis=1 - seen.synthesis)), strict=True):
+        assert mine.equal(other)
+    assert len(network.encoders) == 1
+
+
 def test_the_papers_comparator_has_one_encoder() -> None:
     encoder = 11_176_512 + 19 * 64 * 7 * 7
     heads = 2 * (64 + 128 + 256 + 512) * 64 + 4 * 2 * 64 + 4 * 65 + (1024 * 19 + 19)
@@ -245,6 +257,8 @@ def test_failure_loss_by_loop(variant: str) -> None:
     terms = failure_loss(log_odds, quality, error, iou, logits, config)
     assert [term.item() for term in terms] == pytest.approx([pixel / pixels, sum(distances) / count], rel=1e-5)
     assert known == 19 and len(distances) == 8
+    separate = failure_loss(log_odds, quality, error, iou, logits, replace(config, pixel=0.0, quality=2.0))
+    assert separate[0].item() == 0 and separate[1].item() == pytest.approx(2 * sum(distances) / count, rel=1e-5)
 
 
 @pytest.mark.parametrize("config", VARIANTS.values(), ids=VARIANTS)

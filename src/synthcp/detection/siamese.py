@@ -43,6 +43,8 @@ class SiameseConfig:
             then starts as MSP, the quality head as the quality to be expected under the predicted errors.
         disagreements: Number of ways in which M compares image and drawing; see FeatureDistance.disagreement.
         measure: What the quality head predicts of every class.
+        branches: How many feature maps reach the heads: of image and drawing, or of the image alone, as in the authors'
+            direct prediction, whose heads then have half the size or less.
     """
 
     classes: int
@@ -57,6 +59,7 @@ class SiameseConfig:
     uses_doubt: bool = False
     disagreements: int = 5
     measure: Measure = "IoU"
+    branches: Literal[1, 2] = 2
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,14 @@ class SiameseNetwork(nn.Module):
         self.config = config
         label_channels = 1 if config.label_input == "squeezed" else config.classes
         trunk = ResNetConfig(config.in_channels + label_channels, config.depth, config.width)
-        self.encoders = nn.ModuleList(ResNet(spatial_dims, trunk) for _ in range(1 if config.shared else 2))
+        encoders = 1 if config.shared else config.branches
+        self.encoders = nn.ModuleList(ResNet(spatial_dims, trunk) for _ in range(encoders))
         stages = ResNet.stage_channels(trunk)
         if config.label_input == "squeezed":
             projection = conv(spatial_dims, config.classes, 1, kernel=1)
             self.squeeze = nn.Sequential(projection, batch_norm(spatial_dims, 1), nn.ReLU())
-        copies, additional = (3, _DOUBTS + config.disagreements) if config.uses_doubt else (2, 0)
+        additional = _DOUBTS + config.disagreements if config.uses_doubt else 0
+        copies = 1 if config.branches == 1 else 3 if config.uses_doubt else 2
         self.fusions = nn.ModuleList(
             _fusion(spatial_dims, copies * channels + additional, config.hidden) for channels in stages
         )
@@ -113,12 +118,7 @@ class SiameseNetwork(nn.Module):
             Log-odds of error of every pixel, (B, *S), whose sigmoid is c_m; and c_iu, (B, L).
         """
         labels = self._labels(evidence.logits)
-        first = self._encode(0, evidence.image, labels)
-        if self.config.shared and evidence.synthesis is evidence.image:  # direct prediction: nothing new to encode
-            second = first
-        else:
-            second = self._encode(-1, evidence.synthesis, labels)
-        pairs = [self._pair(a, b) for a, b in zip(first, second, strict=True)]
+        pairs = self._pairs(evidence, labels)
         pooled = self.quality(pairs[-1].float().flatten(2).mean(dim=2))
         if not self.config.uses_doubt:
             return self._error_log_odds(pairs, None, evidence), pooled
@@ -155,6 +155,17 @@ class SiameseNetwork(nn.Module):
             return one_hot(logits.argmax(dim=1), self.config.classes)
         probabilities = logits.float().softmax(dim=1)
         return self.squeeze(probabilities) if self.config.label_input == "squeezed" else probabilities
+
+    def _pairs(self, evidence: Evidence, labels: Tensor) -> list[Tensor]:
+        """The features of each stage as the heads see them."""
+        first = self._encode(0, evidence.image, labels)
+        if self.config.branches == 1:
+            return first
+        if self.config.shared and evidence.synthesis is evidence.image:  # direct prediction: nothing new to encode
+            second = first
+        else:
+            second = self._encode(-1, evidence.synthesis, labels)
+        return [self._pair(a, b) for a, b in zip(first, second, strict=True)]
 
     def _pair(self, first: Tensor, second: Tensor) -> Tensor:
         parts = [first, second, (first - second).abs()] if self.config.uses_doubt else [first, second]
@@ -220,11 +231,15 @@ class FailureLossConfig:
         weighted: Weigh every pixel's cross-entropy by MSP squared, ignored pixels counting as right (official).
         present_only: Judge the IoU only of classes that the ground truth holds, the rest counting as right (official);
             otherwise of all classes that ground truth or prediction holds.
+        pixel: Factor of the pixels' term; 0 trains the head of the classes alone ("ours separate").
+        quality: Factor of the classes' term; 0 trains the head of the pixels alone.
     """
 
     smooth: bool = False
     weighted: bool = False
     present_only: bool = False
+    pixel: float = 1.0
+    quality: float = 1.0
 
 
 def failure_loss(
@@ -253,4 +268,4 @@ def failure_loss(
     quality = distance(class_quality[judged], iou[judged], reduction="sum")
     pixels = error.numel() if config.weighted else int(known.sum())
     classes = iou.numel() if config.present_only else int(judged.sum())
-    return entropy / max(1, pixels), quality / max(1, classes)
+    return config.pixel * entropy / max(1, pixels), config.quality * quality / max(1, classes)

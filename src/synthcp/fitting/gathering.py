@@ -30,6 +30,7 @@ from synthcp.training.segmentation import SegmentationTraining
 
 Generators = dict[str, Generator]
 FOLDER = "imperfect"
+EARLY = "early"
 
 
 @dataclass(frozen=True)
@@ -48,15 +49,19 @@ class Gathered:
     views: tuple[str, ...] = ("last",)
     have_doubt: bool = True
 
-    def examples(self, drawing: str, keep_aside: bool) -> tuple[ImperfectExamples, ImperfectExamples]:
+    def examples(
+        self, drawing: str, keep_aside: bool, early: bool = True
+    ) -> tuple[ImperfectExamples, ImperfectExamples]:
         """Examples to train F on, and those for its score and thresholds: kept aside from training, or all of them.
 
         Args:
             drawing: Name of the generator whose drawings are shown.
             keep_aside: Whether one block of images in six is kept aside, as a fitted score needs it.
+            early: Whether predictions of half-trained M are among those to train F on, if there are any.
         """
         indices = list(range(len(self.dataset)))
-        examples = ImperfectExamples(self.dataset, self.predictions, self.views, indices, drawing)
+        views = [view for view in self.views if early or not view.startswith(EARLY)]
+        examples = ImperfectExamples(self.dataset, self.predictions, views, indices, drawing)
         if not keep_aside:
             return examples, replace(examples, views=self.views[-1:])
         block = assign_folds(self.dataset.groups, min(6, len(indices)), "dealt", runs=2)
@@ -141,7 +146,7 @@ def _by_folds(context: Context, folds: int, generators: Generators) -> Gathered:
     variant = context.settings.variant
     fold_of = assign_folds(context.dataset.groups, folds, variant.fold_rule)
     repeats = ["", *(f"-seed{number}" for number in range(1, variant.fold_seeds))]
-    early = [f"early{share:g}" for share in variant.early_views]
+    early = [f"{EARLY}{share:g}" for share in variant.early_views]
     degraded = [f"degraded{number}" for number in range(context.settings.scale.degraded_views)]
     views = {repeat: [view + repeat for view in (*early, *degraded, "last")] for repeat in repeats}
     predictions = ImperfectPredictions(context.out / FOLDER)
@@ -163,7 +168,7 @@ def _fold(
     """Train M without one fold, and let it predict that fold on the way and, the worse for wear too, at the end."""
     for share in context.settings.variant.early_views:
         segmenter = fold_segmenter(context, name, held_out, share)
-        _predict(context, f"early{share:g}{repeat}", held_out, segmenter, predictions, generators)
+        _predict(context, f"{EARLY}{share:g}{repeat}", held_out, segmenter, predictions, generators)
     segmenter = fold_segmenter(context, name, held_out)
     for number in range(context.settings.scale.degraded_views):
         _predict(context, f"degraded{number}{repeat}", held_out, segmenter, predictions, generators, degraded=True)

@@ -10,11 +10,12 @@ import torch
 
 from synthcp.checkpoint import load_json, load_module, load_tensors, save_json, save_module
 from synthcp.config import from_dict, to_dict
-from synthcp.controls import CONTROLS, UNTRAINED, UNTRAINED_GENERATOR, control_path
+from synthcp.controls import UNTRAINED, UNTRAINED_GENERATOR, control_path
 from synthcp.detection.anomaly_fusion import cues_of, fit_fusion
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import FOLDER, Gathered, gather
+from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head
 from synthcp.monitor import Monitor
 from synthcp.networks import build_generator, build_network, build_segmenter, failure_comparator
 from synthcp.nn.vgg import VGG19
@@ -31,8 +32,6 @@ from synthcp.training.loop import forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining
 
 M, SCOUT = "segmenter", "scout"
-SYNTHCP = "synthcp"
-"""Name of the trained generator's drawings."""
 
 
 class Stages:
@@ -65,10 +64,10 @@ class Stages:
         if self.context.options.controls:
             generators[UNTRAINED] = self.untrained_generator()
         gathered = gather(self.context, predictor, generators)
-        network, settings = self.comparator(SYNTHCP, gathered, segmenter, scout)
+        network, settings = self.comparator(SHIPPED, gathered, segmenter, scout)
         if self.context.options.controls:
-            for name in CONTROLS:
-                self.comparator(name, gathered, segmenter, scout)
+            for head in CONTROL_HEADS:
+                self.comparator(head, gathered, segmenter, scout)
         monitor = Monitor(settings, predictor, generators[SYNTHCP], network, self.runtime)
         monitor.save(self.out)
         return monitor, gathered
@@ -146,19 +145,22 @@ class Stages:
         return generator
 
     def comparator(
-        self, drawing: str, gathered: Gathered, segmenter: Segmenter | None, scout: Segmenter | None
+        self, head: Head, gathered: Gathered, segmenter: Segmenter | None, scout: Segmenter | None
     ) -> tuple[SiameseNetwork, MonitorSettings]:
         """F on one kind of drawing, and the settings with the score and the thresholds fitted to it (eq. 5-8)."""
-        path = self.out / "comparator.safetensors" if drawing == SYNTHCP else control_path(self.out, drawing)
-        settings, seed = _without_doubt(self.settings) if not gathered.have_doubt else self.settings, self.context.seed
+        path, settings = head.path(self.out), head.settings(self.settings)
+        settings = settings if gathered.have_doubt else _without_doubt(settings)
+        seed = self.context.seed if head.seed is None else head.seed
         torch.manual_seed(seed_of(seed, "comparator"))
         network = self.runtime.place(build_network(settings))
         if path.with_suffix(".json").exists():
             load_module(path, network)
             return network.eval(), from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
-        if scout is not None:
+        if scout is not None and settings.variant.starts_from_segmenter:
             network.load_encoder(scout.get_submodule("trunk").state_dict())
-        examples, aside = gathered.examples(drawing, keep_aside=settings.variant.score == "blend")
+        examples, aside = gathered.examples(
+            head.drawing, keep_aside=settings.variant.score == "blend", early=bool(settings.variant.early_views)
+        )
         config = _comparator_config(settings)
         training = ComparatorTraining(network, examples, config, self.runtime, seed)
         train(training, config.steps, self.out, path.stem, seed, self.context.progress)
@@ -167,7 +169,7 @@ class Stages:
             settings = replace(settings, blend=fit_score(network, aside, self.runtime, seed))
         # label maps are all equally sure, which says nothing of the usual anomaly: it takes M's own doubt
         judging = segmenter if gathered.have_doubt else None
-        if settings.variant.anomaly == "fusion" and judging is not None and drawing != DIRECT:
+        if settings.variant.anomaly == "fusion" and judging is not None and head.drawing != DIRECT:
             settings = replace(settings, fusion=fit_fusion(map(cues_of, aside.evidence())))
         judge = failure_comparator(settings, judging, network)
         settings = replace(settings, thresholds=fit_thresholds(judge, aside, self.runtime))

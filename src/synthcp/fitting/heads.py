@@ -1,0 +1,45 @@
+"""Which F is trained: what it is shown, what it is asked, and from which random numbers it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from synthcp.config import Variant
+from synthcp.controls import CONTROLS, control_path
+from synthcp.settings import MonitorSettings
+
+SYNTHCP = "synthcp"
+"""Name of the trained generator's drawings, and of the F that a monitor uses."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """One F among those that learn from the same imperfect predictions.
+
+    Attributes:
+        name: Of its files.
+        drawing: Name of the generator whose drawings it is shown, or training.comparator.DIRECT.
+        variant: What is computed; None takes that of the run.
+        seed: Of its weights and batches; None takes that of the run.
+    """
+
+    name: str
+    drawing: str
+    variant: Variant | None = None
+    seed: int | None = None
+
+    def path(self, folder: Path) -> Path:
+        """Return the file of its weights in the folder of a run; its settings lie beside it as JSON."""
+        return folder / "comparator.safetensors" if self.name == SYNTHCP else control_path(folder, self.name)
+
+    def settings(self, settings: MonitorSettings) -> MonitorSettings:
+        """Return the settings of a run with its own variant."""
+        return settings if self.variant is None else replace(settings, variant=self.variant)
+
+
+SHIPPED = Head(SYNTHCP, SYNTHCP)
+"""The F of a monitor."""
+
+CONTROL_HEADS = tuple(Head(name, name) for name in CONTROLS)
+"""Direct prediction, and SynthCP with an untrained generator."""
