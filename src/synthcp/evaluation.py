@@ -76,7 +76,7 @@ class Results:
 
 
 @dataclass(frozen=True)
-class _Truth:
+class Truth:
     """What is true of a prediction, at the size at which it is judged.
 
     Attributes:
@@ -88,6 +88,10 @@ class _Truth:
     error: Tensor
     known: Tensor
     quality: Tensor
+
+
+Watch = Callable[[str, Detection, Truth], None]
+"""Called for every image with the name of a row, what it says, and what is true, if that is known."""
 
 
 class _SegmenterQuality:
@@ -123,7 +127,7 @@ class _Accumulator:
         self.true_quality: list[Tensor] = []
         self.predicted_quality: list[Tensor] = []
 
-    def add_failures(self, detection: Detection, truth: _Truth) -> None:
+    def add_failures(self, detection: Detection, truth: Truth) -> None:
         if detection.error_map is not None:
             scores = detection.error_map[0].float().cpu()[truth.known]
             self.error_pooled.update(scores, truth.error[truth.known])
@@ -182,6 +186,7 @@ def evaluate(
     side: int = 0,
     classes: Classes | None = None,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    watch: Watch | None = None,
 ) -> Results:
     """Judge every image of a data set by every detector.
 
@@ -198,6 +203,7 @@ def evaluate(
         side: Shorter side of the working size; 0 keeps the size of the images.
         classes: That M tells apart; by default those of the data.
         protocols: Of anomaly segmentation, by name.
+        watch: Called with what every row says of every image that has a label map.
 
     Raises:
         ShapeError: An anomaly mask has another size than its image.
@@ -223,6 +229,8 @@ def evaluate(
             for row, judged in _rows(name, detection):
                 if truth is not None:
                     accumulators[row].add_failures(judged, truth)
+                if truth is not None and watch is not None:
+                    watch(row, judged, truth)
                 if original.anomaly_mask is not None:
                     accumulators[row].add_anomalies(judged, original.anomaly_mask, roi)
         if progress is not None:
@@ -239,13 +247,13 @@ def evaluate(
     )
 
 
-def _truth(sample: Sample, predicted: Tensor, classes: Classes, measure: Measure) -> _Truth | None:
+def _truth(sample: Sample, predicted: Tensor, classes: Classes, measure: Measure) -> Truth | None:
     """What is true of a prediction; None without a label map."""
     label_map = sample.label_map
     if label_map is None:
         return None
     quality = image_quality(measure, label_map, predicted, len(classes), classes.ignore_index)
-    return _Truth(predicted != label_map, label_map != classes.ignore_index, quality)
+    return Truth(predicted != label_map, label_map != classes.ignore_index, quality)
 
 
 def region_of_interest(sample: Sample, ignore_index: int) -> Tensor:
