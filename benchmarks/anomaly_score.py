@@ -97,7 +97,7 @@ def look(run: AnomalyRun, fold: Provoked, index: int) -> Looks:
         presence = distance.presence(image, prediction)
         found = {"logits": prediction.logits, "truth": sample.label_map[None]}
         for name, generator in ((TRAINED, run.generator), (UNTRAINED, run.untrained_generator)):
-            drawing = generator(prediction.label_map)
+            drawing = generator(prediction.label_map, image)
             disagreement = distance.disagreement(image, drawing, prediction)
             found[name] = cues_of(Evidence(image, drawing, prediction.logits, disagreement, presence))
             found[f"eq. 9, {name}"] = disagreement[:, 1:]

@@ -17,6 +17,7 @@ from synthcp.segmentation.pspnet import PYRAMID, PSPNet, PSPNetConfig
 from synthcp.segmentation.settings import BUILT_IN
 from synthcp.segmentation.unet import UNet, UNetConfig
 from synthcp.settings import MonitorSettings
+from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 
 
@@ -75,13 +76,29 @@ SEGMENTERS: dict[str, Callable[[MonitorSettings, InputSize], Segmenter]] = {
 """The built-in segmenters by name; settings.BUILT_INS tells how many feature maps each shows."""
 
 
-def build_generator(settings: MonitorSettings) -> SpadeGenerator:
-    """Return G with fresh weights."""
-    scale = settings.scale
-    config = SpadeConfig(
-        len(settings.classes), settings.channels, scale.spade_width, scale.spade_hidden, scale.multipliers
-    )
-    return SpadeGenerator(settings.spatial_dims, config, scale.patch)
+def build_generator(settings: MonitorSettings, kind: str = "spade") -> Generator:
+    """Return G with fresh weights.
+
+    Args:
+        settings: Of the monitor.
+        kind: One of GENERATORS.
+    """
+    return GENERATORS[kind](settings)
+
+
+def _spade(settings: MonitorSettings) -> Generator:
+    return SpadeGenerator(settings.spatial_dims, _spade_config(settings), settings.scale.patch)
+
+
+def _spade_config(settings: MonitorSettings) -> SpadeConfig:
+    scale, classes = settings.scale, len(settings.classes)
+    return SpadeConfig(classes, settings.channels, scale.spade_width, scale.spade_hidden, scale.multipliers)
+
+
+GENERATORS: dict[str, Callable[[MonitorSettings], Generator]] = {
+    "spade": _spade,
+}
+"""The generators by name."""
 
 
 def build_network(settings: MonitorSettings) -> SiameseNetwork:

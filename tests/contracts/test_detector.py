@@ -60,7 +60,7 @@ class Colors(Segmenter):
 class Paint(Generator):
     """Paints every class in its colour."""
 
-    def forward(self, label_map: Tensor) -> Tensor:
+    def forward(self, label_map: Tensor, image: Tensor) -> Tensor:
         return PALETTE[label_map].movedim(-1, 1)
 
 
@@ -194,7 +194,7 @@ def scene(dims: SpatialDims) -> tuple[Tensor, Prediction]:
     """Two noisy pictures of painted classes, and what Colors says of them."""
     generator = torch.Generator().manual_seed(0)
     label_map = torch.randint(CLASSES, (2, *SIZES[dims]), generator=generator)
-    image = (Paint()(label_map) + 0.1 * torch.rand(2, 3, *SIZES[dims], generator=generator)).clamp(0, 1)
+    image = (PALETTE[label_map].movedim(-1, 1) + 0.1 * torch.rand(2, 3, *SIZES[dims], generator=generator)).clamp(0, 1)
     return image, Colors(dims)(image)
 
 

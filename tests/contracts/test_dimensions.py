@@ -106,7 +106,7 @@ def judge(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Ten
 
 
 CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[Tensor], Tensor]], Sequence[Tensor]]] = {
-    generator: lambda network, shape: [network(shape(labels()))],
+    generator: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
     discriminator: lambda network, shape: sum(network(shape(labels()), shape(random(3, seed=1))), []),
     trunk: lambda network, shape: network(shape(random(3, seed=1))),
     segmenter: lambda network, shape: [network(shape(random(3, seed=1))).logits],

@@ -98,8 +98,8 @@ def test_direct_prediction_shows_the_image_twice(
 
 def test_the_drawing_of_the_prediction_is_what_is_compared() -> None:
     class Halves(Generator):
-        def forward(self, label_map: torch.Tensor) -> torch.Tensor:
-            return label_map[:, None].expand(-1, 3, -1, -1) / 2
+        def forward(self, label_map: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+            return label_map[:, None] / 2 + image / 8
 
     def difference(image: torch.Tensor, synthesis: torch.Tensor, prediction: Prediction) -> Detection:
         return Detection(error_map=(image - synthesis)[:, 0])
@@ -107,5 +107,5 @@ def test_the_drawing_of_the_prediction_is_what_is_compared() -> None:
     logits = torch.tensor([[0.0, 5.0], [9.0, 1.0], [1.0, 2.0]]).view(1, 3, 1, 2)  # y_hat = 1, 0
     image = torch.tensor([1.0, 0.25]).view(1, 1, 1, 2).expand(1, 3, 1, 2)
     detection = SynthesizeThenCompare(Halves(), difference)(image, Prediction(logits))
-    assert detection.synthesis is not None and detection.synthesis[0, 2].tolist() == [[0.5, 0.0]]
-    assert detection.error_map is not None and detection.error_map.tolist() == [[[0.5, 0.25]]]
+    assert detection.synthesis is not None and detection.synthesis[0, 2].tolist() == [[0.625, 0.03125]]
+    assert detection.error_map is not None and detection.error_map.tolist() == [[[0.375, 0.21875]]]

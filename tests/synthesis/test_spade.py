@@ -20,7 +20,7 @@ def test_the_papers_generator_starts_at_8_by_4_for_512_by_256() -> None:
         generator = SpadeGenerator(2, SpadeConfig(19, width=1, hidden=1))
         for block in generator.blocks:
             block.register_forward_pre_hook(lambda _, inputs: sizes.append(tuple(inputs[0].shape[2:])))
-        generator(torch.empty(1, 256, 512, dtype=torch.int64))
+        generator(torch.empty(1, 256, 512, dtype=torch.int64), torch.empty(1, 3, 256, 512))
     assert sizes == [(4 * 2**doubling, 8 * 2**doubling) for doubling in range(7)]
 
 

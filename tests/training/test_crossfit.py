@@ -56,11 +56,11 @@ def test_too_few_samples_or_groups(groups: list[str], rule: FoldRule, text: str)
 
 
 class Seen(SpadeGenerator):
-    """Remembers the label maps it draws from."""
+    """Remembers what it draws from."""
 
-    def forward(self, label_map: Tensor) -> Tensor:
-        self.label_map = label_map
-        return super().forward(label_map)
+    def forward(self, label_map: Tensor, image: Tensor) -> Tensor:
+        self.label_map, self.image = label_map, image
+        return super().forward(label_map, image)
 
 
 @pytest.fixture
@@ -87,7 +87,8 @@ def test_predictions_come_back_with_every_drawing_of_them(
     torch.testing.assert_close(tensors["logits"], prediction.logits[0].detach(), atol=1e-3, rtol=1e-3)
     for name, generator in generators.items():
         assert isinstance(generator, Seen) and generator.label_map.equal(prediction.label_map)
-        synthesis = generator(prediction.label_map).detach()
+        assert generator.image.equal(image[None])
+        synthesis = generator(prediction.label_map, image[None]).detach()
         torch.testing.assert_close(tensors[f"synthesis/{name}"], synthesis[0], atol=0.5001 / 255, rtol=0)
         expected = FeatureDistance(segmenter).disagreement(image[None], synthesis, prediction)[0].detach()
         torch.testing.assert_close(tensors[f"disagreement/{name}"], expected, atol=1e-3, rtol=1e-3)

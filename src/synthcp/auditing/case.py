@@ -85,7 +85,7 @@ class Case:
     @torch.no_grad()
     def _drawing(self, label_map: Tensor) -> Tensor:
         with self.monitor.runtime.autocast():
-            drawing: Tensor = self.monitor.generator.draw(label_map[None])
+            drawing: Tensor = self.monitor.generator.draw(label_map[None], self.image)
         return drawing.float()
 
     @torch.no_grad()

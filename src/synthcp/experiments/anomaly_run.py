@@ -139,7 +139,7 @@ class AnomalyRun:
         distance, runtime = FeatureDistance(self.segmenter), self.context.runtime
         for image, prediction in self._looks():
             with torch.no_grad(), runtime.autocast():
-                cues = fused_cues(distance, image, generator.draw(prediction.label_map), prediction)
+                cues = fused_cues(distance, image, generator.draw(prediction.label_map, image), prediction)
             yield cues
 
     def _labelled_features(self) -> Iterator[tuple[Tensor, Tensor]]:

@@ -62,7 +62,7 @@ def _strip(run: AnomalyRun, original: Sample, detectors: Mapping[str, Detector])
     with runtime.autocast():
         seen = run.segmenter.predict(sample.id, runtime.send(original.image[None]))
         prediction = at_size(seen, image.shape[2:])
-        drawing = run.generator.draw(prediction.label_map)[0].float().cpu()
+        drawing = run.generator.draw(prediction.label_map, image)[0].float().cpu()
         maps = [detector(image, prediction).anomaly_map for detector in detectors.values()]
     label_map = prediction.label_map[0].cpu()
     pictures = [

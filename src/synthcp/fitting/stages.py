@@ -105,16 +105,17 @@ class Stages:
         forget_checkpoint(self.out, name)
         return segmenter.eval()
 
-    def generator(self, viewer: Segmenter | None) -> Generator:
+    def generator(self, viewer: Segmenter | None, kind: str = "spade") -> Generator:
         """G against D, on ground-truth label maps (eq. 1-2).
 
         Args:
             viewer: By whose layers drawings are compared with images, unless VGG-19 was chosen.
+            kind: One of networks.GENERATORS; G of another kind than SPADE lies in a file of its name.
         """
-        seed, dataset = self.context.seed, self.context.dataset
-        torch.manual_seed(seed_of(seed, "generator"))
-        generator = self.runtime.place(build_generator(self.settings))
-        path = self.out / "generator.safetensors"
+        seed, dataset, stage = self.context.seed, self.context.dataset, "generator" if kind == "spade" else kind
+        torch.manual_seed(seed_of(seed, stage))
+        generator = self.runtime.place(build_generator(self.settings, kind))
+        path = self.out / f"{stage}.safetensors"
         if path.exists():
             load_module(path, generator)
             return generator.eval()
@@ -123,9 +124,9 @@ class Stages:
         discriminator = MultiScaleDiscriminator(settings.spatial_dims, judge)
         network = self._perceptual_network(viewer)
         training = GanTraining(generator, discriminator, network, dataset, scale.gan, self.runtime, seed)
-        train(training, scale.gan.steps, self.out, "generator", seed, self.context.progress, pictures=5)
+        train(training, scale.gan.steps, self.out, stage, seed, self.context.progress, pictures=5)
         save_module(path, training.average)
-        forget_checkpoint(self.out, "generator")
+        forget_checkpoint(self.out, stage)
         return training.average.eval()
 
     def _perceptual_network(self, viewer: Segmenter | None) -> FeatureNetwork | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from synthcp.nn.tiling import tiled
@@ -19,29 +20,45 @@ class Generator(nn.Module):
     patch: tuple[int, ...] = ()
 
     @abstractmethod
-    def forward(self, label_map: Tensor) -> Tensor:
-        """Draw all at once, as in training.
+    def forward(self, label_map: Tensor, image: Tensor) -> Tensor:
+        """Draw all at once.
 
         Args:
             label_map: y or y_hat, int64, shape (B, *S); pixels of the ignore index are drawn from no class.
+            image: x, shape (B, C, *S), in [0, 1]: whose style the drawing may take; a plain generator ignores it.
 
         Returns:
             x_hat, shape (B, C, *S), in [0, 1].
         """
 
-    def draw(self, label_map: Tensor) -> Tensor:
+    def draw(self, label_map: Tensor, image: Tensor) -> Tensor:
         """Draw a label map of any size: in windows of the patch that overlap by a quarter, averaged where they meet.
 
         Args:
             label_map: As in forward.
+            image: As in forward.
 
         Returns:
             As forward does; a side that is smaller than the patch's is drawn as it is.
         """
         if not self.patch:
-            image: Tensor = self(label_map)
-            return image
+            drawing: Tensor = self(label_map, image)
+            return drawing
         window = [min(sides) for sides in zip(label_map.shape[1:], self.patch, strict=True)]
         overlap = [side // 4 for side in window]
-        (image,) = tiled(lambda labels: [self(labels[:, 0])], label_map[:, None], window, overlap)
-        return image
+        pair = torch.cat([label_map[:, None].float(), image], dim=1)
+        (drawing,) = tiled(lambda part: [self(part[:, 0].long(), part[:, 1:])], pair, window, overlap)
+        return drawing
+
+    def rehearse(self, label_map: Tensor, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Draw in training.
+
+        Args:
+            label_map: As in forward.
+            image: As in forward.
+
+        Returns:
+            x_hat as forward does, and how far the style of the image lies from a usual one, which training keeps
+            small: a scalar, or None of a generator that has no style.
+        """
+        return self(label_map, image), None

@@ -53,8 +53,8 @@ class SpadeGenerator(Generator):
             if isinstance(module, nn.Conv2d | nn.Conv3d):
                 _init(module)
 
-    def forward(self, label_map: Tensor) -> Tensor:
-        """Draw x_hat (B, C, *S) in [0, 1] from a label map (B, *S)."""
+    def forward(self, label_map: Tensor, image: Tensor) -> Tensor:
+        """Draw x_hat (B, C, *S) in [0, 1] from a label map (B, *S), whatever the image (shapes: see Generator)."""
         layout = one_hot(label_map, self.config.classes)
         size = tuple(label_map.shape[1:])
         doublings = len(self.blocks) - 1
@@ -62,8 +62,8 @@ class SpadeGenerator(Generator):
         for index, block in enumerate(self.blocks):
             features = resize_nearest(features, _halved(size, doublings - index))
             features = block(features, layout)
-        image: Tensor = self.to_image(F.leaky_relu(features, 0.2)).float()
-        return (image.tanh() + 1) / 2
+        drawing: Tensor = self.to_image(F.leaky_relu(features, 0.2)).float()
+        return (drawing.tanh() + 1) / 2
 
 
 def _halved(size: tuple[int, ...], times: int) -> tuple[int, ...]:

@@ -103,7 +103,7 @@ class ImperfectPredictions:
             if feature_distance is not None:
                 tensors["presence"] = feature_distance.presence(batch, prediction)[0].half()
             for name, generator in generators.items():
-                synthesis = generator.draw(prediction.label_map)
+                synthesis = generator.draw(prediction.label_map, batch)
                 tensors[f"synthesis/{name}"] = _as_bytes(synthesis[0])
                 disagreement = disagreement_of(feature_distance, batch, synthesis, prediction)
                 tensors[f"disagreement/{name}"] = disagreement[0].half()

@@ -37,6 +37,7 @@ class GanConfig:
         decay_from: Share of the steps after which both rates fall linearly to 0.
         feature_matching: Weight of D's features.
         perceptual: Weight of the fixed network's features.
+        divergence: Weight of the divergence of the styles, if G has any; SPADE's.
         average: Decay of the averaged weights of G, which are the ones kept; 0 keeps the last ones.
         zoom: Range of the random enlargement.
     """
@@ -49,6 +50,7 @@ class GanConfig:
     decay_from: float = 0.5
     feature_matching: float = 10.0
     perceptual: float = 10.0
+    divergence: float = 0.05
     average: float = 0.995
     zoom: tuple[float, float] = (1.0, 1.3)
 
@@ -105,15 +107,19 @@ class GanTraining(Training):
     def _generator_turn(self, images: Tensor, label_maps: Tensor) -> tuple[Tensor, dict[str, float]]:
         self.discriminator.requires_grad_(False)
         with self.runtime.autocast():
-            synthesis = self.generator(label_maps)
+            synthesis, divergence = self.generator.rehearse(label_maps, images)
             fake = self.discriminator(label_maps, synthesis)
             with torch.no_grad():
                 real = self.discriminator(label_maps, images)
-            adversarial = generator_hinge(fake)
-            matching = self.config.feature_matching * feature_matching(real, fake)
-            likeness = self._likeness(images, synthesis)
-        descend(self.optimizers["generator"], adversarial + matching + likeness)
-        return synthesis, {"G": adversarial.item(), "matching": matching.item(), "perceptual": likeness.item()}
+            losses = {
+                "G": generator_hinge(fake),
+                "matching": self.config.feature_matching * feature_matching(real, fake),
+                "perceptual": self._likeness(images, synthesis),
+            }
+        if divergence is not None:
+            losses["divergence"] = self.config.divergence * divergence
+        descend(self.optimizers["generator"], torch.stack(list(losses.values())).sum())
+        return synthesis, {name: loss.item() for name, loss in losses.items()}
 
     def _likeness(self, images: Tensor, synthesis: Tensor) -> Tensor:
         if self.perceptual_network is None:
@@ -138,8 +144,8 @@ class GanTraining(Training):
         samples = [sample for sample in samples if tuple(sample.image.shape[1:]) == size]
         label_maps = torch.stack([sample.label_map for sample in samples if sample.label_map is not None])
         self.average.eval()
-        drawings = self.average(label_maps.to(self.runtime.device)).cpu()
         images = torch.stack([sample.image for sample in samples])
+        drawings = self.average(label_maps.to(self.runtime.device), self.runtime.send(images)).cpu()
         save_grid(path, [self._colored(label_maps), drawings, images])
 
     def _colored(self, label_maps: Tensor) -> Tensor:
