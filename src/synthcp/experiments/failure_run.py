@@ -1,0 +1,159 @@
+"""One seed of Table 1: for each M its folds, every F, and the rivals, fitted once and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from synthcp.config import VARIANTS
+from synthcp.controls import UNTRAINED
+from synthcp.data.base import Dataset
+from synthcp.detection.base import Detector
+from synthcp.detection.direct import DirectPrediction
+from synthcp.detection.siamese import SiameseNetwork
+from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.experiments.remembered import RememberedDistance, RememberedGenerator
+from synthcp.experiments.request import Request
+from synthcp.fitting.context import Context
+from synthcp.fitting.gathering import Gathered, gather
+from synthcp.fitting.heads import SHIPPED, SYNTHCP, Head
+from synthcp.fitting.options import FitOptions
+from synthcp.fitting.run import begin
+from synthcp.fitting.stages import M, Stages
+from synthcp.networks import failure_comparator
+from synthcp.provenance import command_line, commit
+from synthcp.segmentation.base import Segmenter
+from synthcp.settings import MonitorSettings
+from synthcp.synthesis.base import Generator
+from synthcp.training.comparator import DIRECT
+from synthcp.training.loop import Progress, silent
+
+MODELS = ("deeplab", "fcn8")
+"""M of the paper's Table 1. The first one's layers measure G's drawings, and its trunk is where every F starts."""
+ABLATED = "fcn8"
+"""The M whose F is also tried on drawings of other generators, as in section 5 of the paper."""
+ABLATIONS = {"SynthCP, pix2pixHD": "pix2pixhd", "SynthCP, style encoder": "styled"}
+"""Rows of other generators, which are fitted like SPADE."""
+
+_OURS = VARIANTS["ours"]
+_IMAGE = replace(_OURS, loss=replace(_OURS.loss, pixel=0.0))
+_PIXEL = replace(_OURS, loss=replace(_OURS.loss, quality=0.0))
+HEADS = {
+    "direct, half capacity": Head("direct-half", DIRECT, replace(_OURS, branches=1)),
+    "direct": Head(DIRECT, DIRECT),
+    "SynthCP, image level alone": Head("image-level", SYNTHCP, _IMAGE),
+    "SynthCP, pixel level alone": Head("pixel-level", SYNTHCP, _PIXEL),
+    "SynthCP, paper": Head("paper", SYNTHCP, VARIANTS["paper"]),
+    "SynthCP, official": Head("official", SYNTHCP, VARIANTS["official"]),
+    "SynthCP, untrained G": Head(UNTRAINED, UNTRAINED),
+    "SynthCP": SHIPPED,
+}
+"""Rows that are an F, fitted for every M and seed."""
+HEAD_SEEDS = 5
+"""So often SynthCP and direct prediction are fitted with the M and G of seed 0."""
+
+
+@dataclass(frozen=True)
+class FailureRun:
+    """One M of one seed; what is costly is fitted once and read from disk after that.
+
+    Attributes:
+        stages: The stages of a fit, of which M, G and the folds were run.
+        segmenter: M.
+        scout: The M from whose trunk every F starts.
+        generators: G by the name of its drawings.
+        gathered: The imperfect predictions that every F learns from.
+    """
+
+    stages: Stages
+    segmenter: Segmenter
+    scout: Segmenter
+    generators: dict[str, Generator]
+    gathered: Gathered
+
+    @property
+    def context(self) -> Context:
+        """What the stages work on."""
+        return self.stages.context
+
+    @property
+    def model(self) -> str:
+        """Name of M."""
+        return self.context.settings.model.spec
+
+    def fitted(self, head: Head) -> tuple[SiameseNetwork, MonitorSettings]:
+        """Return F, and the settings with the score that was fitted to it."""
+        network, settings = self.stages.comparator(head, self.gathered, self.segmenter, self.scout)
+        return network.requires_grad_(False), settings
+
+    def detector(self, head: Head, fitted_with: FailureRun | None = None) -> Detector:
+        """Return F as a detector of this M's failures.
+
+        Args:
+            head: Which F.
+            fitted_with: The run of another M, whose F it is.
+        """
+        network, settings = (fitted_with or self).fitted(head)
+        comparator = failure_comparator(replace(settings, fusion=None), None, network)
+        if head.drawing == DIRECT:
+            return DirectPrediction(comparator)
+        seeing = replace(comparator, feature_distance=self._distance)
+        return SynthesizeThenCompare(self._remembered[head.drawing], seeing)
+
+    def learned(self) -> dict[str, Detector]:
+        """Return the rows that are an F."""
+        detectors = {row: self.detector(head) for row, head in HEADS.items()}
+        others = {row: Head(kind, kind) for row, kind in ABLATIONS.items() if kind in self.generators}
+        return {**{row: self.detector(head) for row, head in others.items()}, **detectors}
+
+    def repeated(self) -> dict[str, list[Detector]]:
+        """Return SynthCP and direct prediction once for each seed of the head, with this M and G."""
+        return {
+            name: [self.detector(head), *(self.detector(other) for other in _reseeded(head))]
+            for name, head in (("direct", HEADS["direct"]), ("SynthCP", SHIPPED))
+        }
+
+    @cached_property
+    def _distance(self) -> RememberedDistance:
+        return RememberedDistance(self.segmenter)
+
+    @cached_property
+    def _remembered(self) -> dict[str, Generator]:
+        return {name: RememberedGenerator(generator) for name, generator in self.generators.items()}
+
+
+def _reseeded(head: Head) -> Iterable[Head]:
+    return (replace(head, name=f"{head.name}-head{seed}", seed=1000 + seed) for seed in range(1, HEAD_SEEDS))
+
+
+def open_failure_runs(
+    request: Request, dataset: Dataset, seed: int, progress: Progress = silent
+) -> dict[str, FailureRun]:
+    """Fit every M, G and F of one seed, or read them from out/seedN; returned by the name of M.
+
+    Raises:
+        InputError: The folder holds a run on other data or with other options, or there is no such scale.
+    """
+    folder = request.out / f"seed{seed}"
+    first = _begin(request, dataset, folder, MODELS[0], seed, progress)
+    scout = first.segmenter(M)
+    spade = {SYNTHCP: first.generator(scout), UNTRAINED: first.untrained_generator()}
+    runs = {}
+    for model in (request.model,) if request.model else MODELS:
+        stages = first if model == MODELS[0] else _begin(request, dataset, folder, model, seed, progress)
+        segmenter = scout if model == MODELS[0] else stages.segmenter(M)
+        others = {kind: first.generator(scout, kind) for kind in ABLATIONS.values()} if model == ABLATED else {}
+        generators = {name: generator.requires_grad_(False) for name, generator in {**spade, **others}.items()}
+        gathered = gather(stages.context, segmenter, generators)
+        runs[model] = FailureRun(stages, segmenter.requires_grad_(False), scout, generators, gathered)
+    return runs
+
+
+def _begin(request: Request, dataset: Dataset, folder: Path, model: str, seed: int, progress: Progress) -> Stages:
+    options = FitOptions(
+        scale=request.scale, seed=seed, resume=True, device=request.device, precision=request.precision, model=model
+    )
+    facts = {"data": request.data, "command": command_line(), "commit": commit()}
+    return begin(dataset, folder / model, options, progress, facts)
