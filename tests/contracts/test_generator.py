@@ -10,12 +10,16 @@ from torch import Tensor
 
 from synthcp.nn.spatial import SpatialDims
 from synthcp.synthesis.base import Generator
+from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 
 CLASSES, CHANNELS = 4, 2
 GENERATORS: dict[str, Callable[[SpatialDims], Generator]] = {
     "spade": lambda dims: SpadeGenerator(
         dims, SpadeConfig(CLASSES, CHANNELS, width=4, hidden=4, multipliers=(2, 2, 1))
+    ),
+    "pix2pixhd": lambda dims: Pix2PixHDGenerator(
+        dims, Pix2PixHDConfig(CLASSES, CHANNELS, width=4, halvings=2, blocks=1)
     ),
 }
 STYLED: set[str] = set()
