@@ -20,6 +20,7 @@ from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderConfig
 
 
 def build_segmenter(settings: MonitorSettings) -> Segmenter:
@@ -106,9 +107,17 @@ def _pix2pixhd(settings: MonitorSettings) -> Generator:
     return Pix2PixHDGenerator(settings.spatial_dims, config, scale.patch)
 
 
+def _styled(settings: MonitorSettings) -> Generator:
+    """SPADE, and an encoder that halves the image as often as SPADE doubles its drawing."""
+    scale = settings.scale
+    style = StyleEncoderConfig(scale.spade_width, len(scale.multipliers) - 1, latent=4 * scale.spade_width)
+    return StyledSpadeGenerator(settings.spatial_dims, _spade_config(settings), style, scale.patch)
+
+
 GENERATORS: dict[str, Callable[[MonitorSettings], Generator]] = {
     "spade": _spade,
     "pix2pixhd": _pix2pixhd,
+    "styled": _styled,
 }
 """The generators by name."""
 
