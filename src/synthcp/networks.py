@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from synthcp.config import Scale
+from synthcp.config import Scale, choose
 from synthcp.detection.blend import Blend
 from synthcp.detection.failure import FailureComparator
 from synthcp.detection.feature_distance import FeatureDistance
@@ -18,7 +18,9 @@ from synthcp.segmentation.settings import BUILT_IN
 from synthcp.segmentation.unet import UNet, UNetConfig
 from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
+from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderConfig
 
 
 def build_segmenter(settings: MonitorSettings) -> Segmenter:
@@ -82,8 +84,11 @@ def build_generator(settings: MonitorSettings, kind: str = "spade") -> Generator
     Args:
         settings: Of the monitor.
         kind: One of GENERATORS.
+
+    Raises:
+        InputError: There is no such kind.
     """
-    return GENERATORS[kind](settings)
+    return choose(GENERATORS, kind, "generator")(settings)
 
 
 def _spade(settings: MonitorSettings) -> Generator:
@@ -95,8 +100,24 @@ def _spade_config(settings: MonitorSettings) -> SpadeConfig:
     return SpadeConfig(classes, settings.channels, scale.spade_width, scale.spade_hidden, scale.multipliers)
 
 
+def _pix2pixhd(settings: MonitorSettings) -> Generator:
+    """About as many multiplications as SPADE takes at the same scale, so that none is better by its size."""
+    scale, classes = settings.scale, len(settings.classes)
+    config = Pix2PixHDConfig(classes, settings.channels, width=3 * scale.spade_width // 2, halvings=3)
+    return Pix2PixHDGenerator(settings.spatial_dims, config, scale.patch)
+
+
+def _styled(settings: MonitorSettings) -> Generator:
+    """SPADE, and an encoder that halves the image as often as SPADE doubles its drawing."""
+    scale = settings.scale
+    style = StyleEncoderConfig(scale.spade_width, len(scale.multipliers) - 1, latent=4 * scale.spade_width)
+    return StyledSpadeGenerator(settings.spatial_dims, _spade_config(settings), style, scale.patch)
+
+
 GENERATORS: dict[str, Callable[[MonitorSettings], Generator]] = {
     "spade": _spade,
+    "pix2pixhd": _pix2pixhd,
+    "styled": _styled,
 }
 """The generators by name."""
 

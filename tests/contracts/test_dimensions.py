@@ -15,6 +15,7 @@ from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 
 DEPTH, SIZE = 9, (32, 41)
@@ -28,12 +29,18 @@ def in_centre_slice(kernel: Tensor) -> Tensor:
     return volume
 
 
+def in_both_slices(kernel: Tensor) -> Tensor:
+    """Return the kernel of a doubling as a volume: its second slice makes the even slices, its third the odd ones."""
+    return torch.stack([torch.zeros_like(kernel), kernel, kernel], dim=-3)
+
+
 def inflate(images: nn.Module, volumes: nn.Module) -> None:
     """Give a network for volumes the weights of one for images."""
     state = images.state_dict()
     for key, value in list(state.items()):
+        doubles = isinstance(images.get_submodule(key.rpartition(".")[0]), nn.ConvTranspose2d)
         if value.ndim == 4:
-            state[key] = in_centre_slice(value)
+            state[key] = in_both_slices(value) if doubles else in_centre_slice(value)
         elif key.endswith("._v"):  # of a spectral norm: a singular vector, as long as a kernel
             kernel = images.state_dict()[key.replace("0._v", "original")]
             state[key] = in_centre_slice(value.view(kernel.shape[1:])).flatten()
@@ -64,6 +71,10 @@ def stack(tensor: Tensor, depth: int = DEPTH) -> Tensor:
 
 def generator(dims: SpatialDims) -> nn.Module:
     return SpadeGenerator(dims, SpadeConfig(4, width=4, hidden=4, multipliers=(4, 2, 1)))
+
+
+def pix2pixhd(dims: SpatialDims) -> nn.Module:
+    return Pix2PixHDGenerator(dims, Pix2PixHDConfig(4, width=4, halvings=2, blocks=2))
 
 
 def discriminator(dims: SpatialDims) -> nn.Module:
@@ -107,6 +118,7 @@ def judge(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Ten
 
 CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[Tensor], Tensor]], Sequence[Tensor]]] = {
     generator: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
+    pix2pixhd: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
     discriminator: lambda network, shape: sum(network(shape(labels()), shape(random(3, seed=1))), []),
     trunk: lambda network, shape: network(shape(random(3, seed=1))),
     segmenter: lambda network, shape: [network(shape(random(3, seed=1))).logits],

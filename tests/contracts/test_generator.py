@@ -10,15 +10,25 @@ from torch import Tensor
 
 from synthcp.nn.spatial import SpatialDims
 from synthcp.synthesis.base import Generator
+from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderConfig
 
 CLASSES, CHANNELS = 4, 2
 GENERATORS: dict[str, Callable[[SpatialDims], Generator]] = {
     "spade": lambda dims: SpadeGenerator(
         dims, SpadeConfig(CLASSES, CHANNELS, width=4, hidden=4, multipliers=(2, 2, 1))
     ),
+    "pix2pixhd": lambda dims: Pix2PixHDGenerator(
+        dims, Pix2PixHDConfig(CLASSES, CHANNELS, width=4, halvings=2, blocks=1)
+    ),
+    "styled": lambda dims: StyledSpadeGenerator(
+        dims,
+        SpadeConfig(CLASSES, CHANNELS, width=4, hidden=4, multipliers=(2, 2, 1)),
+        StyleEncoderConfig(width=4, halvings=2, latent=5),
+    ),
 }
-STYLED: set[str] = set()
+STYLED = {"styled"}
 """Of those the ones that take the style of the image."""
 SIZES: dict[SpatialDims, list[tuple[int, ...]]] = {
     2: [(32, 40), (31, 45), (16, 90), (3, 5), (1, 1)],

@@ -4,7 +4,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthcp.synthesis.losses import discriminator_hinge, feature_matching, generator_hinge, perceptual
+from synthcp.errors import InputError
+from synthcp.synthesis.losses import (
+    adversarial_loss,
+    discriminator_hinge,
+    discriminator_least_squares,
+    feature_matching,
+    generator_hinge,
+    generator_least_squares,
+    perceptual,
+)
 
 
 def judgements(*scales: tuple[list[float], ...]) -> list[list[Tensor]]:
@@ -22,6 +31,24 @@ def test_discriminator_hinge() -> None:
 
 def test_generator_hinge() -> None:
     assert generator_hinge(FAKE).item() == pytest.approx(-(-1.375 + 0.5) / 2)
+
+
+def test_discriminator_least_squares() -> None:
+    # scale 1: (mean(1, 0.25) + mean(9, 0.0625)) / 2; scale 2: (4 + 0.25) / 2
+    assert discriminator_least_squares(REAL, FAKE).item() == pytest.approx((0.625 + 4.53125 + 4.25) / 4)
+
+
+def test_generator_least_squares() -> None:
+    # scale 1: mean(16, 0.5625) / 2; scale 2: 0.25 / 2
+    assert generator_least_squares(FAKE).item() == pytest.approx((8.28125 + 0.25) / 4)
+
+
+def test_each_form_of_the_adversarial_loss_goes_by_its_name() -> None:
+    hinge, squares = adversarial_loss("hinge"), adversarial_loss("least_squares")
+    assert (hinge.discriminator, hinge.generator) == (discriminator_hinge, generator_hinge)
+    assert (squares.discriminator, squares.generator) == (discriminator_least_squares, generator_least_squares)
+    with pytest.raises(InputError, match="adversarial loss 'wgan' is unknown; choose one of hinge, least_squares"):
+        adversarial_loss("wgan")  # type: ignore[arg-type]
 
 
 def test_feature_matching_leaves_the_verdict_out() -> None:

@@ -27,7 +27,7 @@ from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscr
 from synthcp.synthesis.losses import FeatureNetwork
 from synthcp.thresholds import fit_thresholds
 from synthcp.training.comparator import DIRECT, ComparatorConfig, ComparatorTraining, fit_score
-from synthcp.training.gan import GanTraining
+from synthcp.training.gan import GanConfig, GanTraining
 from synthcp.training.loop import forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining
 
@@ -119,12 +119,13 @@ class Stages:
         if path.exists():
             load_module(path, generator)
             return generator.eval()
-        settings, scale = self.settings, self.settings.scale
-        judge = DiscriminatorConfig(len(settings.classes), settings.channels, scale.discriminator_width)
+        settings, config = self.settings, _gan_config(self.settings, kind)
+        width = settings.scale.discriminator_width
+        judge = DiscriminatorConfig(len(settings.classes), settings.channels, width)
         discriminator = MultiScaleDiscriminator(settings.spatial_dims, judge)
         network = self._perceptual_network(viewer)
-        training = GanTraining(generator, discriminator, network, dataset, scale.gan, self.runtime, seed)
-        train(training, scale.gan.steps, self.out, stage, seed, self.context.progress, pictures=5)
+        training = GanTraining(generator, discriminator, network, dataset, config, self.runtime, seed)
+        train(training, config.steps, self.out, stage, seed, self.context.progress, pictures=5)
         save_module(path, training.average)
         forget_checkpoint(self.out, stage)
         return training.average.eval()
@@ -184,6 +185,11 @@ def _without_doubt(settings: MonitorSettings) -> MonitorSettings:
     """What is left of a variant when F learns from label maps, which say nothing of M's doubt."""
     variant = replace(settings.variant, uses_doubt=False, label_input="one_hot", score="raw")
     return replace(settings, variant=variant)
+
+
+def _gan_config(settings: MonitorSettings, kind: str) -> GanConfig:
+    config = settings.scale.gan
+    return replace(config, loss="least_squares") if kind == "pix2pixhd" else config
 
 
 def _comparator_config(settings: MonitorSettings) -> ComparatorConfig:

@@ -55,10 +55,11 @@ def conv(
     stride: int = 1,
     dilation: int = 1,
     bias: bool = True,
+    padding_mode: Literal["zeros", "reflect"] = "zeros",
 ) -> nn.Conv2d | nn.Conv3d:
     """Return a convolution padded to keep the size (before its stride)."""
-    padding = dilation * (kernel - 1) // 2
-    return _CONV[spatial_dims](in_channels, out_channels, kernel, stride, padding, dilation, bias=bias)
+    padding, kind = dilation * (kernel - 1) // 2, _CONV[spatial_dims]
+    return kind(in_channels, out_channels, kernel, stride, padding, dilation, bias=bias, padding_mode=padding_mode)
 
 
 def halving_conv(spatial_dims: SpatialDims, in_channels: int, out_channels: int) -> nn.Module:
@@ -66,9 +67,12 @@ def halving_conv(spatial_dims: SpatialDims, in_channels: int, out_channels: int)
     return _CONV[spatial_dims](in_channels, out_channels, kernel_size=2, stride=2)
 
 
-def doubling_conv(spatial_dims: SpatialDims, in_channels: int, out_channels: int) -> nn.Module:
-    """Return a transposed convolution of every pixel to a block of two per axis, the mirror of halving_conv."""
-    return _TRANSPOSED_CONV[spatial_dims](in_channels, out_channels, kernel_size=2, stride=2)
+def doubling_conv(
+    spatial_dims: SpatialDims, in_channels: int, out_channels: int, *, kernel: int = 2
+) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
+    """Return a transposed convolution to twice the size; a kernel of two is the mirror of halving_conv."""
+    padding, beyond = (kernel - 1) // 2, kernel % 2
+    return _TRANSPOSED_CONV[spatial_dims](in_channels, out_channels, kernel, 2, padding, beyond)
 
 
 def batch_norm(spatial_dims: SpatialDims, channels: int, *, affine: bool = True) -> nn.Module:

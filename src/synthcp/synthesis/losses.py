@@ -1,15 +1,20 @@
-"""The losses of G and D: hinge form of eq. 1-2, feature matching and perceptual, as SPADE sums them."""
+"""The losses of G and D: eq. 1-2 in two forms, feature matching and perceptual, as SPADE and pix2pixHD sum them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthcp.errors import InputError
+
 Judgements = Sequence[Sequence[Tensor]]
 FeatureNetwork = Callable[[Tensor], list[Tensor]]
+AdversarialForm = Literal["hinge", "least_squares"]
 
 
 def discriminator_hinge(real: Judgements, fake: Judgements) -> Tensor:
@@ -21,6 +26,47 @@ def discriminator_hinge(real: Judgements, fake: Judgements) -> Tensor:
 def generator_hinge(fake: Judgements) -> Tensor:
     """Hinge loss of G, mean over scales: verdicts on the drawing as large as can be."""
     return -torch.stack([judgement[-1].float().mean() for judgement in fake]).mean()
+
+
+def discriminator_least_squares(real: Judgements, fake: Judgements) -> Tensor:
+    """Least-squares loss of D, mean over scales: real verdicts at 1, fake ones at 0 (Mao et al., ICCV 2017)."""
+    scales = [(r[-1].float(), f[-1].float()) for r, f in zip(real, fake, strict=True)]
+    return torch.stack([((r - 1).square().mean() + f.square().mean()) / 2 for r, f in scales]).mean()
+
+
+def generator_least_squares(fake: Judgements) -> Tensor:
+    """Least-squares loss of G, mean over scales: verdicts on the drawing at 1."""
+    return torch.stack([(judgement[-1].float() - 1).square().mean() / 2 for judgement in fake]).mean()
+
+
+@dataclass(frozen=True)
+class AdversarialLoss:
+    """One form of eq. 1-2.
+
+    Attributes:
+        discriminator: Loss of D, from its judgements of images and of drawings.
+        generator: Loss of G, from those of drawings.
+    """
+
+    discriminator: Callable[[Judgements, Judgements], Tensor]
+    generator: Callable[[Judgements], Tensor]
+
+
+_FORMS = {
+    "hinge": AdversarialLoss(discriminator_hinge, generator_hinge),
+    "least_squares": AdversarialLoss(discriminator_least_squares, generator_least_squares),
+}
+
+
+def adversarial_loss(form: AdversarialForm) -> AdversarialLoss:
+    """Return SPADE's loss (hinge) or pix2pixHD's (least squares).
+
+    Raises:
+        InputError: There is no such form.
+    """
+    if form not in _FORMS:
+        raise InputError(f"adversarial loss {form!r} is unknown; choose one of {', '.join(_FORMS)}")
+    return _FORMS[form]
 
 
 def feature_matching(real: Judgements, fake: Judgements) -> Tensor:

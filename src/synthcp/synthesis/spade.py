@@ -31,19 +31,26 @@ class SpadeConfig:
     hidden: int = 128
     multipliers: tuple[int, ...] = (16, 16, 16, 8, 4, 2, 1)
 
+    @property
+    def channels(self) -> list[int]:
+        """Channels of each block."""
+        return [self.width * multiplier for multiplier in self.multipliers]
 
-class SpadeGenerator(Generator):
-    """Start from the label map at its coarsest, then alternate SPADE blocks and doublings up to the full size.
+
+class SpadePainter(Generator):
+    """SPADE behind its start: blocks and doublings in turn, up to the full size.
 
     The sizes on the way are the full size halved again and again, rounded up, so any size can be drawn.
     """
 
-    def __init__(self, spatial_dims: SpatialDims, config: SpadeConfig, patch: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, spatial_dims: SpatialDims, config: SpadeConfig, start: nn.Module, patch: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
         self.config = config
         self.patch = patch
-        channels = [config.width * multiplier for multiplier in config.multipliers]
-        self.start = conv(spatial_dims, config.classes, channels[0])
+        self.start = start
+        channels = config.channels
         self.blocks = nn.ModuleList(
             SpadeBlock(spatial_dims, before, after, config.classes, config.hidden)
             for before, after in zip(channels[:1] + channels[:-1], channels, strict=True)
@@ -53,17 +60,30 @@ class SpadeGenerator(Generator):
             if isinstance(module, nn.Conv2d | nn.Conv3d):
                 _init(module)
 
-    def forward(self, label_map: Tensor, image: Tensor) -> Tensor:
-        """Draw x_hat (B, C, *S) in [0, 1] from a label map (B, *S), whatever the image (shapes: see Generator)."""
-        layout = one_hot(label_map, self.config.classes)
-        size = tuple(label_map.shape[1:])
-        doublings = len(self.blocks) - 1
-        features = self.start(resize_nearest(layout, _halved(size, doublings)))
-        for index, block in enumerate(self.blocks):
-            features = resize_nearest(features, _halved(size, doublings - index))
+    def smallest(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the size at which a drawing of this size starts."""
+        return _halved(size, len(self.blocks) - 1)
+
+    def paint(self, start: Tensor, layout: Tensor) -> Tensor:
+        """Draw x_hat (B, C, *S) in [0, 1] from features (B, channels, *s) and a one-hot layout (B, L, *S)."""
+        size, features = tuple(layout.shape[2:]), start
+        for doublings, block in zip(reversed(range(len(self.blocks))), self.blocks, strict=True):
+            features = resize_nearest(features, _halved(size, doublings))
             features = block(features, layout)
         drawing: Tensor = self.to_image(F.leaky_relu(features, 0.2)).float()
         return (drawing.tanh() + 1) / 2
+
+
+class SpadeGenerator(SpadePainter):
+    """SPADE that starts from the label map at its coarsest."""
+
+    def __init__(self, spatial_dims: SpatialDims, config: SpadeConfig, patch: tuple[int, ...] = ()) -> None:
+        super().__init__(spatial_dims, config, conv(spatial_dims, config.classes, config.channels[0]), patch)
+
+    def forward(self, label_map: Tensor, image: Tensor) -> Tensor:
+        """Draw x_hat (B, C, *S) in [0, 1] from a label map (B, *S), whatever the image (shapes: see Generator)."""
+        layout = one_hot(label_map, self.config.classes)
+        return self.paint(self.start(resize_nearest(layout, self.smallest(tuple(layout.shape[2:])))), layout)
 
 
 def _halved(size: tuple[int, ...], times: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Training G against D (eq. 1-2) on label maps and images, as SPADE: hinge, feature matching and perceptual losses."""
+"""Training G against D (eq. 1-2) on label maps and images: adversarial, feature matching and perceptual losses."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from synthcp.data.base import Dataset
 from synthcp.runtime import Runtime, generator_of
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.losses import (
+    AdversarialForm,
     FeatureNetwork,
-    discriminator_hinge,
+    adversarial_loss,
     feature_matching,
-    generator_hinge,
     perceptual,
 )
 from synthcp.training.batches import labelled_batch
@@ -40,6 +40,7 @@ class GanConfig:
         divergence: Weight of the divergence of the styles, if G has any; SPADE's.
         average: Decay of the averaged weights of G, which are the ones kept; 0 keeps the last ones.
         zoom: Range of the random enlargement.
+        loss: Form of eq. 1-2: SPADE's (hinge) or pix2pixHD's (least squares).
     """
 
     steps: int
@@ -53,6 +54,7 @@ class GanConfig:
     divergence: float = 0.05
     average: float = 0.995
     zoom: tuple[float, float] = (1.0, 1.3)
+    loss: AdversarialForm = "hinge"
 
 
 class GanTraining(Training):
@@ -80,6 +82,7 @@ class GanTraining(Training):
         self.perceptual_network = perceptual_network
         self.dataset = dataset
         self.config = config
+        self.adversarial = adversarial_loss(config.loss)
         self.runtime = runtime
         self.seed = seed
         adam = torch.optim.Adam
@@ -112,7 +115,7 @@ class GanTraining(Training):
             with torch.no_grad():
                 real = self.discriminator(label_maps, images)
             losses = {
-                "G": generator_hinge(fake),
+                "G": self.adversarial.generator(fake),
                 "matching": self.config.feature_matching * feature_matching(real, fake),
                 "perceptual": self._likeness(images, synthesis),
             }
@@ -131,7 +134,7 @@ class GanTraining(Training):
         with self.runtime.autocast():
             real = self.discriminator(label_maps, images)
             fake = self.discriminator(label_maps, synthesis)
-            loss = discriminator_hinge(real, fake)
+            loss = self.adversarial.discriminator(real, fake)
         descend(self.optimizers["discriminator"], loss)
         return {"D": loss.item()}
 
