@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch import Tensor, nn
 from synthcp.detection.foreground_box import crop, foreground_box
 from synthcp.detection.quality_regression import Line, RegressedQuality
 from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
-from synthcp.detection.vae_alarm import ShapeScore, shape_scores
+from synthcp.detection.vae_alarm import ShapeScore, shape_of, shape_scores
 from synthcp.nn.labels import one_hot
 from synthcp.records import Prediction
 
@@ -40,13 +42,33 @@ def test_scores_by_counting(size: tuple[int, ...], grid: tuple[int, ...]) -> Non
         shown = crop(label_map, foreground_box(label_map, 3, grid), 3, grid)
         for label in range(3 - index):
             there, rebuilt = shown == label, shown.roll(1, dims=-1) == label
-            expected = 2 * (there & rebuilt).sum() / (there.sum() + rebuilt.sum())
+            both, either = (there & rebuilt).sum(), (there | rebuilt).sum()
+            expected = both / either if len(size) == 2 else 2 * both / (both + either)  # IoU, or Dice
             assert scores[index, label].item() == pytest.approx(expected.item())
 
 
 def test_an_empty_map_has_a_background_alone() -> None:
     scores = shape_scores(Sliding((8, 12)), torch.zeros(1, 16, 20, dtype=torch.int64))  # type: ignore[arg-type]
     assert scores[0, 0] == 1 and scores[0, 1:].isnan().all()
+
+
+@pytest.mark.parametrize(("size", "grid"), [((16, 20), (8, 20)), ((16, 14, 9), (8, 7, 18))])
+def test_without_a_background_the_whole_image_is_seen(size: tuple[int, ...], grid: tuple[int, ...]) -> None:
+    config = ShapeVaeConfig(classes=3, grid=grid, background=None)
+    label_map = organs(size)[0]
+    label_map[0], label_map[1] = 255, 2
+    shown = shape_of(label_map, config)
+    assert shown.shape == grid
+    for place in product(*map(range, grid)):
+        pixel = tuple(int((at + 0.5) * side / number) for at, side, number in zip(place, size, grid, strict=True))
+        value = int(label_map[pixel])
+        assert shown[place] == (-1 if value == 255 else value)
+
+
+def test_what_surrounds_a_shape_need_not_be_the_first_class() -> None:
+    label_map = organs((16, 20))[0]
+    first, last = ShapeVaeConfig(3, grid=(8, 12)), ShapeVaeConfig(3, grid=(8, 12), background=2)
+    assert ((shape_of(label_map, first) + 2) % 3).equal(shape_of((label_map + 2) % 3, last))
 
 
 def test_the_alarm_looks_at_the_mask_alone() -> None:

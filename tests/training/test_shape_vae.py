@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from synthcp.data.classes import default_colors
 from synthcp.detection.foreground_box import Box
 from synthcp.detection.shape_vae import PUBLISHED, ShapeVae, ShapeVaeConfig
 from synthcp.detection.vae_alarm import shape_scores
+from synthcp.nn.labels import one_hot
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes, Sample
 from synthcp.runtime import Runtime
@@ -72,6 +74,46 @@ def test_shapes_are_learnt_and_others_stand_out(dims: SpatialDims, cpu: Runtime)
     assert (usual > 0.6).all() and (usual[1:] > unusual[1:] + 0.1).all()
 
 
+class Streets(Dataset):
+    """Sky above, road below, a car on the road now and then; the bonnet at the bottom is of no class."""
+
+    def __init__(self, count: int = 8) -> None:
+        self.classes = Classes(("sky", "road", "car"), default_colors(3))
+        self.ids = [f"street{index}" for index in range(count)]
+
+    def __getitem__(self, index: int) -> Sample:
+        label_map = torch.zeros(24, 36, dtype=torch.int64)
+        label_map[11 + index % 3 :], label_map[22:] = 1, 255
+        if index % 2:
+            label_map[12:20, 4 + 2 * index : 14 + 2 * index] = 2
+        return Sample(self.ids[index], torch.zeros(3, 24, 36), label_map)
+
+
+def test_streets_are_learnt_whole_and_others_stand_out(cpu: Runtime) -> None:
+    """Turned upside down, a street has the very same boxes around its classes: only the place tells."""
+    torch.manual_seed(0)
+    vae = ShapeVae(2, ShapeVaeConfig(3, grid=(12, 16), widths=(6, 12), latent=8, background=None))
+    training = ShapeVaeTraining(vae, Streets(), ShapeVaeTrainingConfig(steps=200, learning_rate=4e-3), cpu, seed=0)
+    for step in range(200):
+        torch.manual_seed(step)
+        training.step(step)
+    vae.eval()
+    streets = torch.stack([sample.label_map for sample in training.dataset if sample.label_map is not None])
+    usual, unusual = (shape_scores(vae, maps).nanmean(dim=0) for maps in (streets, streets.flip(1)))
+    assert (usual > 0.6).all() and (usual > unusual + 0.1).all()
+
+
+def test_pixels_of_no_class_teach_nothing(cpu: Runtime) -> None:
+    """Beyond the image, where a moved box may reach, and at ignored pixels no class is shown."""
+    vae = ShapeVae(2, ShapeVaeConfig(3, grid=(12, 16), widths=(6, 12), latent=8, background=None))
+    training = ShapeVaeTraining(vae, Streets(), ShapeVaeTrainingConfig(steps=1, batch=6, shift=0.2), cpu, seed=0)
+    masks = training._batch(torch.Generator().manual_seed(0))
+    assert masks.sum(dim=1).unique().tolist() == [0, 1]
+    sky_alone = torch.full((1, 24, 36), 255)
+    sky_alone[0, :12] = 0
+    assert shape_scores(vae.eval(), sky_alone)[0].isnan().tolist() == [False, True, True]
+
+
 def test_a_step_depends_on_its_number_alone(toy: Callable[..., Dataset], cpu: Runtime) -> None:
     losses = []
     for _ in range(2):
@@ -102,15 +144,17 @@ def test_the_divergence_is_that_of_normal_distributions() -> None:
 
 def test_soft_dice_by_counting() -> None:
     probabilities = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
-    masks = (probabilities.roll(1, dims=1) > 0.6).float()
-    masks[1, 2] = 0
-    overlap = soft_dice(probabilities, masks)
-    assert overlap.shape == (2, 2)
-    for b in range(2):
-        for k in range(2):
-            p, t = probabilities[b, k + 1].flatten().tolist(), masks[b, k + 1].flatten().tolist()
-            both = sum(x * y for x, y in zip(p, t, strict=True))
-            assert overlap[b, k].item() == pytest.approx((2 * both + 1) / (sum(p) + sum(t) + 1))
+    masks = one_hot(torch.randint(3, (2, 4, 5), generator=torch.Generator().manual_seed(1)), 3)
+    masks[1, 2], masks[0, :, 0] = 0, 0  # some pixels are of no class
+    known = masks.sum(1, keepdim=True)
+    overlap = soft_dice(probabilities, masks, background=None)
+    assert overlap.shape == (2, 3)
+    for b, k in product(range(2), range(3)):
+        p, t = (probabilities * known)[b, k].flatten().tolist(), masks[b, k].flatten().tolist()
+        both = sum(x * y for x, y in zip(p, t, strict=True))
+        assert overlap[b, k].item() == pytest.approx((2 * both + 1) / (sum(p) + sum(t) + 1))
+    assert soft_dice(probabilities, masks).equal(overlap[:, 1:])
+    assert soft_dice(probabilities, masks, background=1).equal(overlap[:, [0, 2]])
     assert soft_dice(torch.zeros(1, 2, 3, 3), torch.zeros(1, 2, 3, 3)).item() == 1
 
 

@@ -10,6 +10,12 @@ from torch import Tensor, nn
 
 from synthcp.errors import InputError
 from synthcp.nn.spatial import SpatialDims, conv, doubling_conv, halving_conv, instance_norm
+from synthcp.records import Classes
+
+GRIDS: dict[SpatialDims, tuple[int, ...]] = {2: (48, 64), 3: (24, 32, 24)}
+"""Of images and of volumes; small enough for a CPU."""
+NO_CLASS = -1
+"""Label of a pixel of which the VAE sees nothing."""
 
 
 @dataclass(frozen=True)
@@ -17,25 +23,38 @@ class ShapeVaeConfig:
     """A variational autoencoder of label maps.
 
     Attributes:
-        classes: L, the background (class 0) among them.
+        classes: L, the background among them.
         grid: Number of pixels per axis of the box that it sees; the sides are halved with every further width.
         widths: Channels at each level, from the size of the grid down.
         latent: Numbers in the code.
         convolutions: At each level below the first, after the halving; the decoder mirrors them.
         noise: Factor of the standard deviation with which the code is drawn in training.
+        background: Index of the class around what has a shape: the box holds the other classes. None where every class
+            counts, as in streets: the box is the whole image.
     """
 
     classes: int = 2
-    grid: tuple[int, ...] = (24, 32, 24)
+    grid: tuple[int, ...] = GRIDS[3]
     widths: tuple[int, ...] = (8, 16, 32)
     latent: int = 64
     convolutions: int = 1
     noise: float = 0.2
+    background: int | None = 0
 
     @property
     def smallest(self) -> tuple[int, ...]:
         """Size of the grid at the last level."""
         return tuple(side // 2 ** (len(self.widths) - 1) for side in self.grid)
+
+    @property
+    def outside(self) -> int:
+        """Label of the pixels beyond the image and of those without a class: the background, if there is one."""
+        return NO_CLASS if self.background is None else self.background
+
+
+def shape_vae_config(spatial_dims: SpatialDims, classes: Classes) -> ShapeVaeConfig:
+    """Return the configuration for a data set on a CPU."""
+    return ShapeVaeConfig(len(classes), GRIDS[spatial_dims], background=classes.background)
 
 
 PUBLISHED = ShapeVaeConfig(

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from synthcp.detection.foreground_box import crop, foreground_box
+from synthcp.detection.foreground_box import Box, crop, foreground_box, whole_box
 from synthcp.detection.quality_regression import ClassScores
-from synthcp.detection.shape_vae import ShapeVae
-from synthcp.metrics.overlap import confusion_matrix, dice
+from synthcp.detection.shape_vae import NO_CLASS, ShapeVae, ShapeVaeConfig
+from synthcp.metrics.overlap import confusion_matrix, dice, intersection_over_union
 from synthcp.nn.labels import one_hot
-from synthcp.records import Prediction
+from synthcp.records import Prediction, measure_of
 
 
 @dataclass(frozen=True)
 class ShapeScore:
-    """Scores each class by the Dice of its mask and the mask's reconstruction; larger is better.
+    """Scores each class by the IoU (in volumes the Dice) of its mask and the mask's reconstruction; larger is better.
 
     Attributes:
         vae: Trained on ground-truth label maps (training/shape_vae.py).
@@ -36,9 +36,9 @@ class ShapeScore:
 
 @torch.no_grad()
 def shape_scores(vae: ShapeVae, label_map: Tensor) -> Tensor:
-    """Return the Dice of every class between label maps and their reconstructions from the mean code.
+    """Return the IoU (in volumes the Dice) of every class between label maps and their reconstructions.
 
-    Both are compared on the grid that the VAE sees, around the foreground of the label map.
+    Those are drawn from the mean code. Both are compared on the grid that the VAE sees.
 
     Args:
         vae: In evaluation mode.
@@ -47,16 +47,27 @@ def shape_scores(vae: ShapeVae, label_map: Tensor) -> Tensor:
     Returns:
         shape (B, L), in [0, 1]; NaN where the grid does not show the class.
     """
-    classes = vae.config.classes
-    masks = torch.stack([shape_of(one, vae) for one in label_map])
+    classes, quality = vae.config.classes, dice if measure_of(label_map.ndim - 1) == "Dice" else intersection_over_union
+    masks = torch.stack([shape_of(one, vae.config) for one in label_map])
     probabilities, _, _ = vae(one_hot(masks, classes))
     pairs = zip(masks, probabilities.argmax(dim=1), strict=True)
-    scores = torch.stack([dice(confusion_matrix(mask, rebuilt, classes, ignore_index=-1)) for mask, rebuilt in pairs])
+    scores = torch.stack([quality(confusion_matrix(mask, rebuilt, classes, NO_CLASS)) for mask, rebuilt in pairs])
     shown = torch.stack([(masks == label).flatten(1).any(dim=1) for label in range(classes)], dim=1)
     return scores.float().where(shown, torch.nan)
 
 
-def shape_of(label_map: Tensor, vae: ShapeVae) -> Tensor:
-    """Return a label map (*S) as the VAE sees it, shape (*grid)."""
-    classes, grid = vae.config.classes, vae.config.grid
-    return crop(label_map, foreground_box(label_map, classes, grid), classes, grid)
+def shape_of(label_map: Tensor, config: ShapeVaeConfig) -> Tensor:
+    """Return a label map (*S) as a VAE sees it, shape (*grid); NO_CLASS where it sees nothing."""
+    return view(label_map, box_of(label_map, config), config)
+
+
+def box_of(label_map: Tensor, config: ShapeVaeConfig) -> Box:
+    """Return the box of a label map (*S) that a VAE looks at."""
+    if config.background is None:
+        return whole_box(label_map)
+    return foreground_box(label_map, config.classes, config.grid, config.background)
+
+
+def view(label_map: Tensor, box: Box, config: ShapeVaeConfig) -> Tensor:
+    """Return what a VAE sees of a label map (*S) in a box, shape (*grid); NO_CLASS where it sees nothing."""
+    return crop(label_map, box, config.classes, config.grid, config.outside)

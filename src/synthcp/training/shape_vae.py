@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.detection.foreground_box import Box, crop, foreground_box
+from synthcp.detection.foreground_box import Box
 from synthcp.detection.shape_vae import ShapeVae
+from synthcp.detection.vae_alarm import box_of, view
 from synthcp.nn.labels import one_hot
 from synthcp.runtime import Runtime, generator_of
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate
@@ -78,7 +79,7 @@ class ShapeVaeTraining(Training):
         masks = self._batch(generator_of(self.seed, "shape vae", step))
         with self.runtime.autocast():
             probabilities, mean, deviation = self.vae(masks)
-        overlap = soft_dice(probabilities, masks).mean()
+        overlap = soft_dice(probabilities, masks, self.vae.config.background).mean()
         entropy = -(masks * (probabilities + TINY).log()).sum(dim=1).mean()
         divergence = kl_divergence(mean.float(), deviation.float()).mean()
         descend(optimizer, 1 - overlap + self.config.cross_entropy * entropy + self.config.kl_weight * divergence)
@@ -92,9 +93,8 @@ class ShapeVaeTraining(Training):
     def _shape(self, index: int, generator: torch.Generator) -> Tensor:
         label_map = self.dataset[index].label_map
         assert label_map is not None  # check_labels ran before training
-        classes, grid = self.vae.config.classes, self.vae.config.grid
-        box = foreground_box(label_map, classes, grid)
-        return crop(label_map, moved(box, self.config.scale, self.config.shift, generator), classes, grid)
+        box = box_of(label_map, self.vae.config)
+        return view(label_map, moved(box, self.config.scale, self.config.shift, generator), self.vae.config)
 
 
 def moved(box: Box, scale: float, shift: float, generator: torch.Generator) -> Box:
