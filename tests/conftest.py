@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from synthcp.cli import main
 from synthcp.config import SCALES, Scale
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.data.scenes import CLASSES, Scenes, ScenesConfig
 from synthcp.errors import InputError, SynthCPError
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
 from synthcp.monitor import Monitor
+from synthcp.records import Sample
+from synthcp.report.pictures import image_picture
 
 Fails = Callable[..., AbstractContextManager[None]]
+LABEL_IDS = torch.zeros(256, dtype=torch.uint8)
+"""Of Cityscapes, for the classes of a drawn street; 1 is the camera's own car, of no class."""
+LABEL_IDS[: len(CLASSES)] = torch.tensor([23, 11, 7, 8, 21, 17, 26, 24, 20], dtype=torch.uint8)
+OWN_CAR = 1
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,32 @@ def fails() -> Fails:
         assert [text for text in texts if text not in message] == [], message
 
     return expect
+
+
+@pytest.fixture(scope="session")
+def write_cityscapes() -> Callable[..., Path]:
+    """Write drawn streets as Cityscapes lays them out, the last row of each on the car that holds the camera."""
+
+    def write(root: Path, cities: Mapping[str, Mapping[str, int]], size: tuple[int, int] = (32, 64)) -> Path:
+        """Write so many images of each city of each split ("train" or "val"), of size (height, width)."""
+        for split, counts in cities.items():
+            places = [f"{city}/{city}_{number:06d}_000019" for city in counts for number in range(counts[city])]
+            for place, scene in zip(places, Scenes(ScenesConfig(len(places), *size, split=split)), strict=True):
+                write_city_street(root, split, place, scene)
+        return root
+
+    return write
+
+
+def write_city_street(root: Path, split: str, place: str, scene: Sample) -> None:
+    image = root / "leftImg8bit" / split / f"{place}_leftImg8bit.png"
+    label = root / "gtFine" / split / f"{place}_gtFine_labelIds.png"
+    for path in (image, label):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    image_picture(scene.image).save(image)
+    values = LABEL_IDS[scene.label_map]
+    values[-1] = OWN_CAR
+    Image.fromarray(values.numpy()).save(label)
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,12 @@ def camvid(root: Path) -> str:
     return f"camvid:{root}"
 
 
+def cityscapes(root: Path) -> str:
+    image, label = "leftImg8bit/train/ulm/NAME_leftImg8bit.png", "gtFine/train/ulm/NAME_gtFine_labelIds.png"
+    write_three(image, label, 0, 7, 33, root=root)
+    return f"cityscapes:{root}"
+
+
 def write_three(image: str, label: str, *values: int, root: Path) -> None:
     """Write three images and label files of some values; the paths hold the NAME."""
     for number, name in enumerate(NAMES):
@@ -130,6 +136,7 @@ def degraded(root: Path) -> str:
 SPECS: dict[str, Callable[[Path], str]] = {
     "folder": folder,
     "camvid": camvid,
+    "cityscapes": cityscapes,
     "scenes": lambda root: "scenes:?count=3&size=32x48&split=test",
     "streethazards": streethazards,
     "bdd_anomaly": bdd_anomaly,
@@ -176,6 +183,10 @@ def test_the_label_map_alone_is_that_of_the_sample(dataset: Dataset) -> None:
     for index, sample in enumerate(dataset):
         alone = dataset.label_map(index)
         assert alone is sample.label_map is None or torch.equal(alone, sample.label_map)
+
+
+def test_the_groups_are_those_of_the_samples(dataset: Dataset) -> None:
+    assert dataset.groups == [sample.group for sample in dataset]
 
 
 def test_a_sample_is_the_same_every_time(dataset: Dataset) -> None:

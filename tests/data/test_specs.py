@@ -43,8 +43,8 @@ def test_scenes_split_and_seed_pass_through():
 @pytest.mark.parametrize(
     ("spec", "texts"),
     [
-        ("camvit:/there", ("'camvit'", "did you mean camvid?", "folder, camvid, scenes")),
-        ("", ("choose one of: folder, camvid, scenes",)),
+        ("camvit:/there", ("'camvit'", "did you mean camvid?", "folder, camvid, cityscapes, scenes")),
+        ("", ("choose one of: folder, camvid, cityscapes, scenes",)),
         ("scenes:?cuont=3", ("'cuont'", "did you mean count?", "split, ids, count, seed, size")),
         ("folder:/there?size=3x4", ("'size'", "choose one of: split")),
         ("scenes:?count", ("count has no value",)),

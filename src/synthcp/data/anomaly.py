@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import torch
@@ -111,6 +112,7 @@ def _looked_up(values: Tensor, known: Sequence[int], ignore_index: int) -> Tenso
 
 
 def _ranges(values: Sequence[int]) -> str:
-    if len(values) < 2:
-        return str(values[0]) if values else "nowhere"
-    return f"{values[0]} to {values[-1]}" if len(values) > 2 else f"{values[0]} or {values[1]}"
+    """In words, such as "7, 8 or 11 to 13"; only neighbours in order make a range."""
+    runs = [[value for _, value in run] for _, run in groupby(enumerate(values), lambda place: place[1] - place[0])]
+    parts = [part for run in runs for part in ([f"{run[0]} to {run[-1]}"] if len(run) > 2 else map(str, run))]
+    return " or ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]])) or "nowhere"

@@ -35,6 +35,11 @@ class Dataset(ABC):
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; raises DataError, naming the file, when it cannot be read."""
 
+    @property
+    def groups(self) -> list[str]:
+        """The group of every sample, in order; where images lie in files, they are not read for it."""
+        return [sample.group for sample in self]
+
     def label_map(self, index: int) -> Tensor | None:
         """The label map of one sample, shape (*S), int64; where images lie in files, they are not read for it."""
         return self[index].label_map

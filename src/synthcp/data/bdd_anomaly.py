@@ -5,25 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcp.data.anomaly import AnomalyFiles, LabelValues, require_file, require_some
+from synthcp.data.cityscapes import CLASSES
 from synthcp.data.folder import SampleFiles, images_directly_in, require_split
 from synthcp.data.heldout import HeldOutClasses
 from synthcp.data.streethazards import Treatment
-from synthcp.records import Classes
 
 LAYOUT = "BDD100K is read from seg/images/{train,val}/NAME.jpg and seg/labels/{train,val}/NAME_train_id.png"
 FOLDERS = {"train": ("train",), "val": ("val",), "test": ("train", "val")}
-CLASSES = Classes(
-    names=(
-        "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
-        "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
-    ),
-    colors=(
-        (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
-        (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60), (255, 0, 0),
-        (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
-    ),
-)  # fmt: skip
-ANOMALIES = CLASSES.names[16:]
+ANOMALIES = CLASSES.names[16:]  # of the classes of Cityscapes
 NO_LABEL = 255
 
 

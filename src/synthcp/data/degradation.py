@@ -82,6 +82,11 @@ class Degraded(Dataset):
         severity = low + (high - low) * float(torch.rand((), generator=generator))
         return replace(sample, image=degrade(sample.image, severity, generator))
 
+    @property
+    def groups(self) -> list[str]:
+        """The group of every sample, in order."""
+        return self._dataset.groups
+
     def label_map(self, index: int) -> Tensor | None:
         """Return the label map of one sample."""
         return self._dataset.label_map(index)

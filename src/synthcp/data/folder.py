@@ -65,6 +65,11 @@ class FileDataset(Dataset):
         _check_size(files, image, truth.anomaly_mask)
         return Sample(files.id, image, truth.label_map, truth.anomaly_mask, files.group, truth.roi)
 
+    @property
+    def groups(self) -> list[str]:
+        """The group of every sample, in order."""
+        return [sample.group for sample in self.files]
+
     def label_map(self, index: int) -> Tensor | None:
         """Read the label map of one sample."""
         return self.truth(self.files[index]).label_map

@@ -66,6 +66,12 @@ class HeldOutClasses(Dataset):
             mask = held if mask is None else held | mask
         return replace(sample, label_map=self._renumbered(labels), anomaly_mask=mask)
 
+    @property
+    def groups(self) -> list[str]:
+        """The group of every sample, in order."""
+        groups = self._dataset.groups
+        return [groups[index] for index in self._indices]
+
     def label_map(self, index: int) -> Tensor:
         """Return the label map of one sample; raises DataError when it has none."""
         return self._renumbered(self._labels(self._indices[index]))

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from synthcp.data.base import Dataset
 from synthcp.data.bdd_anomaly import BddAnomaly
 from synthcp.data.camvid import CamVid
+from synthcp.data.cityscapes import SIZES, Cityscapes
 from synthcp.data.decathlon import Decathlon
 from synthcp.data.degradation import Degraded
 from synthcp.data.fishyscapes import Fishyscapes
@@ -52,6 +53,7 @@ def open_dataset(spec: str, split: str = "train") -> Dataset:
     images that a text file names, one id a line. Options of one kind:
 
     - scenes (no ROOT): count, seed and size=HEIGHTxWIDTH. phantoms (no ROOT): count, seed and size=XxYxZ.
+    - cityscapes: size=full|half|quarter.
     - streethazards: unlabeled=known|void and other=known|void; bdd_anomaly: unlabeled=known|void.
     - road_anomaly: scene=NAME,NAME. fishyscapes: images=FOLDER. smiyc, lost_and_found: none.
     - heldout, whose ROOT is another SPEC: classes=NAME,NAME, leave=images|pixels, with_anomaly=PIXELS, and the
@@ -129,6 +131,10 @@ def _open_phantoms(root: str, split: str, options: Options) -> Dataset:
     seed = _number("seed", options.get("seed", str(default.seed)))
     x, y, z = _size(options["size"], "32x32x24", "XxYxZ") if "size" in options else default.size
     return Phantoms(PhantomsConfig(count, (x, y, z), seed, split))
+
+
+def _open_cityscapes(root: str, split: str, options: Options) -> Dataset:
+    return Cityscapes(_root("cityscapes", root), split, SIZES[_choice("size", options, tuple(SIZES))])
 
 
 def _open_streethazards(root: str, split: str, options: Options) -> Dataset:
@@ -236,6 +242,7 @@ HELD_OUT_OPTIONS = ("classes", "leave", "with_anomaly")
 DATASETS: dict[str, Source] = {
     "folder": Source(lambda root, split, _: Folder(_root("folder", root), split)),
     "camvid": Source(lambda root, split, _: CamVid(_root("camvid", root), split)),
+    "cityscapes": Source(_open_cityscapes, ("size",)),
     "scenes": Source(_open_scenes, ("count", "seed", "size")),
     "streethazards": Source(_open_streethazards, ("unlabeled", "other")),
     "bdd_anomaly": Source(_open_bdd_anomaly, ("unlabeled",)),

@@ -28,6 +28,12 @@ class Subset(Dataset):
         """Return one sample."""
         return self._dataset[self._indices[index]]
 
+    @property
+    def groups(self) -> list[str]:
+        """The group of every sample, in order."""
+        groups = self._dataset.groups
+        return [groups[index] for index in self._indices]
+
     def label_map(self, index: int) -> Tensor | None:
         """Return the label map of one sample."""
         return self._dataset.label_map(self._indices[index])

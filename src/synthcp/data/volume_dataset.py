@@ -63,6 +63,11 @@ class VolumeDataset(Dataset):
         require_same_grid(case.image[0], grid, case.label_map, label_grid)
         return Sample(case.id, image, label_map, group=case.id)
 
+    @property
+    def groups(self) -> list[str]:
+        """The group of every sample, in order."""
+        return list(self.ids)
+
     def label_map(self, index: int) -> Tensor | None:
         """Read the label map of one sample."""
         path = self.cases[index].label_map
