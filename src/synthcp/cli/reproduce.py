@@ -11,7 +11,10 @@ from rich.console import Console
 from synthcp.cli.options import DataSpec, Device, Precision, Quiet, Threads, use_threads
 from synthcp.progress import show_progress
 
-NAMES = "table2 (failure detection in volumes), table3 (anomaly segmentation) or table4 (SynthCP's threshold t)"
+NAMES = (
+    "table1 (failure detection), table2 (failure detection in volumes), table3 (anomaly segmentation) or table4 "
+    "(SynthCP's threshold t)"
+)
 
 
 def reproduce_verb(
@@ -32,7 +35,10 @@ def reproduce_verb(
     ] = None,
     model: Annotated[
         str,
-        typer.Option(metavar="NAME", help="M, fitted here; unless named, pspnet to images and unet to volumes."),
+        typer.Option(
+            metavar="NAME",
+            help="M, fitted here; unless named, deeplab and fcn8 in table1, a U-Net to volumes, else pspnet.",
+        ),
     ] = "",
     scale: Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")] = "small",
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here too.")] = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +10,15 @@ from synthcp.config import VARIANTS
 from synthcp.controls import UNTRAINED
 from synthcp.data.base import Dataset
 from synthcp.detection.base import Detector
+from synthcp.detection.constant import fit_constant
 from synthcp.detection.direct import DirectPrediction
+from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.detection.quality_regression import fit_line
+from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.detection.vae_alarm import ShapeScore
+from synthcp.experiments.regressions import Regressions, fitted_shape_vae
 from synthcp.experiments.remembered import RememberedDistance, RememberedGenerator
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
@@ -32,8 +37,8 @@ from synthcp.training.loop import Progress, silent
 
 MODELS = ("deeplab", "fcn8")
 """M of the paper's Table 1. The first one's layers measure G's drawings, and its trunk is where every F starts."""
-ABLATED = "fcn8"
-"""The M whose F is also tried on drawings of other generators, as in section 5 of the paper."""
+ABLATED = ("fcn8", 0)
+"""The M and the seed whose F is also tried on drawings of other generators, as in section 5 of the paper."""
 ABLATIONS = {"SynthCP, pix2pixHD": "pix2pixhd", "SynthCP, style encoder": "styled"}
 """Rows of other generators, which are fitted like SPADE."""
 
@@ -51,8 +56,12 @@ HEADS = {
     "SynthCP": SHIPPED,
 }
 """Rows that are an F, fitted for every M and seed."""
+GRID = (48, 64)
+"""Of the VAE alarm: a label map of street scenes at this size still shows a person."""
 HEAD_SEEDS = 5
 """So often SynthCP and direct prediction are fitted with the M and G of seed 0."""
+REPEATED = ", head "
+"""In the name of a row whose head was fitted again; then comes which time this is."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class FailureRun:
         stages: The stages of a fit, of which M, G and the folds were run.
         segmenter: M.
         scout: The M from whose trunk every F starts.
+        vae: Of the VAE alarm, which knows label maps alone and so serves every M.
         generators: G by the name of its drawings.
         gathered: The imperfect predictions that every F learns from.
     """
@@ -70,6 +80,7 @@ class FailureRun:
     stages: Stages
     segmenter: Segmenter
     scout: Segmenter
+    vae: ShapeVae
     generators: dict[str, Generator]
     gathered: Gathered
 
@@ -102,17 +113,29 @@ class FailureRun:
         seeing = replace(comparator, feature_distance=self._distance)
         return SynthesizeThenCompare(self._remembered[head.drawing], seeing)
 
+    @cached_property
+    def rivals(self) -> dict[str, Detector]:
+        """The rows that do without F."""
+        regressions = Regressions(self.context, self.segmenter, self.gathered, ("last",))
+        return {
+            "constant": fit_constant(regressions.quality),
+            "MSP": LogitDetector(LOGIT_SCORES["msp"]),
+            "VAE alarm": regressions.regressed(lambda _: ShapeScore(self.vae), fit_line),
+        }
+
     def learned(self) -> dict[str, Detector]:
         """Return the rows that are an F."""
         detectors = {row: self.detector(head) for row, head in HEADS.items()}
         others = {row: Head(kind, kind) for row, kind in ABLATIONS.items() if kind in self.generators}
         return {**{row: self.detector(head) for row, head in others.items()}, **detectors}
 
-    def repeated(self) -> dict[str, list[Detector]]:
-        """Return SynthCP and direct prediction once for each seed of the head, with this M and G."""
+    def repeated(self) -> dict[str, Detector]:
+        """Return direct prediction and SynthCP once for every further seed of the head, with this M and G."""
+        numbers = range(2, HEAD_SEEDS + 1)
         return {
-            name: [self.detector(head), *(self.detector(other) for other in _reseeded(head))]
-            for name, head in (("direct", HEADS["direct"]), ("SynthCP", SHIPPED))
+            f"{row}{REPEATED}{number}": self.detector(replace(head, name=f"{head.name}-{number}", seed=1000 + number))
+            for row, head in (("direct", HEADS["direct"]), ("SynthCP", SHIPPED))
+            for number in numbers
         }
 
     @cached_property
@@ -122,10 +145,6 @@ class FailureRun:
     @cached_property
     def _remembered(self) -> dict[str, Generator]:
         return {name: RememberedGenerator(generator) for name, generator in self.generators.items()}
-
-
-def _reseeded(head: Head) -> Iterable[Head]:
-    return (replace(head, name=f"{head.name}-head{seed}", seed=1000 + seed) for seed in range(1, HEAD_SEEDS))
 
 
 def open_failure_runs(
@@ -139,15 +158,18 @@ def open_failure_runs(
     folder = request.out / f"seed{seed}"
     first = _begin(request, dataset, folder, MODELS[0], seed, progress)
     scout = first.segmenter(M)
+    classes = first.settings.classes
+    vae = fitted_shape_vae(first.context, ShapeVaeConfig(len(classes), GRID, background=classes.background))
     spade = {SYNTHCP: first.generator(scout), UNTRAINED: first.untrained_generator()}
     runs = {}
     for model in (request.model,) if request.model else MODELS:
         stages = first if model == MODELS[0] else _begin(request, dataset, folder, model, seed, progress)
         segmenter = scout if model == MODELS[0] else stages.segmenter(M)
-        others = {kind: first.generator(scout, kind) for kind in ABLATIONS.values()} if model == ABLATED else {}
+        ablations = ABLATIONS.values() if (model, seed) == ABLATED else ()
+        others = {kind: first.generator(scout, kind) for kind in ablations}
         generators = {name: generator.requires_grad_(False) for name, generator in {**spade, **others}.items()}
         gathered = gather(stages.context, segmenter, generators)
-        runs[model] = FailureRun(stages, segmenter.requires_grad_(False), scout, generators, gathered)
+        runs[model] = FailureRun(stages, segmenter.requires_grad_(False), scout, vae, generators, gathered)
     return runs
 
 

@@ -9,6 +9,7 @@ from synthcp.detection.base import Detector
 from synthcp.detection.crf import require_pydensecrf
 from synthcp.experiments.anomaly_run import AnomalyRun
 from synthcp.experiments.anomaly_tables import AnomalyTable, reproduce
+from synthcp.experiments.failure_tables import reproduce_table1
 from synthcp.experiments.request import Request
 from synthcp.experiments.volume_tables import reproduce_table2
 from synthcp.training.loop import Progress
@@ -69,6 +70,7 @@ Reproduce = Callable[[Request, Progress], str]
 """Runs a table: from what is asked for, and whom to tell of progress, to the page in Markdown."""
 
 TABLES: dict[str, Reproduce] = {
+    "table1": reproduce_table1,
     "table2": reproduce_table2,
     **{name: partial(reproduce, table) for name, table in ANOMALY_TABLES.items()},
 }

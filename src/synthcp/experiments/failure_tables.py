@@ -1,0 +1,143 @@
+"""Table 1: failure detection in the predictions of several M, by SynthCP, its rivals and its controls, over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthcp.data.base import Dataset
+from synthcp.data.check import check_labels
+from synthcp.data.specs import open_dataset, with_split
+from synthcp.detection.base import Detector
+from synthcp.errors import DataError, InputError
+from synthcp.evaluation import Results, evaluate
+from synthcp.experiments.costs import costs
+from synthcp.experiments.failure_cases import FailureCases, FailureScores
+from synthcp.experiments.failure_page import COMPARED, SEEN, Judged, failure_page
+from synthcp.experiments.failure_run import FailureRun, open_failure_runs
+from synthcp.experiments.figure5 import figure5
+from synthcp.experiments.request import Request
+from synthcp.fitting.heads import SHIPPED
+from synthcp.provenance import command_line, commit, hardware
+from synthcp.report.outputs import write_text
+from synthcp.report.tables import from_json, to_json
+from synthcp.scoring import seen_in_fitting
+from synthcp.training.loop import Progress, silent
+
+
+def reproduce_table1(request: Request, progress: Progress = silent) -> str:
+    """Fit what the table needs, once for each seed, judge it on every test, and write the table and Figure 5.
+
+    Args:
+        request: On what; a model leaves the other M out, and with it the test on an M that F was not fitted to.
+        progress: Called after every step of every stage.
+
+    Returns:
+        The page, in Markdown, as written to out/table1.md.
+
+    Raises:
+        InputError: The data or options are unusable, or the folder holds runs on other data.
+    """
+    train, tests = open_dataset(request.data), _open_tests(request)
+    check_labels(train)
+    for spec, dataset in tests.items():
+        _check_test(spec, dataset, train)
+    judged: dict[str, dict[str, list[Judged]]] = {}
+    facts = dict[str, str]()
+    for seed in request.numbers:
+        runs = open_failure_runs(request, train, seed, progress)
+        for model, run in runs.items():
+            facts = _facts(request, run)
+            rows = _Rows(run, tuple(other for name, other in runs.items() if name != model), seed == 0)
+            for number, (spec, dataset) in enumerate(tests.items()):
+                path = run.context.out / f"table1-{number}.json"
+                judged.setdefault(spec, {}).setdefault(model, []).append(rows.judged(spec, dataset, path, progress))
+                if seed == 0:
+                    figure5(run, dataset, run.detector(SHIPPED), request.out / f"figure5-{model}-{number}")
+    page = failure_page(judged, facts)
+    request.write("table1", page)
+    return page
+
+
+def _open_tests(request: Request) -> dict[str, Dataset]:
+    return {spec: open_dataset(spec, "test") for spec in request.tests or (with_split(request.data, "test"),)}
+
+
+def _check_test(spec: str, dataset: Dataset, train: Dataset) -> None:
+    if dataset[0].image.ndim == 4:
+        raise DataError(f"{spec} holds volumes; table1 is about images; for volumes take table2")
+    if dataset.classes.names != train.classes.names:
+        ours, theirs = (", ".join(data.classes.names) for data in (train, dataset))
+        raise InputError(f"{spec} has the classes {theirs}; the training images have {ours}; both must be the same")
+    check_labels(dataset)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of one M and seed.
+
+    Attributes:
+        run: Of this M.
+        others: Of the other M.
+        repeated: Whether the heads are fitted again from other random numbers.
+    """
+
+    run: FailureRun
+    others: tuple[FailureRun, ...]
+    repeated: bool
+
+    def judged(self, spec: str, dataset: Dataset, path: Path, progress: Progress) -> Judged:
+        """What they say of one test; that on disk, if it is of this test and this code."""
+        seen = str(seen_in_fitting(dataset, self.run.context.dataset.ids))
+        facts, cases = {"data": spec, "commit": commit(), SEEN: seen}, path.with_suffix(".safetensors")
+        if path.exists() and cases.exists():
+            kept = from_json(path.read_text(encoding="utf-8"))
+            if all(kept.settings.get(name) == fact for name, fact in facts.items()) and "dirty" not in commit():
+                return Judged(kept, FailureScores(cases))
+        classes = self.run.context.settings.classes
+        watch = FailureCases(COMPARED, [classes.names.index(name) for name in classes.structures])
+        results = self._evaluated(dataset, facts | costs(self.run, dataset[0]), watch, progress)
+        watch.save(cases)
+        write_text(path, to_json(results))
+        return Judged(results, FailureScores(cases))
+
+    def _evaluated(
+        self, dataset: Dataset, facts: Mapping[str, str], watch: FailureCases, progress: Progress
+    ) -> Results:
+        context = self.run.context
+        stage = f"seed {context.seed}, {self.run.model}: {facts['data']}"
+        return evaluate(
+            self._detectors(),
+            self.run.segmenter,
+            dataset,
+            context.runtime,
+            facts,
+            lambda step, steps: progress(stage, step, steps, {}),
+            context.settings.scale.side,
+            context.settings.classes,
+            watch=watch,
+        )
+
+    def _detectors(self) -> dict[str, Detector]:
+        foreign = {f"SynthCP, fitted to {other.model}": self.run.detector(SHIPPED, other) for other in self.others}
+        repeated = self.run.repeated() if self.repeated else {}
+        return {**self.run.rivals, **foreign, **self.run.learned(), **repeated}
+
+
+def _facts(request: Request, run: FailureRun) -> dict[str, str]:
+    """What every number of the page must be read with."""
+    context = run.context
+    scale = context.settings.scale
+    return {
+        "data": request.data,
+        "scale": f"{request.scale}: shorter side {scale.side}; M {scale.segmentation.steps}, G {scale.gan.steps}, F "
+        f"{scale.comparator.steps} steps",
+        "seeds": ", ".join(map(str, request.numbers)),
+        "training images": str(len(context.dataset)),
+        "imperfect predictions": f"{scale.folds} folds, views {', '.join(run.gathered.views)}",
+        "fit": f"commit {context.settings.facts.get('commit', '')}, {context.runtime.precision}",
+        "command": command_line(),
+        "commit": commit(),
+        "hardware": hardware(context.runtime.device),
+    }
