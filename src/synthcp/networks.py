@@ -12,6 +12,7 @@ from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
 from synthcp.segmentation.ahnet import AHNet, AHNetConfig
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.segmentation.fcn8 import FCN8, FCN8Config
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.pspnet import PYRAMID, PSPNet, PSPNetConfig
 from synthcp.segmentation.settings import BUILT_IN
@@ -44,6 +45,16 @@ def _deeplab(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
     return DeepLab(settings.spatial_dims, config, input_size)
 
 
+def _fcn8(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
+    """Long et al.'s where the ResNets are as deep as the paper's; elsewhere one that learns from scratch."""
+    scale, classes = settings.scale, len(settings.classes)
+    if scale.depth == 101:
+        return FCN8(settings.spatial_dims, FCN8Config(classes, settings.channels), input_size)
+    width = scale.segmenter_width // 2
+    config = FCN8Config(classes, settings.channels, width, hidden=8 * width, margin=0, normalized=True, scaled=False)
+    return FCN8(settings.spatial_dims, config, input_size)
+
+
 def _pspnet(settings: MonitorSettings, input_size: InputSize, pyramid: tuple[int, ...] = PYRAMID) -> Segmenter:
     scale, classes = settings.scale, len(settings.classes)
     trunk = (scale.depth, scale.segmenter_width, scale.output_stride)
@@ -72,6 +83,7 @@ SEGMENTERS: dict[str, Callable[[MonitorSettings, InputSize], Segmenter]] = {
     "deeplab": _deeplab,
     "pspnet": _pspnet,
     "resnet": lambda settings, input_size: _pspnet(settings, input_size, pyramid=()),
+    "fcn8": _fcn8,
     "unet": _unet,
     "ahnet": _ahnet,
 }

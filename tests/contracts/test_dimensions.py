@@ -13,6 +13,7 @@ from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.segmentation.fcn8 import FCN8, FCN8Config
 from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
@@ -89,6 +90,13 @@ def segmenter(dims: SpatialDims) -> nn.Module:
     return DeepLab(dims, DeepLabConfig(4, width=4, rates=(1, 2)))
 
 
+def fcn8(dims: SpatialDims) -> nn.Module:
+    network = FCN8(dims, FCN8Config(4, width=4, hidden=6, margin=0, normalized=True, scaled=False))
+    nn.init.normal_(network.score_pool4.weight)
+    nn.init.normal_(network.score_pool3.weight)
+    return network
+
+
 def plain_resnet(dims: SpatialDims) -> nn.Module:
     return PSPNet(dims, PSPNetConfig(4, depth=18, width=4, pyramid=(), hidden=5))
 
@@ -122,6 +130,7 @@ CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[T
     discriminator: lambda network, shape: sum(network(shape(labels()), shape(random(3, seed=1))), []),
     trunk: lambda network, shape: network(shape(random(3, seed=1))),
     segmenter: lambda network, shape: [network(shape(random(3, seed=1))).logits],
+    fcn8: lambda network, shape: [network(shape(random(3, seed=1))).logits],
     plain_resnet: lambda network, shape: [network(shape(random(3, seed=1))).logits],
     pspnet: lambda network, shape: [network(shape(random(3, seed=1))).logits],
     paper: judge,

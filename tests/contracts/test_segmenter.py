@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from synthcp.segmentation.ahnet import AHNet, AHNetConfig
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.class_mapping import ClassMapping
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.segmentation.fcn8 import FCN8, FCN8Config
 from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig
 from synthcp.segmentation.unet import UNet, UNetConfig
 
@@ -36,9 +37,18 @@ def ahnet(dims: SpatialDims, config: AHNetConfig) -> AHNet:
     return network
 
 
+def fcn8(dims: SpatialDims) -> FCN8:
+    """FCN-8 whose skips, which start at zero, count."""
+    network = FCN8(dims, FCN8Config(CLASSES, width=4, hidden=6, margin=0, normalized=True, scaled=False))
+    nn.init.normal_(network.score_pool4.weight)
+    nn.init.normal_(network.score_pool3.weight)
+    return network
+
+
 MAPPING = ClassMapping(CLASSES + 1, ((3,), (0, 5), (1,), (2,), (4,)))
 SEGMENTERS: dict[str, Callable[[SpatialDims], Segmenter]] = {
     "deeplab-18": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(1, 2))),
+    "fcn8": fcn8,
     "adapted": adapted,
     "adapted, classes mapped": lambda dims: adapted(dims, MAPPING),
     "pspnet": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=18, width=4, hidden=6)),
@@ -78,8 +88,11 @@ def test_the_prediction_has_the_size_of_the_image(segmenter: Segmenter, image: T
     assert prediction.confidence.min() >= 1 / CLASSES - 1e-6 and prediction.confidence.max() <= 1
 
 
-def classify(segmenter: Segmenter, features: Tensor) -> Tensor:
-    """What the last layer says of features."""
+def classify(segmenter: Segmenter, layers: Sequence[Tensor]) -> Tensor:
+    """What the last layer says of features, of FCN-8 of the last three maps."""
+    if isinstance(segmenter, FCN8):
+        return segmenter.classify(*layers[-3:])
+    features = layers[-1]
     if not isinstance(segmenter, AdaptedSegmenter):
         return segmenter.classify(features)
     raw = segmenter.feature_module(features)
@@ -89,7 +102,7 @@ def classify(segmenter: Segmenter, features: Tensor) -> Tensor:
 def test_the_features_are_what_the_last_layer_judges(segmenter: Segmenter, image: Tensor) -> None:
     prediction = segmenter(image)
     assert prediction.features is not None and prediction.features is prediction.layers[-1]
-    logits = resize(classify(segmenter, prediction.features), image.shape[2:])
+    logits = resize(classify(segmenter, prediction.layers), image.shape[2:])
     torch.testing.assert_close(prediction.logits, logits)
     for layer, feature in zip(prediction.layers, segmenter.features(image), strict=True):
         torch.testing.assert_close(layer, feature)

@@ -24,8 +24,8 @@ def fit_verb(
         str,
         typer.Option(
             metavar="SPEC",
-            help="M: deeplab (of images, the default), unet (of volumes), ahnet, pspnet or resnet, fitted here, or "
-            "yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory or pkg.mod:factory.",
+            help="M: deeplab (of images, the default), unet (of volumes), ahnet, fcn8, pspnet or resnet, fitted here, "
+            "or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory or pkg.mod:factory.",
         ),
     ] = "",
     features: Annotated[

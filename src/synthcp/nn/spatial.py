@@ -38,6 +38,7 @@ _INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
 }
 _MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
 _AVERAGE_POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
+_DROPOUT: dict[int, type[nn.Dropout2d] | type[nn.Dropout3d]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 _LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 
 
@@ -55,10 +56,12 @@ def conv(
     stride: int = 1,
     dilation: int = 1,
     bias: bool = True,
+    padding: int | None = None,
     padding_mode: Literal["zeros", "reflect"] = "zeros",
 ) -> nn.Conv2d | nn.Conv3d:
-    """Return a convolution padded to keep the size (before its stride)."""
-    padding, kind = dilation * (kernel - 1) // 2, _CONV[spatial_dims]
+    """Return a convolution, padded to keep the size (before its stride) unless told otherwise."""
+    padding = dilation * (kernel - 1) // 2 if padding is None else padding
+    kind = _CONV[spatial_dims]
     return kind(in_channels, out_channels, kernel, stride, padding, dilation, bias=bias, padding_mode=padding_mode)
 
 
@@ -85,14 +88,21 @@ def instance_norm(spatial_dims: SpatialDims, channels: int) -> nn.Module:
     return _INSTANCE_NORM[spatial_dims](channels)
 
 
-def max_pool(spatial_dims: SpatialDims, *, kernel: int, stride: int, padding: int) -> nn.Module:
-    """Return a max pooling."""
-    return _MAX_POOL[spatial_dims](kernel, stride, padding)
+def max_pool(
+    spatial_dims: SpatialDims, *, kernel: int, stride: int, padding: int, ceil_mode: bool = False
+) -> nn.Module:
+    """Return a max pooling; in ceil mode pixels that are left over at the far ends are pooled too."""
+    return _MAX_POOL[spatial_dims](kernel, stride, padding, ceil_mode=ceil_mode)
 
 
 def average_pool(spatial_dims: SpatialDims, *, kernel: int, stride: int, padding: int) -> nn.Module:
     """Return an average pooling that leaves the padding out of the mean."""
     return _AVERAGE_POOL[spatial_dims](kernel, stride, padding, count_include_pad=False)
+
+
+def channel_dropout(spatial_dims: SpatialDims, share: float) -> nn.Module:
+    """Return a dropout of whole channels."""
+    return _DROPOUT[spatial_dims](share)
 
 
 def resize(tensor: Tensor, size: Sequence[int], *, antialias: bool = False) -> Tensor:

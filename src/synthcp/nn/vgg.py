@@ -1,60 +1,109 @@
-"""VGG-19 features (Simonyan and Zisserman, ICLR 2015) for the perceptual loss, from a file of weights."""
+"""VGG-16 and VGG-19 (Simonyan and Zisserman, ICLR 2015) without their classifier, of any width, in 2D and 3D.
+
+Parameters carry torchvision's key names, so its ImageNet weight files load.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from synthcp.errors import WeightsError
+from synthcp.nn.spatial import SpatialDims, batch_norm, conv, max_pool
 
-_LAYOUT = (64, 64, 0, 128, 128, 0, 256, 256, 256, 256, 0, 512, 512, 512, 512, 0, 512)
-# relu1_1, relu2_1, relu3_1, relu4_1, relu5_1: the layers of SPADE's perceptual loss, by torchvision's index
-_TAPS = (1, 6, 11, 20, 29)
+Depth = Literal[16, 19]
+
+_CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
-class VGG19(nn.Module):
-    """The convolutions of VGG-19 up to relu5_1; 2D, three channels, torchvision's key names."""
+@dataclass(frozen=True)
+class VGGConfig:
+    """A trunk.
+
+    Attributes:
+        in_channels: Channels of the input.
+        depth: 16 or 19, the classifier's three layers included.
+        width: Channels of the first stage (64 in the paper); the others double, up to eight times that.
+        normalized: Whether every convolution is batch-normalised, without which a VGG hardly learns from scratch.
+        shown: What the trunk shows of each stage: its pooled end, or the first ReLU (relu1_1, ..., relu5_1).
+    """
+
+    in_channels: int = 3
+    depth: Depth = 16
+    width: int = 64
+    normalized: bool = False
+    shown: Literal["pooled", "first"] = "pooled"
+
+
+class VGG(nn.Module):
+    """Five stages of 3x3 convolutions, each pooled to half its size (rounded up), as far as something is shown."""
+
+    def __init__(self, spatial_dims: SpatialDims, config: VGGConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.out_channels = tuple(config.width * factor for factor in (1, 2, 4, 8, 8))
+        layers: list[nn.Module] = []
+        shown: dict[str, list[int]] = {"first": [], "pooled": []}
+        in_channels = config.in_channels
+        for convolutions, width in zip(_CONVOLUTIONS[config.depth], self.out_channels, strict=True):
+            for number in range(convolutions):
+                norm = [batch_norm(spatial_dims, width)] if config.normalized else []
+                layers += [conv(spatial_dims, in_channels, width), *norm, nn.ReLU()]
+                in_channels = width
+                if number == 0:
+                    shown["first"].append(len(layers) - 1)
+            layers.append(max_pool(spatial_dims, kernel=2, stride=2, padding=0, ceil_mode=True))
+            shown["pooled"].append(len(layers) - 1)
+        self.shown = shown[config.shown]
+        self.features = nn.Sequential(*layers[: self.shown[-1] + 1])
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Return what is shown of the five stages.
+
+        Args:
+            image: shape (B, in_channels, *S).
+
+        Returns:
+            Five maps (B, out_channels[i], *s), at strides 2, 4, 8, 16, 32, or 1, 2, 4, 8, 16 before their pooling.
+        """
+        stages, features = [], image
+        for index, layer in enumerate(self.features):
+            features = layer(features)
+            if index in self.shown:
+                stages.append(features)
+        return stages
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Load torchvision's state dict; the layers behind the last one shown are left aside, and its classifier.
+
+        Raises:
+            WeightsError: A key is missing or of another shape.
+        """
+        wanted = {key: value for key, value in self.state_dict().items() if "num_batches" not in key}
+        wrong = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
+        if wrong:
+            raise WeightsError(
+                f"weights do not fit VGG-{self.config.depth}: {wrong[0]} is missing or of another shape; "
+                "use a state dict with torchvision's key names"
+            )
+        self.load_state_dict({key: weights[key] for key in wanted}, strict=False)
+
+
+class VGG19(VGG):
+    """What SPADE's perceptual loss compares: the first ReLU of each stage of VGG-19, for images of three channels."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        in_channels = 3
-        for width in _LAYOUT:
-            if width == 0:
-                layers.append(nn.MaxPool2d(2))
-                continue
-            layers += [nn.Conv2d(in_channels, width, 3, padding=1), nn.ReLU()]
-            in_channels = width
-        self.features = nn.Sequential(*layers)
+        super().__init__(2, VGGConfig(depth=19, shown="first"))
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the five tapped feature maps of an image (B, 3, H, W) in [0, 1]."""
-        features = (image - self.mean) / self.std
-        taps = []
-        for index, layer in enumerate(self.features):
-            features = layer(features)
-            if index in _TAPS:
-                taps.append(features)
-        return taps
-
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Load torchvision's VGG-19 state dict; the layers behind relu5_1 and the classifier are left aside.
-
-        Raises:
-            WeightsError: A key is missing or of another shape.
-        """
-        wanted = self.state_dict()
-        missing = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
-        if missing:
-            raise WeightsError(
-                f"weights do not fit VGG-19: {missing[0]} is missing or of another shape; "
-                "use a state dict with torchvision's key names"
-            )
-        self.load_state_dict({key: weights[key] for key in wanted})
+        """Return the five feature maps of an image (B, 3, H, W) in [0, 1]."""
+        return super().forward((image - self.mean) / self.std)

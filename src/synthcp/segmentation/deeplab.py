@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
-from synthcp.nn.spatial import SpatialDims, conv
+from synthcp.nn.spatial import SpatialDims, channel_dropout, conv
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.input_size import InputSize
 
@@ -48,7 +48,7 @@ class DeepLab(Segmenter):
         self.config = config
         trunk = ResNetConfig(config.in_channels, config.depth, config.width, config.output_stride)
         self.trunk = ResNet(spatial_dims, trunk)
-        self.dropout = nn.Dropout2d(config.dropout) if spatial_dims == 2 else nn.Dropout3d(config.dropout)
+        self.dropout = channel_dropout(spatial_dims, config.dropout)
         channels = self.trunk.out_channels[-1]
         self.pyramid = nn.ModuleList(
             conv(spatial_dims, channels, config.classes, dilation=rate) for rate in config.rates

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
-from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
+from synthcp.nn.spatial import SpatialDims, batch_norm, channel_dropout, conv, resize
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.input_size import InputSize
 
@@ -69,7 +69,7 @@ class PSPNet(Segmenter):
         hidden, levels = config.hidden, len(config.pyramid)
         self.levels = nn.ModuleList(_fused(spatial_dims, fourth, hidden, kernel=1) for _ in config.pyramid)
         self.fusion = _fused(spatial_dims, fourth + levels * hidden, hidden, kernel=3)
-        self.dropout = nn.Dropout2d(config.dropout) if spatial_dims == 2 else nn.Dropout3d(config.dropout)
+        self.dropout = channel_dropout(spatial_dims, config.dropout)
         self.classifier = conv(spatial_dims, hidden, config.classes, kernel=1)
         auxiliary = conv(spatial_dims, hidden, config.classes, kernel=1)
         self.auxiliary = nn.Sequential(_fused(spatial_dims, third, hidden, kernel=3), auxiliary)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # torch would make the help of the command line slow
 BUILT_IN = "deeplab"
 """The built-in M of choice."""
 
-BUILT_INS = {"deeplab": 4, "pspnet": 6, "resnet": 5, "unet": 5, "ahnet": 5}
+BUILT_INS = {"deeplab": 4, "pspnet": 6, "resnet": 5, "fcn8": 4, "unet": 5, "ahnet": 5}
 """The segmenters that synthcp fits itself, and the number of feature maps that each shows."""
 
 
