@@ -244,3 +244,37 @@ def test_one_broken_image_alone_is_an_error(synthcp, inputs):
     assert ended.stderr == [
         f"error: {inputs.bad_image} has more than 100 megapixels, the limit; cut or shrink it first"
     ]
+
+
+CITY = "gtFine/train/ulm"
+CITY_LABEL = f"{CITY}/ulm_000001_000019_gtFine_labelIds.png"
+
+
+def remove(root: Path, part: str) -> None:
+    path = root / part
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def paint(root: Path, size: tuple[int, int], value: int) -> None:
+    Image.new("L", size, value).save(root / CITY_LABEL)
+
+
+@pytest.mark.parametrize(
+    ("broken", "options", "message"),
+    [
+        (lambda root: remove(root, "gtFine"), [], "gtFine is missing; Cityscapes"),
+        (lambda root: remove(root, CITY), [], "ulm is in {root}/leftImg8bit/train but not in {root}/gtFine/train"),
+        (lambda root: remove(root, CITY_LABEL), [], "ulm/ulm_000001_000019 is in {root}/leftImg8bit/train but not in"),
+        (lambda root: paint(root, (64, 32), 34), [], "ulm_000001_000019_gtFine_labelIds.png holds the value 34"),
+        (lambda root: paint(root, (64, 48), 7), [], "the image is (32, 64), its label map (48, 64)"),
+        (lambda root: None, ["--imperfect", "kfold:3?rule=group"], "2 groups cannot make 3 folds"),
+        (lambda root: None, ["--imperfect", "kfold:3?rule=city"], "fold rule 'city' is unknown"),
+    ],
+)
+def test_broken_cityscapes(synthcp, write_cityscapes, tmp_path, broken, options, message):
+    root = write_cityscapes(tmp_path / "cityscapes", {"train": {"aachen": 2, "ulm": 2}})
+    broken(root)
+    data, out = f"cityscapes:{root}", tmp_path / "run"
+    ended = synthcp("fit", "--data", data, "--out", out, "--scale", "tiny", "--device", "cpu", *options)
+    assert (ended.code, len(ended.stderr)) == (2, 1) and message.format(root=root) in ended.stderr[0], ended.stderr
+    assert not out.exists()

@@ -49,7 +49,7 @@ ARROWS: dict[str, set[str]] = {
     "monitor": LEARNING | {"networks", "regions", "settings", "inputs"},
     "controls": LEARNING | {"training", "config", "settings", "networks", "monitor"},
     "detectors": FITTED,
-    "fitting": FITTED,
+    "fitting": FITTED | {"spec"},
     "provenance": set(),
     "selection": set(),
     "scoring": FITTED | {"detectors", "evaluation", "report", "provenance", "selection", "score_files"},

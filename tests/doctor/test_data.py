@@ -173,6 +173,13 @@ def test_an_id_of_two_images_is_noted(splits, sample):
     assert finding.state == "note" and finding.what == "train and test share 1 id, such as a, another image"
 
 
+def test_two_splits_of_the_same_images_are_noted(splits, sample):
+    a, b, c = (sample(name, number) for number, name in enumerate("abc"))
+    splits(train=[a], val=[b, c], test=[b, c])
+    (finding,) = check_splits("held:")[3:]
+    assert (finding.state, finding.what) == ("note", "val and test are the same images")
+
+
 def test_a_folder_without_splits_is_noted_once(splits, sample):
     both = [sample("a", 1), sample("b", 2)]
     splits(train=both, val=both, test=both)

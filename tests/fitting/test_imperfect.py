@@ -43,6 +43,13 @@ def test_folds_and_corruption() -> None:
     assert parse_imperfect("kfold:3", SCENES, built_in=False, command=COMMAND) == KFold(3, COMMAND)
 
 
+@pytest.mark.parametrize("text", ["kfold", "kfold:3", "kfold?rule=dealt", "kfold:3?rule=group"])
+def test_the_folds_and_their_rule_are_told_as_they_are_asked_for(text: str) -> None:
+    assert str(parse_imperfect(text, SCENES, built_in=True)) == text
+    asked = parse_imperfect("kfold:5?rule=contiguous", SCENES, built_in=False, command=COMMAND)
+    assert asked == KFold(5, COMMAND, "contiguous")
+
+
 @pytest.mark.parametrize(
     ("text", "built_in", "command", "message"),
     [
@@ -54,6 +61,8 @@ def test_folds_and_corruption() -> None:
         ("kfold:4", False, "", "{train_list} is missing"),
         ("kfold:4", False, COMMAND.replace("{out}", "here"), "{out} is missing"),
         ("kfold:4", True, COMMAND, "for the built-in one leave it out"),
+        ("kfold:4?rule=city", True, "", "fold rule 'city' is unknown; choose one of: contiguous, dealt, group"),
+        ("kfold:4?by=group", True, "", "no option 'by'; choose one of: rule"),
         ("kfold:1", True, "", "1 fold leaves no image to train on"),
         ("heldout", False, COMMAND, "--train-cmd trains the models of --imperfect kfold"),
     ],

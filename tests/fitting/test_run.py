@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from synthcp.checkpoint import load_json
+from synthcp.config import VARIANTS
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
@@ -103,6 +105,13 @@ def test_unknown_names(begin: Callable[..., None]) -> None:
         begin(replace(TINY, scale="huge"))
 
 
+def test_the_fold_rule_of_a_fit_comes_before_that_of_its_variant(begin: Callable[..., None], tmp_path: Path) -> None:
+    begin(replace(TINY, imperfect=KFold(2, rule="group")), count=11)  # the eleventh scene is of another drive
+    settings = load_json(tmp_path / "run" / "config.json")["settings"]
+    assert settings["variant"]["fold_rule"] == "group" != VARIANTS["ours"].fold_rule
+    assert settings["facts"]["imperfect predictions"] == "kfold:2?rule=group"
+
+
 class Grey(Scenes):
     def __getitem__(self, index: int) -> Sample:
         sample = super().__getitem__(index)
@@ -112,6 +121,8 @@ class Grey(Scenes):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
+        ({"imperfect": KFold(5)}, "4 images cannot make 5 folds; use fewer folds"),
+        ({"imperfect": KFold(2, rule="group")}, "1 group cannot make 2 folds"),
         ({"imperfect": "heldout"}, "imperfect='heldout'; give KFold"),
         ({"features": "head"}, "for the built-in one leave them out"),
         ({"vgg19": Path("nowhere")}, "nowhere: no such file; give the weights of VGG-19"),

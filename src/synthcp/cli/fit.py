@@ -35,8 +35,8 @@ def fit_verb(
         str,
         typer.Option(
             metavar="SOURCE",
-            help="Predictions that F learns from: kfold:4 (the default of an M fitted here), heldout[:SPEC] (any other "
-            "model's), folds:DIR or corrupt.",
+            help="Predictions that F learns from: kfold:4 (the default of an M fitted here; kfold:4?rule=group keeps "
+            "groups whole), heldout[:SPEC] (any other model's), folds:DIR or corrupt.",
         ),
     ] = "",
     train_cmd: Annotated[

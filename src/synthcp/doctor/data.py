@@ -141,9 +141,12 @@ def _shared(first: str, second: str, splits: dict[str, Dataset]) -> list[Finding
         return []
     one, other = (dataset[list(dataset.ids).index(both[0])].image for dataset in (splits[first], splits[second]))
     line = f"{first} and {second} share {_counted(len(both), 'id')}, such as {both[0]}"
-    if one.equal(other):
-        return [Finding("splits", "bad", f"{line}, the same image", f"take the images out of {first} or {second}")]
-    return [Finding("splits", "note", f"{line}, another image", "give every image a name of its own")]
+    if not one.equal(other):
+        return [Finding("splits", "note", f"{line}, another image", "give every image a name of its own")]
+    if len(both) == len(splits[first]) == len(splits[second]):
+        remedy = f"calibrate and choose on other images than you evaluate on: name parts of {first} by ids=FILE"
+        return [Finding("splits", "note", f"{first} and {second} are the same images", remedy)]
+    return [Finding("splits", "bad", f"{line}, the same image", f"take the images out of {first} or {second}")]
 
 
 def _images(looked: str, census: Census) -> Finding:

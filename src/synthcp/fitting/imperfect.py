@@ -7,12 +7,14 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
 from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.saved import SavedPredictions
+from synthcp.spec import Spec, choices
 from synthcp.training.crossfit import FoldRule, assign_folds
 
 CHOICES = "heldout[:SPEC], folds:DIR, kfold:4 with --train-cmd, or corrupt"
@@ -27,20 +29,24 @@ class KFold:
         folds: k; 0 takes the scale's.
         command: Of a program that trains a model somebody brought, with {train_list}, {val_list} and {out} in it; empty
             for the built-in M.
+        rule: How the images are divided; None takes the variant's.
 
     Raises:
-        InputError: There is one fold only.
+        InputError: There is one fold only, or no such rule.
     """
 
     folds: int = 0
     command: str = ""
+    rule: FoldRule | None = None
 
     def __post_init__(self) -> None:
         if self.folds == 1:
             raise InputError("1 fold leaves no image to train on; use 2 folds or more")
+        if self.rule is not None and self.rule not in get_args(FoldRule):
+            raise InputError(f"fold rule {self.rule!r} is unknown; {choices(self.rule, get_args(FoldRule))}")
 
     def __str__(self) -> str:
-        return f"kfold:{self.folds}" if self.folds else "kfold"
+        return "kfold" + (f":{self.folds}" if self.folds else "") + (f"?rule={self.rule}" if self.rule else "")
 
 
 @dataclass(frozen=True)
@@ -86,8 +92,8 @@ def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> 
     """Read --imperfect.
 
     Args:
-        text: "heldout", "heldout:SPLIT", "heldout:SPEC", "heldout:DIR", "folds:DIR", "kfold:4" or "corrupt"; empty
-            takes k folds for the built-in M, and the split val for any other.
+        text: "heldout", "heldout:SPLIT", "heldout:SPEC", "heldout:DIR", "folds:DIR", "kfold:4", "kfold:4?rule=group"
+            or "corrupt"; empty takes k folds for the built-in M, and the split val for any other.
         data: SPEC of the training images.
         built_in: Whether M is the built-in one.
         command: Of --train-cmd.
@@ -95,15 +101,17 @@ def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> 
     Raises:
         InputError: The text is none of these, or what it needs is not there.
     """
-    kind, _, value = (text or ("kfold" if built_in else "heldout")).partition(":")
-    if command and kind != "kfold":
+    source = Spec.parse(text or ("kfold" if built_in else "heldout"))
+    if source.name == "kfold" and (not source.root or source.root.isdecimal()):
+        rule = cast(FoldRule | None, source.options(("rule",)).get("rule"))  # KFold refuses what is none
+        return KFold(int(source.root or 0), _checked(command, built_in), rule)
+    kind, _, value = source.text.partition(":")
+    if command:
         raise InputError("--train-cmd trains the models of --imperfect kfold:4; write that, or leave it out")
     if kind == "heldout":
         return HeldOut(_held_out(value, data, chosen=bool(text)))
     if kind == "folds" and value:
         return Folds(Path(value))
-    if kind == "kfold" and (not value or value.isdecimal()):
-        return KFold(int(value or 0), _checked(command, built_in))
     if text == "corrupt":
         return Corrupt()
     raise InputError(f"imperfect predictions {text!r} are unknown; write {CHOICES}")

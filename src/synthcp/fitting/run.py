@@ -27,6 +27,7 @@ from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import BUILT_INS, ModelSettings, default_model
 from synthcp.segmentation.specs import OpenedModel, open_model
 from synthcp.settings import SETTINGS, MonitorSettings
+from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import Progress, silent
 
 CONFIG = "config.json"
@@ -128,6 +129,8 @@ def _settings(
     sizes = scales(dims_of(image))
     scale = choose(sizes, options.scale, "scale") if isinstance(options.scale, str) else options.scale
     variant = choose(VARIANTS, options.variant, "variant") if isinstance(options.variant, str) else options.variant
+    if isinstance(options.imperfect, KFold):
+        variant = replace(variant, fold_rule=options.imperfect.rule or variant.fold_rule)
     seen = list(dataset.ids)
     if isinstance(options.imperfect, HeldOut):
         _check_held_out(dataset, options.imperfect.dataset, fewest=2 if variant.score == "blend" else 1)
@@ -149,8 +152,17 @@ def _settings(
     runtime = choose_runtime(options.device, options.precision)
     where = {"precision": runtime.precision, "threads": str(torch.get_num_threads())}
     settings = replace(settings, facts=settings.facts | where)
+    _check_folds(dataset, options.imperfect or KFold(), settings)
     save_json(path, {"settings": to_dict(settings), "precision": runtime.precision})
     return settings, runtime
+
+
+def _check_folds(dataset: Dataset, imperfect: Imperfect, settings: MonitorSettings) -> None:
+    """Refuse folds that the images cannot make now, not after G was trained."""
+    if isinstance(imperfect, KFold):
+        rule = settings.variant.fold_rule
+        groups = dataset.groups if rule == "group" else [""] * len(dataset)  # images may have to be read for them
+        assign_folds(groups, imperfect.folds or settings.scale.folds, rule)
 
 
 def _check_held_out(dataset: Dataset, held_out: Dataset, fewest: int) -> None:

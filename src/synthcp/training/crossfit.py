@@ -37,9 +37,10 @@ def assign_folds(groups: Sequence[str], folds: int, rule: FoldRule, runs: int = 
     """
     count = len(groups)
     distinct = sorted(set(groups))
-    if count < folds or (rule == "group" and len(distinct) < folds):
-        had = f"{len(distinct)} groups" if rule == "group" else f"{count} images"
-        raise InputError(f"{had} cannot make {folds} folds; use fewer folds or more data")
+    parts, noun = (len(distinct), "group") if rule == "group" else (count, "image")
+    if parts < folds:
+        counted = f"{parts} {noun}{'' if parts == 1 else 's'}"
+        raise InputError(f"{counted} cannot make {folds} folds; use fewer folds or more data")
     if rule == "contiguous":
         return [((index + 1) * folds - 1) // count for index in range(count)]  # fold f starts at int(f * count / folds)
     if rule == "dealt":
