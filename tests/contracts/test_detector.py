@@ -15,9 +15,10 @@ from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, Recons
 from synthcp.detection.average import Average
 from synthcp.detection.base import Comparator, Detector
 from synthcp.detection.blend import Blend
+from synthcp.detection.class_entropy import ClassEntropy
 from synthcp.detection.class_gaussians import fit_class_gaussians
 from synthcp.detection.class_statistics import ClassStatistics
-from synthcp.detection.constant import ConstantQuality, VolumeShare
+from synthcp.detection.constant import ConstantError, ConstantQuality, VolumeShare
 from synthcp.detection.crf import CrfRefinedMsp
 from synthcp.detection.direct import DirectPrediction
 from synthcp.detection.dropout import MonteCarloDropout
@@ -26,8 +27,9 @@ from synthcp.detection.feature_density import FeatureDensity
 from synthcp.detection.feature_distance import FeatureDistance
 from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector, entropy
 from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
+from synthcp.detection.one_level import ImageLevel, PixelLevel
 from synthcp.detection.pairwise_dice import PairwiseDice
-from synthcp.detection.quality_regression import Isotonic, Line, QualityScore, RegressedQuality
+from synthcp.detection.quality_regression import Isotonic, Line, LinearMap, QualityScore, RegressedQuality
 from synthcp.detection.second_look import SecondLook
 from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
@@ -138,8 +140,9 @@ def on_a_line(score: QualityScore) -> Detector:
     return RegressedQuality(score, Line((-0.5, 0.3, -0.2), (0.7, 0.1, 0.6)))
 
 
-def vae_alarm(dims: SpatialDims) -> Detector:
-    vae = ShapeVae(dims, ShapeVaeConfig(CLASSES, grid=(8, 8, 12)[:dims], widths=(4, 6), latent=5))
+def vae_alarm(dims: SpatialDims, background: int | None = 0) -> Detector:
+    config = ShapeVaeConfig(CLASSES, grid=(8, 8, 12)[:dims], widths=(4, 6), latent=5, background=background)
+    vae = ShapeVae(dims, config)
     return on_a_line(ShapeScore(vae.eval().requires_grad_(False)))
 
 
@@ -167,6 +170,7 @@ def on_a_curve(dims: SpatialDims) -> Detector:
     return RegressedQuality(VolumeShare(), curve)
 
 
+MAP = ((-0.5, 0.1, 0.2), (0.0, 0.4, -0.1), (-0.3, 0.0, -0.2))
 DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
     "anomaly": anomaly_detector,
     **{f"failure-{variant}": failure_detector(variant) for variant in VARIANTS},
@@ -179,11 +183,16 @@ DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
     "nearest-neighbors": neighbors,
     "fused-anomaly": fused,
     "vae-alarm": vae_alarm,
+    "vae-alarm-whole": lambda dims: vae_alarm(dims, background=None),
     **{f"entropy-{name}": lambda dims, name=name: uncertainty(dims, name) for name in AGGREGATORS},  # type: ignore[misc]
     "variance": lambda dims: on_a_line(UncertaintyScore(PredictiveVariance(dropout(dims)))),
     "pairwise-dice": pairwise,
     "average": lambda dims: Average((pairwise(dims), vae_alarm(dims))),
+    "class-entropy": lambda dims: RegressedQuality(ClassEntropy(dropout(dims)), LinearMap(MAP, (0.6, 0.2, 0.9))),
+    "pixel-level": lambda dims: PixelLevel(failure_detector("ours")(dims)),
+    "image-level": lambda dims: ImageLevel(failure_detector("ours")(dims)),
     "constant": lambda dims: ConstantQuality((0.1, 0.7, 0.4)),
+    "constant-error": lambda dims: ConstantError(0.1),
     "volume-share": on_a_curve,
     "second-look": lambda dims: SecondLook(MultiScale(Colors(dims), (1.0, 0.5)), LogitDetector(entropy)),
     **({"msp-crf": lambda dims: CrfRefinedMsp()} if find_spec("pydensecrf") else {}),  # an extra, which is compiled

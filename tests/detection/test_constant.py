@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from synthcp.detection.constant import ConstantQuality, VolumeShare, fit_constant
+from synthcp.detection.constant import ConstantError, ConstantQuality, VolumeShare, fit_constant
 from synthcp.detection.quality_regression import RegressedQuality, fit_line
+from synthcp.metrics.ranking import ranking_scores
 from synthcp.nn.labels import one_hot
 from synthcp.records import Prediction
 
@@ -24,7 +25,22 @@ def test_values_that_are_no_quality_are_refused(fails) -> None:
     with fails("(0.5, 1.5)"):
         ConstantQuality((0.5, 1.5))
     with fails("must lie in [0, 1]"):
-        fit_constant(torch.tensor([[0.5, math.nan]]))
+        fit_constant(torch.tensor([[math.nan, math.nan]]))
+
+
+def test_a_class_that_is_judged_nowhere_gets_the_mean_over_the_others() -> None:
+    quality = torch.tensor([[0.2, math.nan, 1.0], [math.nan, math.nan, 0.6]])
+    assert fit_constant(quality).values == pytest.approx((0.2, 0.6, 0.8))
+
+
+@pytest.mark.parametrize("size", [(4, 5), (2, 5, 4)])
+def test_a_constant_error_map_ranks_by_chance(size: tuple[int, ...]) -> None:
+    prediction = Prediction(torch.rand(3, 2, *size))
+    error_map = ConstantError(0.2)(torch.rand(3, 1, *size), prediction).error_map
+    assert error_map is not None and error_map.shape == (3, *size)
+    wrong = torch.rand(3, *size, generator=torch.Generator().manual_seed(0)) < 0.3
+    scores = ranking_scores(error_map, wrong)
+    assert scores.ap_error == pytest.approx(wrong.float().mean().item()) and scores.auroc == 0.5
 
 
 @pytest.mark.parametrize("size", [(4, 5), (2, 5, 4)])

@@ -1,23 +1,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from sklearn.isotonic import IsotonicRegression
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from synthcp.detection.quality_regression import (
     ClassScores,
     Isotonic,
     Line,
+    QualityRegression,
     RegressedQuality,
     fit_isotonic,
     fit_line,
+    fit_linear,
 )
 from synthcp.errors import ShapeError
 from synthcp.records import Prediction
+
+Fit = Callable[[Tensor, Tensor], QualityRegression]
+FITS: tuple[Fit, ...] = (fit_line, fit_isotonic, fit_linear)
 
 
 def drawn(seed: int, classes: int = 3) -> tuple[Tensor, Tensor]:
@@ -63,6 +72,58 @@ def test_the_curve_is_that_of_scikit_learn(seed: int) -> None:
         assert curves(new)[:, label].numpy() == pytest.approx(expected)
 
 
+PLANTED = torch.tensor([[-0.4, 0.1], [0.2, 0.0]], dtype=torch.float64)
+"""Of a quality that mixes the scores: the second class's own score tells it nothing."""
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_planted_map_of_all_scores_is_found(dtype: torch.dtype) -> None:
+    scores = torch.rand(30, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    quality = 0.5 + scores @ PLANTED.T
+    quality[::4, 0] = math.nan
+    linear = fit_linear(scores, quality, ridge=0)
+    assert linear.weights == (pytest.approx((-0.4, 0.1)), pytest.approx((0.2, 0.0)))
+    assert linear.intercepts == pytest.approx((0.5, 0.5)) and linear.signs[0] == -1
+    predicted = linear(scores.to(dtype))
+    assert predicted.dtype == dtype
+    torch.testing.assert_close(predicted, (0.5 + scores @ PLANTED.T).to(dtype))
+
+
+@pytest.mark.parametrize("ridge", [1e-3, 0.5])
+def test_the_map_is_that_of_scikit_learn(ridge: float) -> None:
+    scores, quality = drawn(3)
+    quality[::7, 0], quality[::5, 1] = math.nan, math.nan
+    linear = fit_linear(scores, quality, ridge)
+    for label in range(3):
+        known = ~quality[:, label].isnan()
+        oracle = make_pipeline(StandardScaler(), Ridge(ridge * int(known.sum())))
+        expected = oracle.fit(scores[known].numpy(), quality[known, label].numpy()).predict(scores.numpy()).clip(0, 1)
+        assert linear(scores)[:, label].numpy() == pytest.approx(expected)
+
+
+def test_the_map_stays_finite_and_in_range() -> None:
+    """Fewer predictions than classes, a score that never varies, two that are one."""
+    scores = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
+    scores[:, 1], scores[:, 2] = 0.3, scores[:, 3]
+    linear = fit_linear(scores, torch.rand(3, 4, generator=torch.Generator().manual_seed(1)))
+    assert [row[1] for row in linear.weights] == [0] * 4
+    predicted = linear(100 * torch.randn(50, 4, generator=torch.Generator().manual_seed(2)))
+    assert predicted.isfinite().all() and predicted.min() == 0 and predicted.max() == 1
+
+
+def test_autocast_leaves_the_map_alone() -> None:
+    scores, quality = drawn(1)
+    linear = fit_linear(scores, quality)
+    with torch.autocast("cpu", torch.bfloat16):
+        predicted = linear(scores.float())
+    assert predicted.equal(linear(scores.float()))
+
+
+def test_a_map_takes_no_missing_score(fails) -> None:
+    with fails("a score is NaN"):
+        fit_linear(torch.tensor([[0.1, math.nan]]), torch.ones(1, 2))
+
+
 def test_the_direction_is_the_one_that_fits_better() -> None:
     scores = torch.arange(6.0)[:, None].expand(-1, 2)
     quality = torch.tensor([[0.1, 0.8], [0.2, 0.9], [0.1, 0.5], [0.6, 0.6], [0.5, 0.2], [0.9, 0.1]])
@@ -86,10 +147,19 @@ def test_scores_that_tell_nothing_predict_the_mean(fit) -> None:
     assert regression(torch.tensor([[7.0, 7.0, 7.0]]))[0].tolist() == pytest.approx([0.6, 0.3, 0.8])
 
 
-@pytest.mark.parametrize("fit", [fit_line, fit_isotonic])
-def test_what_cannot_be_fitted_is_refused(fit, fails) -> None:
-    with fails("class 1 has no true quality"):
-        fit(torch.rand(4, 2), torch.tensor([[0.5, math.nan]]).expand(4, 2))
+@pytest.mark.parametrize("fit", FITS)
+def test_a_class_that_is_judged_nowhere_gets_the_mean_over_the_others(fit: Fit) -> None:
+    scores, quality = drawn(0)
+    quality[:, 1], quality[::3, 0] = math.nan, math.nan
+    regression = fit(scores, quality)
+    predicted = regression(scores[:5] + 3)
+    assert predicted[:, 1].tolist() == pytest.approx([float(quality.nanmean())] * 5)
+
+
+@pytest.mark.parametrize("fit", FITS)
+def test_what_cannot_be_fitted_is_refused(fit: Fit, fails) -> None:
+    with fails("4 predictions have no true quality"):
+        fit(torch.rand(4, 2), torch.full((4, 2), math.nan))
     with fails("infinite"):
         fit(torch.tensor([[math.inf]]), torch.zeros(1, 1))
     with fails("(3, 2)", "(2, 3)", error=ShapeError):

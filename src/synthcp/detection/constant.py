@@ -36,12 +36,28 @@ class ConstantQuality:
 
 
 def fit_constant(quality: Tensor) -> ConstantQuality:
-    """Return the mean of true qualities (N, L); NaN where not judged.
+    """Return the mean of true qualities (N, L), NaN where not judged; a class judged nowhere gets that of all others.
 
     Raises:
-        InputError: A class is judged nowhere.
+        InputError: Nothing is judged.
     """
-    return ConstantQuality(tuple(quality.double().nanmean(dim=0).tolist()))
+    means = quality.double().nanmean(dim=0)
+    return ConstantQuality(tuple(means.where(~means.isnan(), quality.double().nanmean()).tolist()))
+
+
+@dataclass(frozen=True)
+class ConstantError:
+    """Finds every pixel of every image equally likely wrong: its average precision is the share of wrong pixels.
+
+    Attributes:
+        value: Of the error map.
+    """
+
+    value: float = 0.0
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Detector)."""
+        return Detection(error_map=torch.full_like(image[:, 0], self.value))
 
 
 @dataclass(frozen=True)
