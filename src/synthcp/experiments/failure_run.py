@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +11,13 @@ from synthcp.config import VARIANTS
 from synthcp.controls import UNTRAINED
 from synthcp.data.base import Dataset
 from synthcp.detection.base import Detector
-from synthcp.detection.constant import fit_constant
+from synthcp.detection.class_entropy import ClassEntropy
+from synthcp.detection.constant import ConstantError, fit_constant
 from synthcp.detection.direct import DirectPrediction
+from synthcp.detection.dropout import MonteCarloDropout
 from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
-from synthcp.detection.quality_regression import fit_line
+from synthcp.detection.one_level import ImageLevel, PixelLevel
+from synthcp.detection.quality_regression import QualityScore, fit_line, fit_linear
 from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
@@ -58,6 +62,11 @@ HEADS = {
 """Rows that are an F, fitted for every M and seed."""
 GRID = (48, 64)
 """Of the VAE alarm: a label map of street scenes at this size still shows a person."""
+LEVELS: dict[str, Callable[[Detector], Detector]] = {
+    "SynthCP, image level alone": ImageLevel,
+    "SynthCP, pixel level alone": PixelLevel,
+}
+"""Rows that were taught one level alone, and say nothing of the other."""
 HEAD_SEEDS = 5
 """So often SynthCP and direct prediction are fitted with the M and G of seed 0."""
 REPEATED = ", head "
@@ -118,8 +127,10 @@ class FailureRun:
         """The rows that do without F."""
         regressions = Regressions(self.context, self.segmenter, self.gathered, ("last",))
         return {
+            "chance": ConstantError(),
             "constant": fit_constant(regressions.quality),
             "MSP": LogitDetector(LOGIT_SCORES["msp"]),
+            "MC dropout": regressions.regressed(_class_entropy, fit_linear),
             "VAE alarm": regressions.regressed(lambda _: ShapeScore(self.vae), fit_line),
         }
 
@@ -127,7 +138,8 @@ class FailureRun:
         """Return the rows that are an F."""
         detectors = {row: self.detector(head) for row, head in HEADS.items()}
         others = {row: Head(kind, kind) for row, kind in ABLATIONS.items() if kind in self.generators}
-        return {**{row: self.detector(head) for row, head in others.items()}, **detectors}
+        levels = {name: level(detectors[name]) for name, level in LEVELS.items()}
+        return {**{row: self.detector(head) for row, head in others.items()}, **detectors, **levels}
 
     def repeated(self) -> dict[str, Detector]:
         """Return direct prediction and SynthCP once for every further seed of the head, with this M and G."""
@@ -145,6 +157,10 @@ class FailureRun:
     @cached_property
     def _remembered(self) -> dict[str, Generator]:
         return {name: RememberedGenerator(generator) for name, generator in self.generators.items()}
+
+
+def _class_entropy(segmenter: Segmenter) -> QualityScore:
+    return ClassEntropy(MonteCarloDropout(segmenter))
 
 
 def open_failure_runs(

@@ -91,9 +91,8 @@ class Regressions:
 
     @property
     def quality(self) -> Tensor:
-        """True quality of the examples, shape (N, L); of a class that none of them holds, the mean of all others."""
-        quality = torch.stack([example.quality for example in self.examples])
-        return torch.where(quality.isnan().all(dim=0), quality.nanmean(), quality)
+        """True quality of the examples, shape (N, L)."""
+        return torch.stack([example.quality for example in self.examples])
 
     def regressed(self, score_of: Callable[[Segmenter], QualityScore], fit: Fit) -> RegressedQuality:
         """Return a rival that scores each class.
