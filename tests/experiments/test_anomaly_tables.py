@@ -109,7 +109,7 @@ def _crf(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("table9",), r"table 'table9' is unknown; choose one of table2, table3, table4"),
+        (("table9",), r"table 'table9' is unknown; choose one of table1, table2, table3, table4"),
         (("table3", "--data", "scenes:?count=4&split=train&size=48x64"), r"no image shows an anomaly"),
         (("table3", "--test", "heldout:scenes:?count=8&classes=tree"), r"the training images have .*; both must be"),
         (("table3", "--model", "swin"), r"model 'swin' is not fitted here; choose one of deeplab, pspnet, resnet"),

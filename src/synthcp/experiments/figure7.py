@@ -10,16 +10,13 @@ from PIL import Image
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.prepared import resized
 from synthcp.detection.base import Detector
 from synthcp.experiments.anomaly_run import AnomalyRun
+from synthcp.experiments.strips import WIDTH, look, tile
 from synthcp.records import Classes, Sample
 from synthcp.report.figures import grid
 from synthcp.report.outputs import write_picture
 from synthcp.report.pictures import heat_picture, image_picture, label_picture, mask_picture
-from synthcp.segmentation.base import at_size
-
-WIDTH = 240
 
 
 def figure7(
@@ -56,25 +53,18 @@ def _share(sample: Sample) -> float:
 
 @torch.no_grad()
 def _strip(run: AnomalyRun, original: Sample, detectors: Mapping[str, Detector]) -> list[Image.Image]:
-    settings, runtime = run.context.settings, run.context.runtime
-    sample = resized(original, settings.scale.side)
-    image = runtime.send(sample.image[None])
-    with runtime.autocast():
-        seen = run.segmenter.predict(sample.id, runtime.send(original.image[None]))
-        prediction = at_size(seen, image.shape[2:])
-        drawing = run.generator.draw(prediction.label_map, image)[0].float().cpu()
-        maps = [detector(image, prediction).anomaly_map for detector in detectors.values()]
-    label_map = prediction.label_map[0].cpu()
+    seen, classes = look(run.segmenter, run.context, original), run.context.settings.classes
+    with run.context.runtime.autocast():
+        drawing = run.generator.draw(seen.prediction.label_map, seen.image)[0].float().cpu()
+        maps = [detector(seen.image, seen.prediction).anomaly_map for detector in detectors.values()]
     pictures = [
-        image_picture(sample.image),
-        _truth(sample, settings.classes),
-        label_picture(label_map, settings.classes),
-    ]
-    pictures += [
+        image_picture(seen.sample.image),
+        _truth(seen.sample, classes),
+        label_picture(seen.prediction.label_map[0].cpu(), classes),
         image_picture(drawing),
         *(heat_picture(_stretched(scores[0])) for scores in maps if scores is not None),
     ]
-    return [_tile(picture) for picture in pictures]
+    return [tile(picture) for picture in pictures]
 
 
 def _truth(sample: Sample, classes: Classes) -> Image.Image:
@@ -91,8 +81,3 @@ def _truth(sample: Sample, classes: Classes) -> Image.Image:
 def _stretched(scores: Tensor) -> Tensor:
     low, high = scores.min(), scores.max()
     return ((scores - low) / (high - low).clamp_min(1e-12)).float().cpu()
-
-
-def _tile(picture: Image.Image) -> Image.Image:
-    height = max(1, round(picture.height * WIDTH / picture.width))
-    return picture.convert("RGB").resize((WIDTH, height), Image.Resampling.BILINEAR)
