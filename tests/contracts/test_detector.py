@@ -35,6 +35,7 @@ from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
 from synthcp.detection.standardized_max_logits import StandardizedMaxLogits
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork, TrueClassProbability
 from synthcp.detection.vae_alarm import ShapeScore
 from synthcp.detection.voxel_uncertainty import AGGREGATORS, PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.nn.spatial import SpatialDims
@@ -120,6 +121,12 @@ def autoencoder(dims: SpatialDims) -> Detector:
     return ReconstructionError(network.eval().requires_grad_(False))
 
 
+def true_class_probability(dims: SpatialDims) -> Detector:
+    image, _ = scene(dims)
+    network = ConfidenceNetwork(Colors(dims), image, ConfidenceConfig(fused=4, widths=(5, 4)))
+    return TrueClassProbability(network.eval().requires_grad_(False))
+
+
 class DroppingColors(Colors):
     """Colors that drops some of them."""
 
@@ -178,6 +185,7 @@ DETECTORS: dict[str, Callable[[SpatialDims], Detector]] = {
     **{name: lambda dims, score=score: LogitDetector(score) for name, score in LOGIT_SCORES.items()},  # type: ignore[misc]
     "standardized-max-logits": standardized,
     "dropout": dropout,
+    "true-class-probability": true_class_probability,
     "autoencoder": autoencoder,
     "mahalanobis": mahalanobis,
     "nearest-neighbors": neighbors,

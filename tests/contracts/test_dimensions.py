@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
+from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
@@ -117,6 +118,11 @@ def ours(dims: SpatialDims) -> nn.Module:
     return SiameseNetwork(dims, SiameseConfig(4, width=4, hidden=4, label_input="softmax", uses_doubt=True))
 
 
+def confidence(dims: SpatialDims) -> nn.Module:
+    m = DeepLab(dims, DeepLabConfig(4, width=4, rates=(1, 2)))
+    return ConfidenceNetwork(m, torch.rand(1, 3, *[16] * dims), ConfidenceConfig(fused=4, widths=(5, 4)))
+
+
 def judge(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Tensor]:
     logits = 3 * random(4, seed=3)
     evidence = Evidence(*(shape(part) for part in (random(3, seed=1), random(3, seed=2), logits, random(5, seed=4))))
@@ -136,6 +142,7 @@ CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[T
     paper: judge,
     official: judge,
     ours: judge,
+    confidence: lambda network, shape: network(shape(random(3, seed=1)))[:, None],
 }
 
 

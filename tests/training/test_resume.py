@@ -11,6 +11,7 @@ import torch
 from synthcp.data.base import Dataset
 from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig
 from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
+from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork
 from synthcp.nn.spatial import SpatialDims
 from synthcp.runtime import Runtime
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
@@ -19,6 +20,7 @@ from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.training import loop
 from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainingConfig
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples
+from synthcp.training.confidence import ConfidenceTraining, ConfidenceTrainingConfig
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.gan import GanConfig, GanTraining
 from synthcp.training.loop import Training, train
@@ -71,13 +73,25 @@ def autoencoder(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path)
     return AutoencoderTraining(network, dataset, AutoencoderTrainingConfig(STEPS, batch=2), cpu, seed=0)
 
 
+def confidence(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    first = torch.initial_seed()
+    torch.manual_seed(5)  # M is no part of the training's state
+    segmenter = segmenter_of(dims)
+    torch.manual_seed(first)
+    network = ConfidenceNetwork(segmenter, dataset[0].image[None], ConfidenceConfig(fused=4, widths=(4,)))
+    config = ConfidenceTrainingConfig(STEPS, batch=2, fine_tune=0.5)
+    return ConfidenceTraining(network, segmenter, dataset, config, cpu, seed=0)
+
+
 class Killed(BaseException):
     """The end of a process."""
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize(
-    "make", [segmentation, segmentation_by_sgd, gan, comparator, autoencoder], ids=lambda make: make.__name__
+    "make",
+    [segmentation, segmentation_by_sgd, gan, comparator, autoencoder, confidence],
+    ids=lambda make: make.__name__,
 )
 def test_a_kill_at_any_step_changes_nothing(
     make: Callable[..., Training],
