@@ -21,7 +21,9 @@ from synthcp.detection.quality_regression import QualityScore, fit_line, fit_lin
 from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.detection.siamese import SiameseNetwork
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork, TrueClassProbability
 from synthcp.detection.vae_alarm import ShapeScore
+from synthcp.experiments.kept import fitted_once
 from synthcp.experiments.regressions import Regressions, fitted_shape_vae
 from synthcp.experiments.remembered import RememberedDistance, RememberedGenerator
 from synthcp.experiments.request import Request
@@ -37,6 +39,7 @@ from synthcp.segmentation.base import Segmenter
 from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
 from synthcp.training.comparator import DIRECT
+from synthcp.training.confidence import ConfidenceTraining, ConfidenceTrainingConfig
 from synthcp.training.loop import Progress, silent
 
 MODELS = ("deeplab", "fcn8")
@@ -131,8 +134,26 @@ class FailureRun:
             "constant": fit_constant(regressions.quality),
             "MSP": LogitDetector(LOGIT_SCORES["msp"]),
             "MC dropout": regressions.regressed(_class_entropy, fit_linear),
+            "TCP": TrueClassProbability(self._confidence),
             "VAE alarm": regressions.regressed(lambda _: ShapeScore(self.vae), fit_line),
         }
+
+    @cached_property
+    def _confidence(self) -> ConfidenceNetwork:
+        """The network of TCP, fitted for as many steps as F."""
+        context, scale = self.context, self.context.settings.scale
+        image = context.dataset[0].image[None]
+        narrow = ConfidenceConfig(scale.fusion, (2 * scale.fusion, scale.fusion))
+        steps = ConfidenceTrainingConfig(scale.comparator.steps)
+        return fitted_once(
+            context,
+            "confidence",
+            lambda: ConfidenceNetwork(self.segmenter, image, ConfidenceConfig() if scale.depth == 101 else narrow),
+            lambda network: ConfidenceTraining(
+                network, self.segmenter, context.dataset, steps, context.runtime, context.seed
+            ),
+            steps.steps,
+        )
 
     def learned(self) -> dict[str, Detector]:
         """Return the rows that are an F."""
