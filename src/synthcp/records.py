@@ -18,7 +18,7 @@ from typing import Literal
 from torch import Tensor
 
 Measure = Literal["IoU", "Dice"]
-"""How the quality of a class is measured: by IoU (eq. 6) in images, by Dice in volumes (section 4.2 of the paper)."""
+"""How the quality of a class is measured: by IoU (eq. 6) in images, by Dice in volumes (section 4.1 of the paper)."""
 
 Decision = Literal["", "accept", "review"]
 """What to do with a prediction; nothing is said without a calibration."""

@@ -1,4 +1,4 @@
-"""The mean of several detectors' class quality, the paper's "Ours + VAE" (section 4.2)."""
+"""The mean of several detectors' class quality, the paper's "Ours + VAE" (section 4.1)."""
 
 from __future__ import annotations
 
