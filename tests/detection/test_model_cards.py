@@ -1,4 +1,4 @@
-"""The pages in docs/detectors: every function that they name exists, every page is in the index and has each section."""
+"""The pages in docs/detectors: every function that they name exists; every page is in the index, with each section."""
 
 from __future__ import annotations
 
