@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from synthcp.config import SCALES, VARIANTS, VOLUME_SCALES, Scale
-from synthcp.networks import SEGMENTERS, build_generator, build_segmenter
+from synthcp.networks import GENERATORS, SEGMENTERS, build_generator, build_segmenter
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes
 from synthcp.segmentation.ahnet import AHNet
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.settings import BUILT_INS, ModelSettings
 from synthcp.settings import MonitorSettings
+from synthcp.synthesis.base import Generator
 
 CLASSES = Classes(("sky", "road", "car"), ((0, 0, 0),) * 3)
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (40, 56), 3: (16, 24, 18)}
@@ -41,8 +45,28 @@ def test_every_built_in_segmenter_shows_as_many_layers_as_the_settings_say(model
 def test_of_a_volume_m_sees_and_g_draws_windows_of_the_patch() -> None:
     of_volumes = replace(settings("unet", 3), scale=replace(VOLUME_SCALES["tiny"], patch=(32, 48, 40)))
     assert build_segmenter(of_volumes).input_size == InputSize("tile", (32, 48, 40))
-    assert build_generator(of_volumes).patch == (32, 48, 40)
-    assert build_generator(settings("unet", 2)).patch == ()
+    for kind in GENERATORS:
+        assert build_generator(of_volumes, kind).patch == (32, 48, 40)
+        assert build_generator(settings("unet", 2), kind).patch == ()
+
+
+def multiplications(generator: Generator, size: tuple[int, ...]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        generator(torch.empty(1, *size, dtype=torch.int64), torch.empty(1, 2, *size))
+    return counter.get_total_flops() / 2
+
+
+@pytest.mark.parametrize(("scale", "size"), [("tiny", (48, 64)), ("small", (144, 192)), ("full", (256, 512))])
+def test_of_images_pix2pixhd_takes_about_as_many_multiplications_as_spade(scale: str, size: tuple[int, ...]) -> None:
+    chosen = replace(settings("deeplab", 2), scale=SCALES[scale])
+    with torch.device("meta"):
+        spade, pix2pixhd = (multiplications(build_generator(chosen, kind), size) for kind in ("spade", "pix2pixhd"))
+    assert 0.8 < pix2pixhd / spade < 1.3
+
+
+def test_an_unknown_generator_is_refused(fails: Callable[..., AbstractContextManager[None]]) -> None:
+    with fails("generator 'spad' is unknown; choose one of spade, pix2pixhd, styled"):
+        build_generator(settings("deeplab", 2), "spad")
 
 
 @pytest.mark.parametrize(

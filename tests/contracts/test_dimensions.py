@@ -19,6 +19,7 @@ from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.synthesis.style_encoder import GRID, StyledSpadeGenerator, StyleEncoderConfig
 
 DEPTH, SIZE = 9, (32, 41)
 
@@ -36,13 +37,28 @@ def in_both_slices(kernel: Tensor) -> Tensor:
     return torch.stack([torch.zeros_like(kernel), kernel, kernel], dim=-3)
 
 
+def reading_every_slice(weight: Tensor, size: tuple[int, ...], depth: int) -> Tensor:
+    """Return the weight (K, C * h * w) of a linear layer as one that takes the mean over slices, (K, C * d * h * w)."""
+    return stack(weight.view(len(weight), -1, *size), depth).flatten(1) / depth
+
+
+def writing_every_slice(value: Tensor, size: tuple[int, ...], depth: int) -> Tensor:
+    """Return the weight (C * h * w, K) or bias (C * h * w) of a linear layer as one that writes every slice."""
+    columns = stack(value.view(-1, *size, value[0].numel()).movedim(-1, 0), depth)
+    return columns.flatten(1).T if value.ndim == 2 else columns.flatten()
+
+
 def inflate(images: nn.Module, volumes: nn.Module) -> None:
     """Give a network for volumes the weights of one for images."""
-    state = images.state_dict()
+    state, wanted = images.state_dict(), volumes.state_dict()
     for key, value in list(state.items()):
-        doubles = isinstance(images.get_submodule(key.rpartition(".")[0]), nn.ConvTranspose2d)
+        layer = images.get_submodule(key.rpartition(".")[0])
         if value.ndim == 4:
-            state[key] = in_both_slices(value) if doubles else in_centre_slice(value)
+            state[key] = in_both_slices(value) if isinstance(layer, nn.ConvTranspose2d) else in_centre_slice(value)
+        elif isinstance(layer, nn.Linear) and len(value) != len(wanted[key]):
+            state[key] = writing_every_slice(value, (GRID, GRID), GRID)
+        elif isinstance(layer, nn.Linear) and value.shape != wanted[key].shape:
+            state[key] = reading_every_slice(value, (GRID, GRID), GRID)
         elif key.endswith("._v"):  # of a spectral norm: a singular vector, as long as a kernel
             kernel = images.state_dict()[key.replace("0._v", "original")]
             state[key] = in_centre_slice(value.view(kernel.shape[1:])).flatten()
@@ -77,6 +93,11 @@ def generator(dims: SpatialDims) -> nn.Module:
 
 def pix2pixhd(dims: SpatialDims) -> nn.Module:
     return Pix2PixHDGenerator(dims, Pix2PixHDConfig(4, width=4, halvings=2, blocks=2))
+
+
+def styled(dims: SpatialDims) -> nn.Module:
+    spade, style = SpadeConfig(4, width=4, hidden=4, multipliers=(4, 2, 1)), StyleEncoderConfig(4, halvings=4, latent=5)
+    return StyledSpadeGenerator(dims, spade, style)
 
 
 def discriminator(dims: SpatialDims) -> nn.Module:
@@ -133,6 +154,7 @@ def judge(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Ten
 CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[Tensor], Tensor]], Sequence[Tensor]]] = {
     generator: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
     pix2pixhd: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
+    styled: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
     discriminator: lambda network, shape: sum(network(shape(labels()), shape(random(3, seed=1))), []),
     trunk: lambda network, shape: network(shape(random(3, seed=1))),
     segmenter: lambda network, shape: [network(shape(random(3, seed=1))).logits],
@@ -165,18 +187,16 @@ def inflate_vae(images: ShapeVae, volumes: ShapeVae) -> None:
     Kernels that halve look at the first of two slices, which are equal; kernels that double write both. A linear layer
     takes the mean over the slices, or writes every slice.
     """
-    state, depth = images.state_dict(), volumes.config.smallest[0]
-    smallest = (images.config.widths[-1], *images.config.smallest)
+    state, depth, smallest = images.state_dict(), volumes.config.smallest[0], images.config.smallest
     for key, value in images.state_dict().items():
         if key.startswith("decoder") and value.shape[-1] == 2:
             state[key] = stack(value, 2)
         elif value.ndim == 4:
             state[key] = in_centre_slice(value)
         elif key in ("to_mean.weight", "to_deviation.weight"):
-            state[key] = stack(value.view(len(value), *smallest), depth).flatten(1) / depth
+            state[key] = reading_every_slice(value, smallest, depth)
         elif key.startswith("from_code"):
-            columns = stack(value.view(*smallest, -1).movedim(-1, 0), depth)
-            state[key] = columns.flatten(1).T if value.ndim == 2 else columns.flatten()
+            state[key] = writing_every_slice(value, smallest, depth)
     volumes.load_state_dict(state)
 
 

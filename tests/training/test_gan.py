@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from torch import Tensor, nn
 
 from synthcp.data.base import Dataset
 from synthcp.runtime import Runtime
+from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderConfig
 from synthcp.training.gan import GanConfig, GanTraining, save_grid
 
 
@@ -34,6 +38,16 @@ def training(toy: Callable[..., Dataset], cpu: Runtime) -> GanTraining:
     generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1)))
     discriminator = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
     return GanTraining(generator, discriminator, Pyramid(), toy(3), GanConfig(steps=10, batch=2), cpu, seed=0)
+
+
+def styled() -> StyledSpadeGenerator:
+    spade, style = SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1)), StyleEncoderConfig(4, halvings=2, latent=6)
+    return StyledSpadeGenerator(2, spade, style)
+
+
+def training_of(generator: Generator, dataset: Dataset, cpu: Runtime, **config: Any) -> GanTraining:
+    discriminator = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
+    return GanTraining(generator, discriminator, None, dataset, GanConfig(10, batch=2, **config), cpu, seed=0)
 
 
 def weights(module: nn.Module) -> list[Tensor]:
@@ -58,6 +72,47 @@ def test_the_generators_turn_leaves_no_gradient_in_the_judge(training: GanTraini
     training._generator_turn(images, label_maps)
     assert all(parameter.grad is None for parameter in training.discriminator.parameters())
     assert all(old.equal(new) for old, new in zip(before, training.discriminator.parameters(), strict=True))
+
+
+def test_least_squares_take_the_place_of_the_hinge(toy: Callable[..., Dataset], cpu: Runtime) -> None:
+    torch.manual_seed(0)
+    generator = Pix2PixHDGenerator(2, Pix2PixHDConfig(3, width=4, halvings=2, blocks=1))
+    training = training_of(generator, toy(3), cpu, loss="least_squares")
+    images, label_maps = torch.rand(2, 3, 32, 40), torch.randint(3, (2, 32, 40))
+    training.discriminator.eval()  # its spectral norms rest
+    fake, real = (training.discriminator(label_maps, picture) for picture in (generator(label_maps, images), images))
+    expected = torch.stack([(scale[-1] - 1).square().mean() / 2 for scale in fake]).mean()
+    before = weights(generator)
+    synthesis, losses = training._generator_turn(images, label_maps)
+    assert losses["G"] == pytest.approx(expected.item(), rel=1e-4)
+    assert not any(old.equal(new) for old, new in zip(before[::2], list(generator.parameters())[::2], strict=True))
+    squares = [(a[-1] - 1).square().mean() + b[-1].square().mean() for a, b in zip(real, fake, strict=True)]
+    judged = training._discriminator_turn(images, label_maps, synthesis.detach())
+    assert judged["D"] == pytest.approx(torch.stack(squares).mean().item() / 2, rel=1e-4)
+
+
+def test_a_style_costs_its_divergence(toy: Callable[..., Dataset], cpu: Runtime) -> None:
+    torch.manual_seed(0)
+    generator, images = styled(), torch.rand(2, 3, 32, 40)
+    training = training_of(generator, toy(3), cpu, divergence=0.3)
+    generator.encoder.eval()  # its spectral norms rest
+    mean, deviation = generator.encoder(images).mean, generator.encoder(images).stddev
+    expected = 0.3 * (mean**2 + deviation**2 - 2 * deviation.log() - 1).sum() / 2 / len(images)
+    _, losses = training._generator_turn(images, torch.randint(3, (2, 32, 40)))
+    assert losses["divergence"] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_divergence_moves_the_encoder_by_its_weight(toy: Callable[..., Dataset], cpu: Runtime) -> None:
+    pulls = []
+    for weight in (0.0, 1.0, 3.0):
+        torch.manual_seed(0)
+        training = training_of(styled(), toy(3), cpu, divergence=weight)
+        training._generator_turn(torch.rand(2, 3, 32, 40), torch.randint(3, (2, 32, 40)))
+        pull = training.generator.get_parameter("encoder.to_mean.weight").grad
+        assert pull is not None
+        pulls.append(pull)
+    torch.testing.assert_close(pulls[2] - pulls[0], 3 * (pulls[1] - pulls[0]))
+    assert (pulls[1] - pulls[0]).abs().max() > 1e-3
 
 
 def test_both_rates_decay_from_their_own(training: GanTraining) -> None:

@@ -16,7 +16,9 @@ from synthcp.nn.spatial import SpatialDims
 from synthcp.runtime import Runtime
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderConfig
 from synthcp.training import loop
 from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainingConfig
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples
@@ -55,6 +57,20 @@ def gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Trai
     return GanTraining(generator, discriminator, features, dataset, GanConfig(STEPS, batch=2), cpu, seed=0)
 
 
+def styled_gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    spade, style = SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1)), StyleEncoderConfig(4, halvings=1, latent=6)
+    discriminator = MultiScaleDiscriminator(dims, DiscriminatorConfig(3, width=4))
+    generator = StyledSpadeGenerator(dims, spade, style)
+    return GanTraining(generator, discriminator, None, dataset, GanConfig(STEPS, batch=2), cpu, seed=0)
+
+
+def pix2pixhd_gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    discriminator = MultiScaleDiscriminator(dims, DiscriminatorConfig(3, width=4))
+    generator = Pix2PixHDGenerator(dims, Pix2PixHDConfig(3, width=4, halvings=1, blocks=1))
+    config = GanConfig(STEPS, batch=2, loss="least_squares")
+    return GanTraining(generator, discriminator, None, dataset, config, cpu, seed=0)
+
+
 def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
     network = SiameseNetwork(dims, SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True))
     imperfect = ImperfectPredictions(folder.parent / "imperfect")
@@ -90,7 +106,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize(
     "make",
-    [segmentation, segmentation_by_sgd, gan, comparator, autoencoder, confidence],
+    [segmentation, segmentation_by_sgd, gan, styled_gan, pix2pixhd_gan, comparator, autoencoder, confidence],
     ids=lambda make: make.__name__,
 )
 def test_a_kill_at_any_step_changes_nothing(
