@@ -16,7 +16,7 @@ from synthcp.detection.siamese import SiameseNetwork
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.options import FitOptions
-from synthcp.fitting.run import fit
+from synthcp.fitting.run import begin, fit
 from synthcp.monitor import Monitor
 from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
@@ -88,6 +88,34 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     lent.clear()
     fit(scenes("train", 4), tmp_path / "paper", replace(chosen, variant="paper"))
     assert lent == [model]
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "loss"),
+    [
+        ("spade", "generator.safetensors", "hinge"),
+        ("pix2pixhd", "pix2pixhd.safetensors", "least_squares"),
+        ("styled", "styled.safetensors", "hinge"),
+    ],
+)
+def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
+    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: str
+) -> None:
+    losses = []
+    step = GanTraining.step
+
+    def watched(self: GanTraining, number: int) -> dict[str, float]:
+        losses.append(self.config.loss)
+        return step(self, number)
+
+    monkeypatch.setattr(GanTraining, "step", watched)
+    stages = begin(scenes("train", 4), tmp_path / "run", options)
+    generator = stages.generator(None, kind)
+    assert [path.name for path in (tmp_path / "run").glob("*.safetensors")] == [file]
+    label_map, image = torch.randint(len(stages.settings.classes), (1, 32, 43)), torch.rand(1, 3, 32, 43)
+    again = stages.generator(None, kind)
+    assert again.draw(label_map, image).equal(generator.draw(label_map, image))
+    assert losses == [loss] * stages.settings.scale.gan.steps
 
 
 def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitOptions, tmp_path: Path) -> None:

@@ -37,8 +37,7 @@ class Pix2PixHDConfig:
 class Pix2PixHDGenerator(Generator):
     """Down to the smallest size, residual blocks there, up again; a label map of another size is padded on the way.
 
-    The label map is seen once, at the start, and normalised away on the way: SPADE's answer to that is what the paper
-    compares this generator with.
+    The label map enters once, at the start, and every normalisation takes some of it away; SPADE was made to mend that.
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: Pix2PixHDConfig, patch: tuple[int, ...] = ()) -> None:
@@ -62,7 +61,7 @@ class Pix2PixHDGenerator(Generator):
         """Draw x_hat (B, C, *S) in [0, 1] from a label map (B, *S), whatever the image (shapes: see Generator)."""
         factor = 2**self.config.halvings
         # with two pixels at the smallest size there is something to reflect, and to normalise
-        size = [max(2, multiple(side, factor) // factor) * factor for side in label_map.shape[1:]]
+        size = [max(2 * factor, multiple(side, factor)) for side in label_map.shape[1:]]
         layout = one_hot(label_map, self.config.classes)
         (drawing,) = padded(lambda layout: [self.layers(layout)], layout, size)
         return (drawing.float().tanh() + 1) / 2
