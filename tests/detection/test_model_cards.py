@@ -1,4 +1,4 @@
-"""The pages in docs/detectors: every function that they name exists, every page is in the index and has each section."""
+"""The pages in docs/detectors: the functions that they name exist, each has all parts, the index lists them all."""
 
 from __future__ import annotations
 
