@@ -3,10 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from synthcp.data.classes import default_colors
-from synthcp.detection.shape_vae import PUBLISHED, ShapeVae, ShapeVaeConfig, shape_vae_config
+from synthcp.detection.shape_vae import PUBLISHED, ShapeVae, ShapeVaeConfig
 from synthcp.nn.spatial import SpatialDims
-from synthcp.records import Classes
 
 SMALL: dict[SpatialDims, ShapeVaeConfig] = {
     2: ShapeVaeConfig(classes=3, grid=(16, 24), widths=(4, 6, 8), latent=5, convolutions=2),
@@ -54,13 +52,6 @@ def test_the_published_network_has_the_published_size() -> None:
     count = sum(parameter.numel() for parameter in vae.parameters())
     assert PUBLISHED.smallest == (4, 4, 4) and vae.from_code.out_features == 16_384
     assert count == pytest.approx(59.5e6, rel=0.02)
-
-
-def test_a_data_set_says_whether_there_is_a_background() -> None:
-    street, scan = Classes(("road", "sky"), default_colors(2)), Classes(("air", "organ"), default_colors(2), 255, 0)
-    assert shape_vae_config(3, scan) == ShapeVaeConfig(classes=2)
-    assert shape_vae_config(2, street) == ShapeVaeConfig(classes=2, grid=(48, 64), background=None)
-    assert ShapeVae(2, shape_vae_config(2, street)).config.smallest == (12, 16)
 
 
 @pytest.mark.parametrize("grid", [(8, 12, 18), (4, 4, 4), (8, 12)])

@@ -10,10 +10,7 @@ from torch import Tensor, nn
 
 from synthcp.errors import InputError
 from synthcp.nn.spatial import SpatialDims, conv, doubling_conv, halving_conv, instance_norm
-from synthcp.records import Classes
 
-GRIDS: dict[SpatialDims, tuple[int, ...]] = {2: (48, 64), 3: (24, 32, 24)}
-"""Of images and of volumes; small enough for a CPU."""
 NO_CLASS = -1
 """Label of a pixel of which the VAE sees nothing."""
 
@@ -34,7 +31,7 @@ class ShapeVaeConfig:
     """
 
     classes: int = 2
-    grid: tuple[int, ...] = GRIDS[3]
+    grid: tuple[int, ...] = (24, 32, 24)
     widths: tuple[int, ...] = (8, 16, 32)
     latent: int = 64
     convolutions: int = 1
@@ -50,11 +47,6 @@ class ShapeVaeConfig:
     def outside(self) -> int:
         """Label of the pixels beyond the image and of those without a class: the background, if there is one."""
         return NO_CLASS if self.background is None else self.background
-
-
-def shape_vae_config(spatial_dims: SpatialDims, classes: Classes) -> ShapeVaeConfig:
-    """Return the configuration for a data set on a CPU."""
-    return ShapeVaeConfig(len(classes), GRIDS[spatial_dims], background=classes.background)
 
 
 PUBLISHED = ShapeVaeConfig(
