@@ -100,6 +100,15 @@ def test_a_step_measures_its_batch(share: float, toy: Callable[..., Dataset], cp
     assert training.step(0)["loss"] == pytest.approx(confidence_loss(confidence, target).item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_step_in_bfloat16_is_close(share: float, toy: Callable[..., Dataset], cpu: Runtime) -> None:
+    losses = []
+    for runtime in (cpu, replace(cpu, precision="bf16")):
+        training = training_of(segmenter_of(2), toy(3), replace(PLAIN, fine_tune=share), runtime)
+        losses.append([training.step(step)["loss"] for step in range(2)])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02) and losses[1] != losses[0]
+
+
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_the_encoder_learns_in_the_last_steps_alone(
