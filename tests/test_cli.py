@@ -111,6 +111,26 @@ def test_torch_is_not_imported_to_talk_about_usage(arguments):
         (["fit", "--data", SCENES, "--out", "x", "--config", "no.json"], "no.json is missing or not JSON"),
         (["fit", "--data", SCENES, "--out", "x", "--scale", "big"], "scale 'big' is unknown"),
         (["fit", "--data", SCENES, "--out", "x", "--device", "abacus"], "device 'abacus'"),
+        (
+            ["fit", "--data", SCENES, "--out", "x", "--weights", "no.st"],
+            "no.st does not exist; give a safetensors file",
+        ),
+        (
+            [
+                "fit",
+                "--data",
+                SCENES,
+                "--out",
+                "x",
+                "--weights",
+                "no.st",
+                "--model",
+                "preds:.",
+                "--imperfect",
+                "folds:.",
+            ],
+            "weights are for a model that is fitted here",
+        ),
         (["score", ".", "--monitor", "x", "--out", "y", "--shard", "3/2"], "write i/n"),
     ],
 )
@@ -188,13 +208,16 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     config.write_text('{"scale": {"gan": {"steps": 7}}}')
     options = "--variant paper --scale tiny --seed 3 --resume --no-controls --perceptual vgg19:a:b.safetensors"
     more = ["--device", "cpu", "--precision", "bf16", "--quiet", "--config", config, "--imperfect", "kfold:5"]
+    more += ["--weights", "trunk.safetensors"]
     ended = synthcp("fit", "--data", SCENES, "--out", tmp_path / "x", *options.split(), *more)
     assert ended.code == 0 and ended.stdout == f"next: synthcp score IMAGES --monitor {tmp_path / 'x'} --out out/x\n"
     dataset, out, chosen, _, facts = fitted[0]
     tiny = SCALES["tiny"]
     scale = replace(tiny, gan=replace(tiny.gan, steps=7))
-    weights = Path("a:b.safetensors")
-    expected = FitOptions("paper", scale, 3, False, True, "cpu", "bf16", weights, "deeplab", imperfect=KFold(5))
+    vgg19, weights = Path("a:b.safetensors"), Path("trunk.safetensors")
+    expected = FitOptions(
+        "paper", scale, 3, False, True, "cpu", "bf16", vgg19, "deeplab", imperfect=KFold(5), weights=weights
+    )
     assert chosen == expected
     assert list(dataset.ids) == ["train-0000", "train-0001", "train-0002"] and out == tmp_path / "x"
     assert facts["data"] == SCENES and facts["command"].startswith("synthcp fit --data ")
