@@ -115,22 +115,6 @@ def test_torch_is_not_imported_to_talk_about_usage(arguments):
             ["fit", "--data", SCENES, "--out", "x", "--weights", "no.st"],
             "no.st does not exist; give a safetensors file",
         ),
-        (
-            [
-                "fit",
-                "--data",
-                SCENES,
-                "--out",
-                "x",
-                "--weights",
-                "no.st",
-                "--model",
-                "preds:.",
-                "--imperfect",
-                "folds:.",
-            ],
-            "weights are for a model that is fitted here",
-        ),
         (["score", ".", "--monitor", "x", "--out", "y", "--shard", "3/2"], "write i/n"),
     ],
 )
@@ -139,6 +123,17 @@ def test_wrong_usage_is_one_line_and_code_2(synthcp, monkeypatch, tmp_path, argu
     ended = synthcp(*arguments)
     assert ended.code == 2 and len(ended.stderr) == 1
     assert ended.stderr[0].startswith("error: ") and message in ended.stderr[0]
+
+
+def test_weights_are_refused_with_a_model_that_was_brought(synthcp, tmp_path):
+    model, classes = tmp_path / "brought.py", len(open_dataset(SCENES).classes)
+    model.write_text(f"import torch\n\ndef build():\n    return torch.nn.Conv2d(3, {classes}, 1)\n")
+    source = ["--model", f"{model}:build", "--features", "logits", "--imperfect", f"heldout:{SCENES}&split=val"]
+    ended = synthcp(
+        "fit", "--data", SCENES, "--out", tmp_path / "x", "--quiet", *source, "--weights", "any.safetensors"
+    )
+    assert ended.code == 2 and len(ended.stderr) == 1
+    assert ended.stderr[0].startswith("error: weights are for a model that is fitted here")
 
 
 @pytest.mark.parametrize(
