@@ -111,6 +111,10 @@ def test_torch_is_not_imported_to_talk_about_usage(arguments):
         (["fit", "--data", SCENES, "--out", "x", "--config", "no.json"], "no.json is missing or not JSON"),
         (["fit", "--data", SCENES, "--out", "x", "--scale", "big"], "scale 'big' is unknown"),
         (["fit", "--data", SCENES, "--out", "x", "--device", "abacus"], "device 'abacus'"),
+        (
+            ["fit", "--data", SCENES, "--out", "x", "--weights", "no.st"],
+            "no.st does not exist; give a safetensors file",
+        ),
         (["score", ".", "--monitor", "x", "--out", "y", "--shard", "3/2"], "write i/n"),
     ],
 )
@@ -119,6 +123,17 @@ def test_wrong_usage_is_one_line_and_code_2(synthcp, monkeypatch, tmp_path, argu
     ended = synthcp(*arguments)
     assert ended.code == 2 and len(ended.stderr) == 1
     assert ended.stderr[0].startswith("error: ") and message in ended.stderr[0]
+
+
+def test_weights_are_refused_with_a_model_that_was_brought(synthcp, tmp_path):
+    model, classes = tmp_path / "brought.py", len(open_dataset(SCENES).classes)
+    model.write_text(f"import torch\n\ndef build():\n    return torch.nn.Conv2d(3, {classes}, 1)\n")
+    source = ["--model", f"{model}:build", "--features", "logits", "--imperfect", f"heldout:{SCENES}&split=val"]
+    ended = synthcp(
+        "fit", "--data", SCENES, "--out", tmp_path / "x", "--quiet", *source, "--weights", "any.safetensors"
+    )
+    assert ended.code == 2 and len(ended.stderr) == 1
+    assert ended.stderr[0].startswith("error: weights are for a model that is fitted here")
 
 
 @pytest.mark.parametrize(
@@ -188,13 +203,16 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     config.write_text('{"scale": {"gan": {"steps": 7}}}')
     options = "--variant paper --scale tiny --seed 3 --resume --no-controls --perceptual vgg19:a:b.safetensors"
     more = ["--device", "cpu", "--precision", "bf16", "--quiet", "--config", config, "--imperfect", "kfold:5"]
+    more += ["--weights", "trunk.safetensors"]
     ended = synthcp("fit", "--data", SCENES, "--out", tmp_path / "x", *options.split(), *more)
     assert ended.code == 0 and ended.stdout == f"next: synthcp score IMAGES --monitor {tmp_path / 'x'} --out out/x\n"
     dataset, out, chosen, _, facts = fitted[0]
     tiny = SCALES["tiny"]
     scale = replace(tiny, gan=replace(tiny.gan, steps=7))
-    weights = Path("a:b.safetensors")
-    expected = FitOptions("paper", scale, 3, False, True, "cpu", "bf16", weights, "deeplab", imperfect=KFold(5))
+    vgg19, weights = Path("a:b.safetensors"), Path("trunk.safetensors")
+    expected = FitOptions(
+        "paper", scale, 3, False, True, "cpu", "bf16", vgg19, "deeplab", imperfect=KFold(5), weights=weights
+    )
     assert chosen == expected
     assert list(dataset.ids) == ["train-0000", "train-0001", "train-0002"] and out == tmp_path / "x"
     assert facts["data"] == SCENES and facts["command"].startswith("synthcp fit --data ")

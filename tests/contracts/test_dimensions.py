@@ -112,6 +112,10 @@ def segmenter(dims: SpatialDims) -> nn.Module:
     return DeepLab(dims, DeepLabConfig(4, width=4, rates=(1, 2)))
 
 
+def segmenter_of_the_release(dims: SpatialDims) -> nn.Module:
+    return DeepLab(dims, DeepLabConfig(4, width=4, rates=(1, 2), head="v3", hidden=5))
+
+
 def fcn8(dims: SpatialDims) -> nn.Module:
     network = FCN8(dims, FCN8Config(4, width=4, hidden=6, margin=0, normalized=True, scaled=False))
     nn.init.normal_(network.score_pool4.weight)
@@ -158,6 +162,7 @@ CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[T
     discriminator: lambda network, shape: sum(network(shape(labels()), shape(random(3, seed=1))), []),
     trunk: lambda network, shape: network(shape(random(3, seed=1))),
     segmenter: lambda network, shape: [network(shape(random(3, seed=1))).logits],
+    segmenter_of_the_release: lambda network, shape: [network(shape(random(3, seed=1))).logits],
     fcn8: lambda network, shape: [network(shape(random(3, seed=1))).logits],
     plain_resnet: lambda network, shape: [network(shape(random(3, seed=1))).logits],
     pspnet: lambda network, shape: [network(shape(random(3, seed=1))).logits],

@@ -48,6 +48,7 @@ def fcn8(dims: SpatialDims) -> FCN8:
 MAPPING = ClassMapping(CLASSES + 1, ((3,), (0, 5), (1,), (2,), (4,)))
 SEGMENTERS: dict[str, Callable[[SpatialDims], Segmenter]] = {
     "deeplab-18": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(1, 2))),
+    "deeplab-v3's head": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(2,), head="v3", hidden=6)),
     "fcn8": fcn8,
     "adapted": adapted,
     "adapted, classes mapped": lambda dims: adapted(dims, MAPPING),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from scipy.stats import entropy as entropy_of
@@ -10,6 +12,7 @@ from synthcp.nn.spatial import SpatialDims, batch_norm, conv
 from synthcp.records import Prediction
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.segmentation.fcn8 import FCN8, FCN8Config
 
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (9, 13), 3: (5, 6, 7)}
 
@@ -92,11 +95,28 @@ def test_the_mode_is_restored_even_when_a_pass_raises(segmenter: Segmenter) -> N
     assert [module.training for module in segmenter.modules()] == before
 
 
-def test_the_built_in_segmenter_has_dropout(dims: SpatialDims, image: Tensor) -> None:
+BUILT_IN: dict[str, Callable[[SpatialDims], Segmenter]] = {
+    "deeplab": lambda dims: DeepLab(dims, DeepLabConfig(4, width=4, rates=(1,))),
+    "deeplab-v3's head": lambda dims: DeepLab(dims, DeepLabConfig(4, width=4, rates=(1,), head="v3", hidden=16)),
+    "fcn8": lambda dims: FCN8(dims, FCN8Config(4, width=4, hidden=16, margin=0, normalized=True)),
+}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_of_built_in_segmenters_too_passes_differ_and_their_mean_converges(
+    name: str, dims: SpatialDims, image: Tensor
+) -> None:
     torch.manual_seed(0)
-    segmenter = DeepLab(dims, DeepLabConfig(classes=3, width=4, rates=(1,), dropout=0.5)).eval().requires_grad_(False)
-    first, second = (MonteCarloDropout(segmenter, 1, seed).mean_softmax(image, Prediction(image)) for seed in (0, 1))
-    assert not first.equal(second)
+    segmenter = BUILT_IN[name](dims).eval().requires_grad_(False)
+
+    def spread(passes: int) -> float:
+        """Of the mean over some passes, when it is taken twelve times."""
+        detectors = [MonteCarloDropout(segmenter, passes, seed) for seed in range(0, 12_000, 1000)]
+        means = [detector.mean_softmax(image[:1], Prediction(image[:1])) for detector in detectors]
+        return torch.stack(means).double().std(dim=0).mean().item()
+
+    assert spread(1) > 1e-5
+    assert spread(16) == pytest.approx(spread(1) / 4, rel=0.4)
 
 
 @pytest.mark.parametrize("p", [0.0, None])

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
-from synthcp.checkpoint import load_json
+from synthcp.checkpoint import load_json, load_tensors, save_tensors
 from synthcp.config import VARIANTS
 from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
+from synthcp.fitting.gathering import fold_segmenter
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
 from synthcp.fitting.options import FitOptions
+from synthcp.fitting.run import begin as begin_stages
 from synthcp.fitting.run import fit
 from synthcp.fitting.stages import Stages, clear_up
+from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.records import Sample
 
 
@@ -136,6 +141,69 @@ def test_what_is_refused_before_training(
     with pytest.raises(InputError, match=text):
         begin(replace(TINY, **changes))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Those of torchvision's ResNet-18, as narrow as the tiny scale."""
+    torch.manual_seed(1)
+    trunk = {
+        key: torch.rand_like(value.float()) for key, value in ResNet(2, ResNetConfig(width=8)).state_dict().items()
+    }
+    save_tensors(
+        tmp_path / "resnet18.safetensors", trunk | {"fc.weight": torch.zeros(10, 64), "fc.bias": torch.ones(10)}
+    )
+    return tmp_path / "resnet18.safetensors"
+
+
+def test_m_and_the_m_of_every_fold_start_from_the_weights(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+    monkeypatch.setattr("synthcp.fitting.stages.train", lambda training, *_: started.append(training.segmenter))
+    monkeypatch.setattr("synthcp.fitting.gathering.train", lambda training, *_: started.append(training.segmenter))
+    options = replace(TINY, weights=weights, device="cpu", precision="fp32")
+    stages = begin_stages(Scenes(ScenesConfig(4, 48, 64)), tmp_path / "run", options)
+    stages.segmenter("segmenter")
+    fold_segmenter(stages.context, "fold0", held_out=[0, 2])
+    assert stages.settings.model.in_words().endswith(f"; starts from {weights}")
+    expected, _ = load_tensors(weights)
+    first, second = (segmenter.trunk.state_dict() for segmenter in started)
+    for key, value in expected.items():
+        if not key.startswith("fc.") and "num_batches" not in key:
+            assert first[key].equal(value) and second[key].equal(value)
+
+
+def test_weights_are_resumed_with(begin: Callable[..., None], weights: Path, fails: Any) -> None:
+    begin(replace(TINY, weights=weights))
+    begin(replace(TINY, weights=weights, resume=True))
+    with fails("begun with other model; resume with the same data and options"):
+        begin(replace(TINY, resume=True))
+
+
+@pytest.mark.parametrize(
+    ("model", "texts"),
+    [
+        ("resnet", ("resnet18.safetensors: weights do not fit ResNet-18", "unknown ['body.")),
+        ("fcn8", ("resnet18.safetensors: weights do not fit FCN-8: classifier.0.weight is missing",)),
+    ],
+)
+def test_weights_of_another_network_are_refused_before_training(
+    begin: Callable[..., None], weights: Path, tmp_path: Path, fails: Any, model: str, texts: tuple[str, ...]
+) -> None:
+    tensors, _ = load_tensors(weights)
+    save_tensors(weights, {f"body.{key}": value for key, value in tensors.items()})
+    with fails(*texts):
+        begin(replace(TINY, model=model, weights=weights))
+    with fails("nowhere.safetensors does not exist; give a safetensors file"):
+        begin(replace(TINY, weights=tmp_path / "nowhere.safetensors"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_are_for_a_model_that_is_fitted_here(fails: Any) -> None:
+    for model in ("hf:somewhere", lambda image: image):
+        with fails("weights are for a model that is fitted here"):
+            FitOptions(model=model, weights=Path("any.safetensors"))
 
 
 def test_the_folder_of_a_run_may_be_a_text(begin: Callable[..., None], tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 import torch
@@ -45,6 +45,67 @@ def resnet18(weights: Mapping[str, Tensor], image: Tensor) -> list[Tensor]:
             x = (x + residual).relu()
         stages.append(x)
     return stages
+
+
+BLOCKS = {18: (2, 2, 2, 2), 101: (3, 4, 23, 3)}
+
+
+def torchvisions_resnet101(width: int) -> dict[str, Tensor]:
+    """A state dict like torchvision's, with channels for a first stage of a width (torchvision's is 64 wide)."""
+    kernels, channels = {("conv1", "bn1"): (width, 3, 7, 7)}, width
+    for stage, count in enumerate(BLOCKS[101]):
+        inner = width * 2**stage
+        for block in range(count):
+            name = f"layer{stage + 1}.{block}"
+            if block == 0:
+                kernels[f"{name}.downsample.0", f"{name}.downsample.1"] = (4 * inner, channels, 1, 1)
+            shapes = ((inner, channels, 1, 1), (inner, inner, 3, 3), (4 * inner, inner, 1, 1))
+            kernels |= {(f"{name}.conv{n}", f"{name}.bn{n}"): shape for n, shape in enumerate(shapes, start=1)}
+            channels = 4 * inner
+    weights = {"fc.weight": torch.zeros(1000, channels), "fc.bias": torch.zeros(1000)}
+    for (convolution, norm), shape in kernels.items():
+        weights[f"{convolution}.weight"] = torch.randn(shape) * (2 / torch.tensor(shape[1:]).prod()) ** 0.5
+        scale = 0.2 if norm.endswith("bn3") else 1.0  # of what each block adds, so that 33 do not add up to infinity
+        values = (scale * torch.rand(shape[0]), *torch.rand(3, shape[0]).add(torch.tensor([[-0.5], [-0.5], [0.5]])))
+        weights |= {f"{norm}.{entry}": value for entry, value in zip(NORM[:4], values, strict=True)}
+        weights[f"{norm}.num_batches_tracked"] = torch.tensor(7)
+    return weights
+
+
+def resnet101(weights: Mapping[str, Tensor], image: Tensor, strides: Sequence[int], dilations: Sequence[int]) -> Tensor:
+    """The last stage of ResNet-101 from its definition."""
+
+    def unit(x: Tensor, convolution: str, norm: str, stride: int = 1, dilation: int = 1) -> Tensor:
+        kernel = weights[f"{convolution}.weight"]
+        x = F.conv2d(x, kernel, None, stride, dilation * (kernel.shape[-1] // 2), dilation)
+        scale, shift, mean, variance = (weights[f"{norm}.{key}"] for key in NORM[:4])
+        return F.batch_norm(x, mean, variance, scale, shift)
+
+    x = F.max_pool2d(unit(image, "conv1", "bn1", 2).relu(), 3, 2, 1)
+    for stage, (count, stride, dilation) in enumerate(zip(BLOCKS[101], strides, dilations, strict=True), start=1):
+        for name in (f"layer{stage}.{block}" for block in range(count)):
+            first = name.endswith(".0")
+            y = unit(x, f"{name}.conv1", f"{name}.bn1").relu()
+            y = unit(y, f"{name}.conv2", f"{name}.bn2", stride if first else 1, dilation).relu()
+            y = unit(y, f"{name}.conv3", f"{name}.bn3")
+            x = unit(x, f"{name}.downsample.0", f"{name}.downsample.1", stride) if first else x
+            x = (x + y).relu()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "strides", "dilations"), [(32, (1, 2, 2, 2), (1, 1, 1, 1)), (8, (1, 2, 1, 1), (1, 1, 2, 4))]
+)
+def test_torchvisions_weights_give_resnet101(
+    output_stride: OutputStride, strides: tuple[int, ...], dilations: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    weights, image = torchvisions_resnet101(width=4), torch.randn(2, 3, 45, 70)
+    network = ResNet(2, ResNetConfig(depth=101, width=4, output_stride=output_stride)).eval()
+    network.load_weights(weights)
+    expected = resnet101(weights, image, strides, dilations)
+    assert expected.std() > 0.1
+    torch.testing.assert_close(network(image)[-1], expected, atol=1e-4, rtol=1e-3)
 
 
 def torchvision_keys(blocks: tuple[int, ...], convolutions: int) -> set[str]:

@@ -49,6 +49,10 @@ def fit_verb(
     perceptual: Annotated[
         str, typer.Option(metavar="NETWORK", help="For G's loss: segmenter, or vgg19:FILE.")
     ] = "segmenter",
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Public weights (safetensors) from which an M that is fitted here starts."),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,
@@ -88,7 +92,7 @@ def fit_verb(
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
     options = FitOptions(
-        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source
+        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source, weights
     )
     check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     facts = {"data": data, "command": command_line(), "commit": commit()}

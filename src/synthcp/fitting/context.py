@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthcp.checkpoint import load_tensors
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import Prepared
+from synthcp.errors import WeightsError
 from synthcp.fitting.options import FitOptions
+from synthcp.networks import build_segmenter
 from synthcp.runtime import Runtime
+from synthcp.segmentation.base import Segmenter
 from synthcp.settings import MonitorSettings
 from synthcp.training.loop import Progress
 
@@ -39,6 +43,26 @@ class Context:
     def seed(self) -> int:
         """Of everything random."""
         return self.options.seed
+
+    def new_segmenter(self) -> Segmenter:
+        """The built-in M before its training; errors as start_segmenter."""
+        return start_segmenter(self.settings, self.options.weights)
+
+
+def start_segmenter(settings: MonitorSettings, weights: Path | None) -> Segmenter:
+    """Build the built-in M, from a file of public weights where there is one.
+
+    Raises:
+        WeightsError: The file is missing, no safetensors file, or for another network.
+    """
+    segmenter = build_segmenter(settings)
+    if weights is not None:
+        tensors, _ = load_tensors(weights)
+        try:
+            segmenter.load_weights(tensors)
+        except WeightsError as error:
+            raise WeightsError(f"{weights}: {error}") from error
+    return segmenter
 
 
 def at_working_size(dataset: Dataset, settings: MonitorSettings, progress: Progress) -> Prepared:

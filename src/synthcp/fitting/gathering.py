@@ -16,7 +16,6 @@ from synthcp.data.prepared import Prepared
 from synthcp.data.subset import Subset
 from synthcp.fitting.context import Context, at_working_size
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
-from synthcp.networks import build_segmenter
 from synthcp.records import Prediction
 from synthcp.runtime import generator_of, seed_of
 from synthcp.segmentation.base import Predictor, Segmenter
@@ -178,7 +177,7 @@ def _fold(
 def fold_segmenter(context: Context, name: str, held_out: Sequence[int], share: float = 1.0) -> Segmenter:
     """Train M without one fold, up to a share of its steps; what it has learnt before, it does not learn again."""
     torch.manual_seed(seed_of(context.seed, name))
-    segmenter = build_segmenter(context.settings)
+    segmenter = context.new_segmenter()
     seen = Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(held_out)))
     scale = context.settings.scale
     config = replace(scale.segmentation, steps=max(1, round(scale.segmentation.steps * scale.fold_steps)))

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose
+from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Imperfect
+from synthcp.segmentation.settings import BUILT_INS
 from synthcp.segmentation.specs import AnyModel
 
 
@@ -29,9 +31,10 @@ class FitOptions:
         features: Where f_M is: the module whose input it is, an entry of M's output, or "logits"; found by itself when
             empty.
         imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.
+        weights: File of public weights from which a built-in M starts, and each fold's (see Segmenter.load_weights).
 
     Raises:
-        InputError: There is no variant or scale of this name.
+        InputError: There is no variant or scale of this name, or weights are for a model that is not built in.
     """
 
     variant: str | Variant = "ours"
@@ -45,8 +48,16 @@ class FitOptions:
     model: AnyModel = ""
     features: str = ""
     imperfect: Imperfect | None = None
+    weights: Path | None = None
 
     def __post_init__(self) -> None:
         for chosen, table, what in ((self.variant, VARIANTS, "variant"), (self.scale, SCALES, "scale")):
             if isinstance(chosen, str):
                 choose(table, chosen, what)
+        if self.weights is not None and not self.fits_model:
+            raise InputError("weights are for a model that is fitted here; yours has its own, so leave them out")
+
+    @property
+    def fits_model(self) -> bool:
+        """Whether M is fitted here."""
+        return isinstance(self.model, str) and self.model in ("", *BUILT_INS)

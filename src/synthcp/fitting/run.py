@@ -15,7 +15,7 @@ from synthcp.config import VARIANTS, choose, from_dict, scales, to_dict
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.errors import InputError
-from synthcp.fitting.context import Context, at_working_size
+from synthcp.fitting.context import Context, at_working_size, start_segmenter
 from synthcp.fitting.imperfect import CHOICES, Folds, HeldOut, Imperfect, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.stages import Stages, clear_up
@@ -89,7 +89,7 @@ def _opened(
 def _check(options: FitOptions) -> None:
     if not isinstance(options.imperfect, Imperfect | None):
         raise InputError(f"imperfect={options.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()")
-    if options.features and isinstance(options.model, str) and options.model in ("", *BUILT_INS):
+    if options.features and options.fits_model:
         raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
     if options.vgg19 is not None and not options.vgg19.is_file():
         raise InputError(f"{options.vgg19}: no such file; give the weights of VGG-19 as safetensors")
@@ -100,7 +100,8 @@ def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, Mod
     probe = dataset[0].image[None]
     chosen = default_model(dims_of(probe)) if options.model == "" else options.model
     if isinstance(chosen, str) and chosen in BUILT_INS:
-        return None, ModelSettings(chosen, layers=BUILT_INS[chosen], probe_size=tuple(probe.shape[2:]))
+        note = f"starts from {options.weights}" if options.weights else ""
+        return None, ModelSettings(chosen, layers=BUILT_INS[chosen], probe_size=tuple(probe.shape[2:]), note=note)
     predictor, model = open_model(chosen, dataset.classes, probe, options.features)
     if options.imperfect is None or (isinstance(options.imperfect, KFold) and not options.imperfect.command):
         raise InputError(f"F needs predictions of images that {model.spec} has not seen; name them: {CHOICES}")
@@ -149,6 +150,8 @@ def _settings(
     path = out / CONFIG
     if path.exists():
         return _resumed(settings, path, options)
+    if options.weights is not None:  # what does not fit is refused before there is a run
+        start_segmenter(settings, options.weights)
     runtime = choose_runtime(options.device, options.precision)
     where = {"precision": runtime.precision, "threads": str(torch.get_num_threads())}
     settings = replace(settings, facts=settings.facts | where)

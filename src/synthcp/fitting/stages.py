@@ -17,7 +17,7 @@ from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import FOLDER, Gathered, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head
 from synthcp.monitor import Monitor
-from synthcp.networks import build_generator, build_network, build_segmenter, failure_comparator
+from synthcp.networks import build_generator, build_network, failure_comparator
 from synthcp.nn.vgg import VGG19
 from synthcp.runtime import seed_of
 from synthcp.segmentation.base import Predictor, Segmenter
@@ -93,7 +93,7 @@ class Stages:
         """The built-in segmenter, on all training images: M, or the scout of another M."""
         seed = self.context.seed
         torch.manual_seed(seed_of(seed, name))
-        segmenter = self.runtime.place(build_segmenter(self.settings))
+        segmenter = self.runtime.place(self.context.new_segmenter())
         path = self.out / f"{name}.safetensors"
         if path.exists():
             load_module(path, segmenter)

@@ -65,6 +65,14 @@ def conv(
     return kind(in_channels, out_channels, kernel, stride, padding, dilation, bias=bias, padding_mode=padding_mode)
 
 
+def conv_unit(
+    spatial_dims: SpatialDims, in_channels: int, out_channels: int, *, kernel: int = 3, dilation: int = 1
+) -> nn.Module:
+    """Return a convolution that keeps the size, its batch normalisation and a ReLU."""
+    projection = conv(spatial_dims, in_channels, out_channels, kernel=kernel, dilation=dilation, bias=False)
+    return nn.Sequential(projection, batch_norm(spatial_dims, out_channels), nn.ReLU())
+
+
 def halving_conv(spatial_dims: SpatialDims, in_channels: int, out_channels: int) -> nn.Module:
     """Return a convolution of blocks of two pixels per axis to one; the sides must be even."""
     return _CONV[spatial_dims](in_channels, out_channels, kernel_size=2, stride=2)

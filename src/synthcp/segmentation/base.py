@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
+from synthcp.errors import WeightsError
 from synthcp.nn.labels import one_hot
 from synthcp.nn.spatial import SpatialDims, resize
 from synthcp.records import Prediction
@@ -83,6 +84,16 @@ class Segmenter(nn.Module):
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the feature maps of an image (B, C, *S) in [0, 1], shallow to deep."""
         return list(self(image).layers)
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Start from a public state dict, the trunk at least; its keys are those of the library that it comes from.
+
+        Raises:
+            WeightsError: A key is missing or of another shape, or this network starts from scratch only.
+        """
+        raise WeightsError(
+            f"{type(self).__name__} starts from scratch only; leave the weights out, or choose another M"
+        )
 
     def predict(self, sample_id: str, image: Tensor) -> Prediction:
         """Label an image of any size at the size that this network sees; the id is not needed."""

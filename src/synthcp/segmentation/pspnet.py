@@ -6,7 +6,7 @@ anomaly benchmark does (Hendrycks et al., ICML 2022); PSPNet pools the trunk's f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
-from synthcp.nn.spatial import SpatialDims, batch_norm, channel_dropout, conv, resize
+from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, conv_unit, resize
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.input_size import InputSize
 
@@ -67,12 +67,12 @@ class PSPNet(Segmenter):
         self.trunk = ResNet(spatial_dims, trunk)
         *_, third, fourth = self.trunk.out_channels
         hidden, levels = config.hidden, len(config.pyramid)
-        self.levels = nn.ModuleList(_fused(spatial_dims, fourth, hidden, kernel=1) for _ in config.pyramid)
-        self.fusion = _fused(spatial_dims, fourth + levels * hidden, hidden, kernel=3)
+        self.levels = nn.ModuleList(conv_unit(spatial_dims, fourth, hidden, kernel=1) for _ in config.pyramid)
+        self.fusion = conv_unit(spatial_dims, fourth + levels * hidden, hidden, kernel=3)
         self.dropout = channel_dropout(spatial_dims, config.dropout)
         self.classifier = conv(spatial_dims, hidden, config.classes, kernel=1)
         auxiliary = conv(spatial_dims, hidden, config.classes, kernel=1)
-        self.auxiliary = nn.Sequential(_fused(spatial_dims, third, hidden, kernel=3), auxiliary)
+        self.auxiliary = nn.Sequential(conv_unit(spatial_dims, third, hidden, kernel=3), auxiliary)
 
     def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the feature maps from the trunk's first stage to f_M."""
@@ -93,6 +93,10 @@ class PSPNet(Segmenter):
         auxiliary = resize(self.auxiliary(prediction.layers[2]).float(), image.shape[2:])
         return [(1.0, prediction.logits), (self.config.deep_supervision, auxiliary)]
 
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Let the trunk start from torchvision's ResNet of its depth (see ResNet.load_weights)."""
+        self.trunk.load_weights(weights)
+
     def _with_levels(self, features: Tensor) -> Tensor:
         """Concatenate features (B, K, *s) with what each level sees in its regions (B, hidden, *s)."""
         pool: Callable[[Tensor, int], Tensor] = F.adaptive_avg_pool2d if features.ndim == 4 else F.adaptive_avg_pool3d
@@ -100,8 +104,3 @@ class PSPNet(Segmenter):
         for level, regions in zip(self.levels, self.config.pyramid, strict=True):
             parts.append(resize(level(pool(features, regions)), features.shape[2:]))
         return torch.cat(parts, dim=1)
-
-
-def _fused(spatial_dims: SpatialDims, in_channels: int, out_channels: int, kernel: int) -> nn.Module:
-    projection = conv(spatial_dims, in_channels, out_channels, kernel=kernel, bias=False)
-    return nn.Sequential(projection, batch_norm(spatial_dims, out_channels), nn.ReLU())

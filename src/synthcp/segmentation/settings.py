@@ -32,7 +32,8 @@ class ModelSettings:
         layers: Number of feature maps that M shows; 0 for predictions on disk.
         probe_size: Size of the image by which M was tried when it was opened first.
         fingerprint: Of M's weights, "" where they cannot be seen.
-        note: What was decided without being asked when M was opened, such as which of its classes are the data's.
+        note: What was decided without being asked when M was opened, such as which of its classes are the data's; of a
+            built-in one, from which weights it starts.
     """
 
     spec: str = BUILT_IN
