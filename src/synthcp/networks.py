@@ -148,6 +148,7 @@ def build_network(settings: MonitorSettings) -> SiameseNetwork:
         label_input=variant.label_input,
         uses_doubt=variant.uses_doubt,
         measure=settings.measure,
+        patch=scale.patch,
         branches=variant.branches,
     )
     return SiameseNetwork(settings.spatial_dims, config)

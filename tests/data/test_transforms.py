@@ -9,7 +9,6 @@ from PIL import Image
 from synthcp.data.transforms import (
     Window,
     jitter,
-    padded,
     random_patch,
     random_window,
     resize,
@@ -97,16 +96,6 @@ def test_a_patch_keeps_the_size_of_a_voxel_and_reaches_every_place(generator):
 def test_a_patch_larger_than_its_volume_is_refused(generator, fails):
     with fails("a volume of (6, 8, 5) is smaller than the patch (4, 8, 6)", error=InputError):
         random_patch((6, 8, 5), (4, 8, 6), (1.0, 1.0), generator)
-
-
-def test_padding_goes_evenly_to_both_sides_and_never_cuts():
-    volume = torch.arange(1.0, 13).reshape(1, 2, 3, 2)
-    border = padded(volume, (4, 3, 1), None)
-    assert border.shape == (1, 4, 3, 2)
-    assert border[0, :, 0, 0].tolist() == [1, 1, 7, 7]
-    assert padded(volume[0].long(), (2, 6, 2), 255)[0, :, 1].tolist() == [255, 2, 4, 6, 255, 255]
-    assert padded(volume[0] > 2, (3, 3, 3), False).sum() == 10
-    assert padded(volume, (2, 3, 2), None) is volume
 
 
 def test_left_and_right_are_the_first_axis_of_a_volume():

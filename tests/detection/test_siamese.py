@@ -72,6 +72,18 @@ def test_one_branch_never_looks_at_the_drawing(config: SiameseConfig) -> None:
     assert len(network.encoders) == 1
 
 
+@pytest.mark.parametrize("direct", [False, True])
+def test_what_is_smaller_than_a_patch_is_judged_as_in_training_with_its_border_repeated(direct: bool) -> None:
+    small, network = evidence(size=(30, 45)), judging(replace(OURS, patch=(36, 40)))
+    small = replace(small, synthesis=small.image) if direct else small
+    grown = [F.pad(part, (0, 0, 3, 3), mode="replicate") for part in vars(small).values() if part is not None]
+    by_hand = Evidence(grown[0], grown[0] if direct else grown[1], *grown[2:])
+    log_odds, quality = network(small)
+    expected_log_odds, expected_quality = judging(OURS)(by_hand)
+    assert log_odds.shape == (2, 30, 45) and log_odds.equal(expected_log_odds[:, 3:-3])
+    assert quality.equal(expected_quality) and not quality.equal(judging(OURS)(small)[1])
+
+
 def test_the_papers_comparator_has_one_encoder() -> None:
     encoder = 11_176_512 + 19 * 64 * 7 * 7
     heads = 2 * (64 + 128 + 256 + 512) * 64 + 4 * 2 * 64 + 4 * 65 + (1024 * 19 + 19)

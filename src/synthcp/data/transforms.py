@@ -78,7 +78,7 @@ def random_patch(
     """Draw a box of the patch's own size, so that a voxel keeps its size in millimetres, flipped half of the time.
 
     Args:
-        shape: S of the volume, no side smaller than the patch's (`padded` sees to that).
+        shape: S of the volume, no side smaller than the patch's (`nn.padding.at_least` sees to that).
         patch: Size at which the box will be seen.
         zoom: Range of the magnification, uniform; at 1 the box has the patch's size, at 2 half of that per side.
         generator: On the CPU.
@@ -104,25 +104,6 @@ def _window(
         int(chance * (side - extent + 1)) for chance, side, extent in zip(chances[2:], shape, size, strict=True)
     )
     return Window(start, size, flip=chances[1] < 0.5)
-
-
-def padded(tensor: Tensor, smallest: Sequence[int], fill: float | None) -> Tensor:
-    """Pad the last len(smallest) axes, evenly on both sides, to at least these sizes.
-
-    Args:
-        tensor: (C, *S), or (*S) for a label map.
-        smallest: Sizes that the axes have at least afterwards.
-        fill: Value of what is added; None repeats the border.
-    """
-    margins: list[int] = []
-    for side, least in zip(reversed(tensor.shape), reversed(smallest), strict=False):
-        missing = max(0, least - side)
-        margins += [missing // 2, missing - missing // 2]
-    if not any(margins):
-        return tensor
-    if fill is None and tensor.numel():  # what has no channels has no border either
-        return F.pad(tensor[None], margins, mode="replicate")[0]
-    return F.pad(tensor, margins, value=fill)
 
 
 def view(tensor: Tensor, window: Window, size: Sequence[int], mode: Literal["linear", "nearest"]) -> Tensor:

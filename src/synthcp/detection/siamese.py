@@ -6,7 +6,7 @@ softmax squeezed to one channel; "ours" sees the whole softmax, the difference o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from synthcp.detection.logit_scores import doubt
 from synthcp.nn.labels import one_hot
+from synthcp.nn.padding import at_least, middle
 from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
 from synthcp.records import Measure
@@ -43,6 +44,8 @@ class SiameseConfig:
             then starts as MSP, the quality head as the quality to be expected under the predicted errors.
         disagreements: Number of ways in which M compares image and drawing; see FeatureDistance.disagreement.
         measure: What the quality head predicts of every class.
+        patch: Size of the windows that it learnt from: what is smaller is shown to it with its border repeated, as in
+            training. Empty for images.
         branches: How many feature maps reach the heads: of image and drawing, or of the image alone, as in the authors'
             direct prediction, whose heads then have half the size or less.
     """
@@ -59,6 +62,7 @@ class SiameseConfig:
     uses_doubt: bool = False
     disagreements: int = 5
     measure: Measure = "IoU"
+    patch: tuple[int, ...] = ()
     branches: Literal[1, 2] = 2
 
 
@@ -81,6 +85,17 @@ class Evidence:
     logits: Tensor
     disagreement: Tensor
     presence: Tensor | None = None
+
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Evidence:
+        """Return it with every part changed in the same way; an image that stands in for its drawing still does."""
+        image = change(self.image)
+        synthesis = image if self.synthesis is self.image else change(self.synthesis)
+        presence = None if self.presence is None else change(self.presence)
+        return Evidence(image, synthesis, change(self.logits), change(self.disagreement), presence)
+
+    def at_least(self, size: Sequence[int]) -> Evidence:
+        """Return it with its border repeated up to a size."""
+        return self.mapped(lambda part: at_least(part, size, None))
 
 
 class SiameseNetwork(nn.Module):
@@ -117,6 +132,11 @@ class SiameseNetwork(nn.Module):
         Returns:
             Log-odds of error of every pixel, (B, *S), whose sigmoid is c_m; and c_iu, (B, L).
         """
+        size = evidence.image.shape[2:]
+        log_odds, quality = self._judge(evidence.at_least(self.config.patch))
+        return middle(log_odds, size), quality
+
+    def _judge(self, evidence: Evidence) -> tuple[Tensor, Tensor]:
         labels = self._labels(evidence.logits)
         pairs = self._pairs(evidence, labels)
         pooled = self.quality(pairs[-1].float().flatten(2).mean(dim=2))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.transforms import Window, jitter, padded, random_patch, random_window, view
+from synthcp.data.transforms import Window, jitter, random_patch, random_window, view
+from synthcp.nn.padding import at_least
 from synthcp.records import Sample
 
 
@@ -63,6 +64,6 @@ def _as_large_as_a_patch(dataset: Dataset, sample: Sample) -> Sample:
     label_map = sample.label_map
     return replace(
         sample,
-        image=padded(sample.image, dataset.patch, None),
-        label_map=None if label_map is None else padded(label_map, dataset.patch, dataset.classes.ignore_index),
+        image=at_least(sample.image, dataset.patch, None),
+        label_map=None if label_map is None else at_least(label_map, dataset.patch, dataset.classes.ignore_index),
     )

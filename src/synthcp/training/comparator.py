@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.transforms import Window, jitter, padded, view
+from synthcp.data.transforms import Window, jitter, view
 from synthcp.detection.blend import Blend, fit_blend
 from synthcp.detection.logit_scores import msp_log_odds
 from synthcp.detection.siamese import Evidence, FailureLossConfig, SiameseNetwork, failure_loss
 from synthcp.metrics.overlap import image_quality
+from synthcp.nn.padding import at_least
 from synthcp.records import Measure
 from synthcp.runtime import Runtime, generator_of
 from synthcp.training.batches import draw_window, window_size
@@ -85,7 +86,7 @@ class ImperfectExamples:
         """Return the evidence of one image after the other, each as a batch of one."""
         for view_name in self.views:
             for index in self.indices:
-                yield _mapped(self.read(view_name, index)[0], lambda part: part[None])
+                yield self.read(view_name, index)[0].mapped(lambda part: part[None])
 
 
 class ComparatorTraining(Training):
@@ -159,8 +160,7 @@ class ComparatorTraining(Training):
         dataset = self.examples.dataset
         if not dataset.patch:
             return evidence, label_map
-        grown = _mapped(evidence, lambda part: padded(part, dataset.patch, None))
-        return grown, padded(label_map, dataset.patch, dataset.classes.ignore_index)
+        return evidence.at_least(dataset.patch), at_least(label_map, dataset.patch, dataset.classes.ignore_index)
 
     def _augmented(
         self, evidence: Evidence, label_map: Tensor, window: Window, size: tuple[int, ...], generator: torch.Generator
@@ -210,15 +210,7 @@ def failure_targets(
 
 def batched(evidence: Evidence, runtime: Runtime) -> Evidence:
     """Return the evidence of one image as a batch of one, on the device."""
-    return _mapped(evidence, lambda part: runtime.send(part[None]))
-
-
-def _mapped(evidence: Evidence, change: Callable[[Tensor], Tensor]) -> Evidence:
-    """The evidence with every part changed in the same way."""
-    presence = None if evidence.presence is None else change(evidence.presence)
-    parts = (evidence.image, evidence.synthesis, evidence.logits, evidence.disagreement)
-    image, synthesis, logits, disagreement = (change(part) for part in parts)
-    return Evidence(image, synthesis, logits, disagreement, presence)
+    return evidence.mapped(lambda part: runtime.send(part[None]))
 
 
 @torch.no_grad()
