@@ -19,11 +19,14 @@ def git(root, *arguments):
 def test_the_commit_of_a_checkout(tmp_path):
     git(tmp_path, "init")
     assert commit(tmp_path) == f"synthcp {__version__}"  # nothing committed yet
+    commit.cache_clear()
     (tmp_path / "a.txt").write_text("one")
     git(tmp_path, "add", "a.txt")
     git(tmp_path, "commit", "-m", "one")
     assert commit(tmp_path) == git(tmp_path, "rev-parse", "--short", "HEAD")
     (tmp_path / "a.txt").write_text("two")
+    assert not commit(tmp_path).endswith("-dirty")  # the code that runs is that of its start
+    commit.cache_clear()
     assert commit(tmp_path).endswith("-dirty")
 
 

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from datetime import datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,8 +24,12 @@ def command_line() -> str:
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
+@cache
 def commit(root: Path = Path(__file__).parents[2]) -> str:
-    """Return the commit of a source tree ("-dirty" if it was changed since); of an installed package, the version."""
+    """Return the commit of a source tree ("-dirty" if it was changed since); of an installed package, the version.
+
+    It is that of the first call, when the code was loaded; commits made while a program runs are not its own.
+    """
     installed = f"synthcp {__version__}"
     if not (root / ".git").exists():
         return installed

@@ -19,6 +19,7 @@ from synthcp.experiments import failure_page, failure_tables
 from synthcp.experiments.failure_cases import FailureCases, FailureScores
 from synthcp.experiments.failure_page import COMPARED, Judged
 from synthcp.experiments.failure_run import ABLATIONS, HEADS, MODELS, REPEATED
+from synthcp.experiments.request import Request
 from synthcp.metrics.ranking import RankingScores
 from synthcp.metrics.regression import RegressionScores
 from synthcp.records import Detection
@@ -91,6 +92,13 @@ def test_what_no_row_says_of_quality_is_no_column_of_its_difference(tmp_path: Pa
     assert "### Heads" not in page and "### Other generators" not in page
 
 
+def test_other_models_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="table1 is about deeplab and fcn8, not 'pspnet'"):
+        failure_tables.reproduce_table1(Request("nowhere:", tmp_path, model="pspnet"))
+    with pytest.raises(InputError, match="model 'fnc8' is unknown"):
+        Request("nowhere:", tmp_path, weights={"fnc8": tmp_path})
+
+
 def test_heads_differ_in_what_their_rows_say() -> None:
     variants = {name: head.variant or VARIANTS["ours"] for name, head in HEADS.items()}
     assert (variants["SynthCP, image level alone"].loss.pixel, variants["SynthCP, image level alone"].loss.quality) == (
@@ -143,7 +151,7 @@ def test_table1_on_a_cityscapes_tree_has_every_row_and_goes_on_where_it_stopped(
             f"SynthCP, fitted to {other}",
         }
         assert expected <= names and (set(ABLATIONS) <= names) == (model == "fcn8")
-        assert f"SynthCP{REPEATED}5-raw" in names and f"direct{REPEATED}2" in names
+        assert (f"SynthCP{REPEATED}5-raw" in names) == (f"direct{REPEATED}2" in names) == (model == "deeplab")
         assert (out / f"figure5-{model}-0.png").exists() and (out / f"figure5-{model}-0-iou.png").exists()
         assert f"## {model}, cityscapes:" in page
     assert all(f"\n| {name} |" in page for name in (*expected - {"SynthCP, fitted to deeplab"}, *ABLATIONS))

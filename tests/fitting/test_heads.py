@@ -9,6 +9,7 @@ import pytest
 
 from synthcp.config import VARIANTS, Scale
 from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.errors import InputError
 from synthcp.fitting.gathering import gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head
 from synthcp.fitting.options import FitOptions
@@ -44,6 +45,8 @@ def test_heads_differ_by_seed_and_variant_and_are_read_from_disk(smallest_scale:
     network, settings = stages.comparator(half, gathered, segmenter, segmenter)
     assert network.quality.bias.sum().item() == biases["half"] and settings == fitted["half"][1]
     assert (tmp_path / "metrics.jsonl").read_text() == steps
+    with pytest.raises(InputError, match="paper.safetensors was fitted as another variant"):
+        stages.comparator(replace(heads[2], variant=VARIANTS["official"]), gathered, segmenter, segmenter)
 
 
 @pytest.mark.parametrize("early", [True, False])

@@ -21,9 +21,11 @@ def reproduce_verb(
     table: Annotated[str, typer.Argument(metavar="TABLE", help=f"Of the paper: {NAMES}.")],
     data: DataSpec,
     out: Annotated[
-        Path,
-        typer.Option("--out", metavar="DIR", help="Folder of the fitted runs, one for each seed, and of the table."),
-    ] = Path("out/anomaly"),
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Folder of the fitted runs and of the table; unless named, out/TABLE, or out/anomaly."
+        ),
+    ] = None,
     test: Annotated[
         list[str] | None,
         typer.Option(metavar="SPEC", help="Images to be judged on, again and again; by default the data's split test."),
@@ -40,6 +42,10 @@ def reproduce_verb(
             help="M, fitted here; unless named, deeplab and fcn8 in table1, a U-Net to volumes, else pspnet.",
         ),
     ] = "",
+    weights: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MODEL=FILE", help="Public weights from which an M starts, again and again for others."),
+    ] = None,
     scale: Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")] = "small",
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here too.")] = None,
     device: Device = "auto",
@@ -58,9 +64,22 @@ def reproduce_verb(
     from synthcp.report.outputs import write_text
 
     chosen = choose(TABLES, table, "table")
-    request = Request(data, out, tuple(test or ()), model, scale, seeds, device, precision, only)
+    out = out or Path("out") / ("anomaly" if table in ("table3", "table4") else table)
+    files = _by_model(weights or [])
+    request = Request(data, out, tuple(test or ()), model, scale, seeds, device, precision, only, files)
     with show_progress(Console(), quiet) as progress:
         page = chosen(request, progress)
-    if markdown is not None:
+    if markdown is not None and only is None:
         write_text(markdown, page)
     typer.echo(page)
+
+
+def _by_model(weights: list[str]) -> dict[str, Path]:
+    """The files of --weights by the names of their models."""
+    from synthcp.errors import InputError
+
+    pairs = [text.partition("=") for text in weights]
+    for model, _, file in pairs:
+        if not (model and file):
+            raise InputError(f"--weights {model or file!r} names no model or no file; write MODEL=FILE")
+    return {model: Path(file) for model, _, file in pairs}

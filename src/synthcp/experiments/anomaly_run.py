@@ -173,6 +173,7 @@ def open_run(request: Request, dataset: Dataset, seed: int, progress: Progress =
         device=request.device,
         precision=request.precision,
         model=model,
+        weights=request.weights.get(model),
     )
     facts = {"data": request.data, "command": command_line(), "commit": commit()}
     stages = begin(dataset, request.out / f"seed{seed}", options, progress, facts)

@@ -18,7 +18,8 @@ NOTE = (
     "Mean ± standard deviation over seeds, in percent. AP-Err, AP-Suc and AUC (higher is better) and FPR95 (lower) of "
     "the error map, over the pixels of all images together; MAE and STD of the absolute residual (lower), Pearson's "
     "and Spearman's correlation (higher) of the predicted IoU of each class over the images that hold it, mean over "
-    "the classes. A row that ends in -raw is F's verdict by itself; without it M's own doubt is blended in. All F of "
+    "the classes. A row that ends in -raw is F's verdict by itself, the row without it the score in use: of "
+    "ours M's doubt is blended in, of official MSP added, of paper there is the verdict alone. All F of "
     "one M learn from the same predictions for the same number of steps: direct has SynthCP's inputs, losses and "
     "capacity, and the image in the drawing's place; half capacity has no second image, as the authors' release; the "
     "rows paper and official are F as the text and as the release have it, without what ours adds. Columns of the "
@@ -119,7 +120,13 @@ def _section(title: str, model: str, seeds: Sequence[Judged], figure: str) -> st
     parts += ["### Other generators", _generators(results[0])] if any(name in ABLATIONS for name in names) else []
     parts += ["### Heads", _heads(results[0])] if any(REPEATED in name for name in names) else []
     parts += ["### Cost", "Time on one image at the working size, as a multiple of M's:", _costs(results[0])]
-    return "\n\n".join([*parts, f"Figure 5: `{figure}.png`, `{figure}-iou.png`."])
+    parts += ["### Figure 5", f"![Errors, true and predicted]({figure}.png)", f"![IoU]({figure}-iou.png)"]
+    return "\n\n".join(parts)
+
+
+def _paper(numbers: Mapping[str, tuple[float, ...]], name: str) -> tuple[float, ...]:
+    """What the paper says of a row; its joint F is both our own and the one that follows its text."""
+    return numbers.get("SynthCP" if name == "SynthCP, paper" else name, (math.nan,) * 4)
 
 
 def _table(
@@ -130,7 +137,7 @@ def _table(
     rows = []
     for name in _rows(results, kind):
         spreads = [_spread(results, name, kind, score) for score in columns.values()]
-        cells = [_beside(ours, theirs) for ours, theirs in zip(spreads, paper.get(name, [math.nan] * 4), strict=True)]
+        cells = [_beside(ours, theirs) for ours, theirs in zip(spreads, _paper(paper, name), strict=True)]
         rows.append([name, *(cell for triple in cells for cell in triple)])
     return markdown(header, rows)
 
@@ -178,6 +185,8 @@ def _differences(seeds: Sequence[FailureScores]) -> str:
 
 
 def _in_percent(interval: Interval) -> str:
+    if math.isnan(interval.value):
+        return "-"
     return f"{100 * interval.value:+.1f} ({100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
 
 
@@ -224,7 +233,7 @@ def _costs(results: Results) -> str:
 def _conditions(results: Sequence[Results]) -> str:
     """What the numbers of one test must be read with."""
     judged = next(row for row in reversed(results[0].detectors) if row.quality is not None).quality
-    assert judged is not None  # SynthCP's
+    assert judged is not None  # the last row is SynthCP's
     parts = [
         f"{results[0].images} images, {len(results)} seeds",
         f"mIoU of M {Spread(tuple(one.mean_quality for one in results))}",

@@ -24,7 +24,7 @@ from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork, TrueClassProbability
 from synthcp.detection.vae_alarm import ShapeScore
 from synthcp.experiments.kept import fitted_once
-from synthcp.experiments.regressions import Regressions, fitted_shape_vae
+from synthcp.experiments.regressions import ASIDE, Regressions, fitted_shape_vae
 from synthcp.experiments.remembered import RememberedDistance, RememberedGenerator
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
@@ -40,6 +40,7 @@ from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
 from synthcp.training.comparator import DIRECT
 from synthcp.training.confidence import ConfidenceTraining, ConfidenceTrainingConfig
+from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import Progress, silent
 
 MODELS = ("deeplab", "fcn8")
@@ -70,8 +71,9 @@ LEVELS: dict[str, Callable[[Detector], Detector]] = {
     "SynthCP, pixel level alone": PixelLevel,
 }
 """Rows that were taught one level alone, and say nothing of the other."""
+REPEATING = ("deeplab", 0)
+"""The M and the seed with which every compared F is fitted HEAD_SEEDS times in all."""
 HEAD_SEEDS = 5
-"""So often SynthCP and direct prediction are fitted with the M and G of seed 0."""
 REPEATED = ", head "
 """In the name of a row whose head was fitted again; then comes which time this is."""
 
@@ -83,7 +85,7 @@ class FailureRun:
     Attributes:
         stages: The stages of a fit, of which M, G and the folds were run.
         segmenter: M.
-        scout: The M from whose trunk every F starts.
+        scout: The M from whose trunk every F starts; None where they start from scratch.
         vae: Of the VAE alarm, which knows label maps alone and so serves every M.
         generators: G by the name of its drawings.
         gathered: The imperfect predictions that every F learns from.
@@ -91,7 +93,7 @@ class FailureRun:
 
     stages: Stages
     segmenter: Segmenter
-    scout: Segmenter
+    scout: Segmenter | None
     vae: ShapeVae
     generators: dict[str, Generator]
     gathered: Gathered
@@ -128,14 +130,15 @@ class FailureRun:
     @cached_property
     def rivals(self) -> dict[str, Detector]:
         """The rows that do without F."""
-        regressions = Regressions(self.context, self.segmenter, self.gathered, ("last",))
+        learnt = Regressions(self.context, self.segmenter, self.gathered, ("last",), range(len(self.context.dataset)))
+        kept_from_vae = replace(learnt, indices=aside(self.context))
         return {
             "chance": ConstantError(),
-            "constant": fit_constant(regressions.quality),
+            "constant": fit_constant(learnt.quality),
             "MSP": LogitDetector(LOGIT_SCORES["msp"]),
-            "MC dropout": regressions.regressed(_class_entropy, fit_linear),
+            "MC dropout": learnt.regressed(_class_entropy, fit_linear),
             "TCP": TrueClassProbability(self._confidence),
-            "VAE alarm": regressions.regressed(lambda _: ShapeScore(self.vae), fit_line),
+            "VAE alarm": kept_from_vae.regressed(lambda _: ShapeScore(self.vae), fit_line),
         }
 
     @cached_property
@@ -163,12 +166,15 @@ class FailureRun:
         return {**{row: self.detector(head) for row, head in others.items()}, **detectors, **levels}
 
     def repeated(self) -> dict[str, Detector]:
-        """Return direct prediction and SynthCP once for every further seed of the head, with this M and G."""
-        numbers = range(2, HEAD_SEEDS + 1)
+        """Return the rows that are compared once for every further seed of the head, with this M and G."""
+        if (self.model, self.context.seed) != REPEATING:
+            return {}
         return {
-            f"{row}{REPEATED}{number}": self.detector(replace(head, name=f"{head.name}-{number}", seed=1000 + number))
-            for row, head in (("direct", HEADS["direct"]), ("SynthCP", SHIPPED))
-            for number in numbers
+            f"{row}{REPEATED}{number}": self.detector(
+                replace(HEADS[row], name=f"{HEADS[row].name}-{number}", seed=1000 + number)
+            )
+            for row in ("direct", "SynthCP, untrained G", "SynthCP")
+            for number in range(2, HEAD_SEEDS + 1)
         }
 
     @cached_property
@@ -178,6 +184,13 @@ class FailureRun:
     @cached_property
     def _remembered(self) -> dict[str, Generator]:
         return {name: RememberedGenerator(generator) for name, generator in self.generators.items()}
+
+
+def aside(context: Context) -> list[int]:
+    """Return the images that are kept from the shape VAE: whole blocks of a recording, whose neighbours are alike."""
+    count = len(context.dataset)
+    fold_of = assign_folds(context.dataset.groups, min(ASIDE, count), "dealt", runs=2)
+    return [index for index in range(count) if fold_of[index] == 0]
 
 
 def _class_entropy(segmenter: Segmenter) -> QualityScore:
@@ -194,25 +207,33 @@ def open_failure_runs(
     """
     folder = request.out / f"seed{seed}"
     first = _begin(request, dataset, folder, MODELS[0], seed, progress)
-    scout = first.segmenter(M)
+    segmenter = first.segmenter(M)
+    scout = first.scout(segmenter)
     classes = first.settings.classes
-    vae = fitted_shape_vae(first.context, ShapeVaeConfig(len(classes), GRID, background=classes.background))
-    spade = {SYNTHCP: first.generator(scout), UNTRAINED: first.untrained_generator()}
+    config = ShapeVaeConfig(len(classes), GRID, background=classes.background)
+    vae = fitted_shape_vae(first.context, config, aside(first.context))
+    spade = {SYNTHCP: first.generator(segmenter), UNTRAINED: first.untrained_generator()}
     runs = {}
     for model in (request.model,) if request.model else MODELS:
         stages = first if model == MODELS[0] else _begin(request, dataset, folder, model, seed, progress)
-        segmenter = scout if model == MODELS[0] else stages.segmenter(M)
         ablations = ABLATIONS.values() if (model, seed) == ABLATED else ()
-        others = {kind: first.generator(scout, kind) for kind in ablations}
+        others = {kind: first.generator(segmenter, kind) for kind in ablations}
+        seen = segmenter if model == MODELS[0] else stages.segmenter(M)
         generators = {name: generator.requires_grad_(False) for name, generator in {**spade, **others}.items()}
-        gathered = gather(stages.context, segmenter, generators)
-        runs[model] = FailureRun(stages, segmenter.requires_grad_(False), scout, vae, generators, gathered)
+        gathered = gather(stages.context, seen, generators)
+        runs[model] = FailureRun(stages, seen.requires_grad_(False), scout, vae, generators, gathered)
     return runs
 
 
 def _begin(request: Request, dataset: Dataset, folder: Path, model: str, seed: int, progress: Progress) -> Stages:
     options = FitOptions(
-        scale=request.scale, seed=seed, resume=True, device=request.device, precision=request.precision, model=model
+        scale=request.scale,
+        seed=seed,
+        resume=True,
+        device=request.device,
+        precision=request.precision,
+        model=model,
+        weights=request.weights.get(model),
     )
     facts = {"data": request.data, "command": command_line(), "commit": commit()}
     return begin(dataset, folder / model, options, progress, facts)

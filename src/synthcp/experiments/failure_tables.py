@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from synthcp.evaluation import Results, evaluate
 from synthcp.experiments.costs import costs
 from synthcp.experiments.failure_cases import FailureCases, FailureScores
 from synthcp.experiments.failure_page import COMPARED, SEEN, Judged, failure_page
-from synthcp.experiments.failure_run import FailureRun, open_failure_runs
+from synthcp.experiments.failure_run import MODELS, FailureRun, open_failure_runs
 from synthcp.experiments.figure5 import figure5
 from synthcp.experiments.request import Request
 from synthcp.fitting.heads import SHIPPED
@@ -39,23 +39,24 @@ def reproduce_table1(request: Request, progress: Progress = silent) -> str:
     Raises:
         InputError: The data or options are unusable, or the folder holds runs on other data.
     """
+    if request.model not in ("", *MODELS):
+        raise InputError(f"table1 is about {' and '.join(MODELS)}, not {request.model!r}; choose one of them, or none")
     train, tests = open_dataset(request.data), _open_tests(request)
     check_labels(train)
     for spec, dataset in tests.items():
         _check_test(spec, dataset, train)
     judged: dict[str, dict[str, list[Judged]]] = {}
-    facts = dict[str, str]()
+    facts = list[dict[str, str]]()
     for seed in request.numbers:
         runs = open_failure_runs(request, train, seed, progress)
         for model, run in runs.items():
-            facts = _facts(request, run)
-            rows = _Rows(run, tuple(other for name, other in runs.items() if name != model), seed == 0)
+            facts.append(_facts(request, run))
+            rows = _Rows(run, tuple(other for name, other in runs.items() if name != model), progress)
             for number, (spec, dataset) in enumerate(tests.items()):
+                figure = request.out / f"figure5-{model}-{number}" if seed == 0 else None
                 path = run.context.out / f"table1-{number}.json"
-                judged.setdefault(spec, {}).setdefault(model, []).append(rows.judged(spec, dataset, path, progress))
-                if seed == 0:
-                    figure5(run, dataset, run.detector(SHIPPED), request.out / f"figure5-{model}-{number}")
-    page = failure_page(judged, facts)
+                judged.setdefault(spec, {}).setdefault(model, []).append(rows.judged(spec, dataset, path, figure))
+    page = failure_page(judged, _told(facts))
     request.write("table1", page)
     return page
 
@@ -80,31 +81,32 @@ class _Rows:
     Attributes:
         run: Of this M.
         others: Of the other M.
-        repeated: Whether the heads are fitted again from other random numbers.
+        progress: Called after every image.
     """
 
     run: FailureRun
     others: tuple[FailureRun, ...]
-    repeated: bool
+    progress: Progress
 
-    def judged(self, spec: str, dataset: Dataset, path: Path, progress: Progress) -> Judged:
-        """What they say of one test; that on disk, if it is of this test and this code."""
+    def judged(self, spec: str, dataset: Dataset, path: Path, figure: Path | None) -> Judged:
+        """What they say of one test; that on disk, if it is of this test, this code and these rows."""
         seen = str(seen_in_fitting(dataset, self.run.context.dataset.ids))
-        facts, cases = {"data": spec, "commit": commit(), SEEN: seen}, path.with_suffix(".safetensors")
+        facts = {"data": spec, "commit": commit(), SEEN: seen, "others": ", ".join(run.model for run in self.others)}
+        cases = path.with_suffix(".safetensors")
         if path.exists() and cases.exists():
             kept = from_json(path.read_text(encoding="utf-8"))
             if all(kept.settings.get(name) == fact for name, fact in facts.items()) and "dirty" not in commit():
                 return Judged(kept, FailureScores(cases))
         classes = self.run.context.settings.classes
         watch = FailureCases(COMPARED, [classes.names.index(name) for name in classes.structures])
-        results = self._evaluated(dataset, facts | costs(self.run, dataset[0]), watch, progress)
+        results = self._evaluated(dataset, facts | costs(self.run, dataset[0]), watch)
+        if figure is not None:
+            figure5(self.run, dataset, self.run.detector(SHIPPED), figure)
         watch.save(cases)
         write_text(path, to_json(results))
         return Judged(results, FailureScores(cases))
 
-    def _evaluated(
-        self, dataset: Dataset, facts: Mapping[str, str], watch: FailureCases, progress: Progress
-    ) -> Results:
+    def _evaluated(self, dataset: Dataset, facts: Mapping[str, str], watch: FailureCases) -> Results:
         context = self.run.context
         stage = f"seed {context.seed}, {self.run.model}: {facts['data']}"
         return evaluate(
@@ -113,7 +115,7 @@ class _Rows:
             dataset,
             context.runtime,
             facts,
-            lambda step, steps: progress(stage, step, steps, {}),
+            lambda step, steps: self.progress(stage, step, steps, {}),
             context.settings.scale.side,
             context.settings.classes,
             watch=watch,
@@ -121,8 +123,7 @@ class _Rows:
 
     def _detectors(self) -> dict[str, Detector]:
         foreign = {f"SynthCP, fitted to {other.model}": self.run.detector(SHIPPED, other) for other in self.others}
-        repeated = self.run.repeated() if self.repeated else {}
-        return {**self.run.rivals, **foreign, **self.run.learned(), **repeated}
+        return {**self.run.rivals, **foreign, **self.run.repeated(), **self.run.learned()}
 
 
 def _facts(request: Request, run: FailureRun) -> dict[str, str]:
@@ -141,3 +142,8 @@ def _facts(request: Request, run: FailureRun) -> dict[str, str]:
         "commit": commit(),
         "hardware": hardware(context.runtime.device),
     }
+
+
+def _told(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The facts of all runs; where they differ, each value once."""
+    return {name: "; ".join(dict.fromkeys(one[name] for one in facts)) for name in facts[0]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,13 +21,12 @@ from synthcp.segmentation.base import Segmenter
 from synthcp.training.crossfit import assign_folds
 from synthcp.training.shape_vae import ShapeVaeTraining, ShapeVaeTrainingConfig
 
-ASIDE = 4
-"""One training image in so many is for the regressions. The shape VAE must not see it: it would rebuild masks whose
-truth it knows too well, and the line through their scores would lie too low for all others."""
-
 VAE = "shape-vae"
 VAE_STEPS = 4
 """Of the shape VAE, for each step of M."""
+ASIDE = 4
+"""One training image in so many is kept from the shape VAE, and its line is fitted to these: it would rebuild masks
+whose truth it knows too well, and the line through their scores would lie too low for all others."""
 
 Fit = Callable[[Tensor, Tensor], QualityRegression]
 """From scores and true quality, shape (N, L) each."""
@@ -59,12 +58,14 @@ class Regressions:
         segmenter: M, which the rivals will judge.
         gathered: The imperfect predictions.
         views: Of these, the ones to learn from.
+        indices: Of the images to learn from.
     """
 
     context: Context
     segmenter: Segmenter
     gathered: Gathered
     views: tuple[str, ...]
+    indices: Sequence[int]
 
     @cached_property
     def folds(self) -> list[tuple[Segmenter, list[int]]]:
@@ -79,20 +80,9 @@ class Regressions:
         ]
 
     @cached_property
-    def examples(self) -> list[Example]:
-        """The imperfect predictions of the images kept aside."""
-        return [
-            self._example(segmenter, view, index)
-            for view in self.views
-            for segmenter, held_out in self.folds
-            for index in held_out
-            if index % ASIDE == 0
-        ]
-
-    @property
     def quality(self) -> Tensor:
         """True quality of the examples, shape (N, L)."""
-        return torch.stack([example.quality for example in self.examples])
+        return torch.stack([example.quality for example in self._examples()])
 
     def regressed(self, score_of: Callable[[Segmenter], QualityScore], fit: Fit) -> RegressedQuality:
         """Return a rival that scores each class.
@@ -101,12 +91,19 @@ class Regressions:
             score_of: The score, of the M that it is about.
             fit: Of the regression.
         """
-        scores = []
-        for number, example in enumerate(self.examples):
+        scores, count = list[Tensor](), len(self.views) * len(self.indices)
+        for example in self._examples():
             with self.context.runtime.autocast():
                 scores.append(score_of(example.segmenter)(example.image, example.prediction).scores[0].float().cpu())
-            self.context.progress("regression", number + 1, len(self.examples), {})
+            self.context.progress("regression", len(scores), count, {})
         return RegressedQuality(score_of(self.segmenter), fit(torch.stack(scores).double(), self.quality))
+
+    def _examples(self) -> Iterator[Example]:
+        """One after the other, for all of them would not fit into the memory."""
+        chosen = set(self.indices)
+        for view in self.views:
+            for segmenter, held_out in self.folds:
+                yield from (self._example(segmenter, view, index) for index in held_out if index in chosen)
 
     def _example(self, segmenter: Segmenter, view: str, index: int) -> Example:
         sample, kept = self.context.dataset[index], self.gathered.predictions.read(view, index)
@@ -119,13 +116,18 @@ class Regressions:
         return Example(segmenter, send(kept.get("image", sample.image)[None]), prediction, quality)
 
 
-def fitted_shape_vae(context: Context, config: ShapeVaeConfig) -> ShapeVae:
-    """Return the VAE of the alarm, fitted on the true label maps of the training images that are not kept aside.
+def fitted_shape_vae(context: Context, config: ShapeVaeConfig, aside: Sequence[int]) -> ShapeVae:
+    """Return the VAE of the alarm, fitted on the true label maps of the training images.
 
     Call it outside of autocast, inside of which the weights of every step would be the first ones.
+
+    Args:
+        context: The run.
+        config: Of the VAE.
+        aside: Indices of the images that are kept from it.
     """
     steps = ShapeVaeTrainingConfig(VAE_STEPS * context.settings.scale.segmentation.steps)
-    seen = Subset(context.dataset, [index for index in range(len(context.dataset)) if index % ASIDE])
+    seen = Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(aside)))
     return fitted_once(
         context,
         VAE,

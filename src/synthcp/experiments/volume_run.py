@@ -20,7 +20,7 @@ from synthcp.detection.shape_vae import ShapeVaeConfig
 from synthcp.detection.vae_alarm import ShapeScore
 from synthcp.detection.voxel_uncertainty import PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.errors import InputError
-from synthcp.experiments.regressions import Regressions, fitted_shape_vae
+from synthcp.experiments.regressions import ASIDE, Regressions, fitted_shape_vae
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import Gathered
@@ -66,8 +66,9 @@ class VolumeRun:
     @cached_property
     def detectors(self) -> dict[str, Detector]:
         """The rows of the table that predict by themselves; ensembles are means of their columns."""
-        vae = fitted_shape_vae(self.context, ShapeVaeConfig(len(self.context.settings.classes)))
-        rivals = Regressions(self.context, self.segmenter, self.gathered, VIEWS)
+        aside = range(0, len(self.context.dataset), ASIDE)  # one volume tells nothing of the next
+        vae = fitted_shape_vae(self.context, ShapeVaeConfig(len(self.context.settings.classes)), aside)
+        rivals = Regressions(self.context, self.segmenter, self.gathered, VIEWS, aside)
         return {
             "constant": fit_constant(rivals.quality),
             "volume alone": rivals.regressed(lambda _: VolumeShare(), fit_isotonic),
@@ -99,7 +100,13 @@ def open_volume_run(request: Request, dataset: Dataset, seed: int, progress: Pro
     if model not in BUILT_INS:
         raise InputError(f"model {model!r} is not fitted here; choose one of {', '.join(BUILT_INS)}")
     options = FitOptions(
-        scale=request.scale, seed=seed, resume=True, device=request.device, precision=request.precision, model=model
+        scale=request.scale,
+        seed=seed,
+        resume=True,
+        device=request.device,
+        precision=request.precision,
+        model=model,
+        weights=request.weights.get(model),
     )
     facts = {"data": request.data, "command": command_line(), "commit": commit()}
     stages = begin(dataset, request.out / f"seed{seed}", options, progress, facts)

@@ -13,6 +13,7 @@ from synthcp.config import from_dict, to_dict
 from synthcp.controls import UNTRAINED, UNTRAINED_GENERATOR, control_path
 from synthcp.detection.anomaly_fusion import cues_of, fit_fusion
 from synthcp.detection.siamese import SiameseNetwork
+from synthcp.errors import InputError
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import FOLDER, Gathered, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head
@@ -156,8 +157,11 @@ class Stages:
         torch.manual_seed(seed_of(seed, "comparator"))
         network = self.runtime.place(build_network(settings))
         if path.with_suffix(".json").exists():
+            fitted = from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
+            if fitted.variant != settings.variant:
+                raise InputError(f"{path} was fitted as another variant; remove it, or choose another folder")
             load_module(path, network)
-            return network.eval(), from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
+            return network.eval(), fitted
         if scout is not None and settings.variant.starts_from_segmenter:
             network.load_encoder(scout.get_submodule("trunk").state_dict())
         examples, aside = gathered.examples(
