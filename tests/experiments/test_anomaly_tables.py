@@ -111,11 +111,11 @@ def _crf(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (("table9",), r"table 'table9' is unknown; choose one of table1, table2, table3, table4"),
         (("table3", "--data", "scenes:?count=4&split=train&size=48x64"), r"no image shows an anomaly"),
-        (("table3", "--test", "heldout:scenes:?count=8&classes=tree"), r"the training images have .*; both must be"),
-        (("table3", "--model", "swin"), r"model 'swin' is not fitted here; choose one of deeplab, pspnet, resnet"),
+        (("table3", "--test", "heldout:scenes:?count=8&classes=tree"), r"the training data have .*; both must be"),
+        (("table3", "--model", "swin"), r"model 'swin' is unknown; choose one of deeplab, pspnet, resnet, fcn8"),
         (("table3", "--data", "heldout:scenes:?count=8&classes=unicorn"), r"no class 'unicorn'"),
         (("table3", "--seeds", "2", "--only", "2"), r"seed 2 is none of the 2, which are 0 to 1"),
-        (("table2",), r"scenes.* holds flat images; table2 is about volumes"),
+        (("table2",), r"scenes.* holds images, but the table is about volumes"),
     ],
 )
 def test_bad_input_is_one_line(

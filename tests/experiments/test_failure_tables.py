@@ -11,9 +11,7 @@ import pytest
 import torch
 
 from synthcp.config import VARIANTS
-from synthcp.data.phantoms import Phantoms, PhantomsConfig
-from synthcp.data.scenes import Scenes, ScenesConfig
-from synthcp.errors import DataError, InputError
+from synthcp.errors import InputError
 from synthcp.evaluation import DetectorResult, Results, Truth
 from synthcp.experiments import failure_page, failure_tables
 from synthcp.experiments.failure_cases import FailureCases, FailureScores
@@ -111,17 +109,6 @@ def test_heads_differ_in_what_their_rows_say() -> None:
     )
     assert variants["direct, half capacity"].branches == 1 and variants["direct"].branches == 2
     assert len({head.name for head in HEADS.values()}) == len(HEADS)
-
-
-def test_volumes_or_other_classes_are_refused() -> None:
-    volumes = Phantoms(PhantomsConfig(count=2, size=(16, 16, 16)))
-    streets = Scenes(ScenesConfig(count=2))
-    with pytest.raises(DataError, match="x holds volumes; table1 is about images"):
-        failure_tables._check_test("x", volumes, volumes)
-    other = Scenes(ScenesConfig(count=2))
-    other.classes = volumes.classes
-    with pytest.raises(InputError, match="x has the classes"):
-        failure_tables._check_test("x", other, streets)
 
 
 @pytest.mark.slow

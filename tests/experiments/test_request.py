@@ -1,56 +1,60 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from synthcp.errors import DataError
-from synthcp.experiments.request import Request
-
-DATA = "heldout:scenes:?count=6&size=48x64&classes=person"
-
-
-def test_without_tests_the_datas_own_test_split_is_judged(tmp_path: Path) -> None:
-    (spec, dataset), *others = Request(DATA, tmp_path).open_tests().items()
-    assert spec == f"{DATA}&split=test" and not others
-    assert dataset.ids[0].startswith("test") and "person" not in dataset.classes.names
+from synthcp.data.base import Dataset
+from synthcp.data.phantoms import Phantoms, PhantomsConfig
+from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.data.subset import Subset
+from synthcp.errors import DataError, InputError
+from synthcp.experiments.request import Request, check_test
 
 
-def test_named_tests_take_its_place(tmp_path: Path) -> None:
-    other = DATA.replace("person", "car")
-    assert list(Request(DATA, tmp_path, tests=(DATA, other)).open_tests()) == [DATA, other]
+@pytest.fixture
+def volumes() -> Dataset:
+    return Phantoms(PhantomsConfig(count=2, size=(16, 16, 16)))
 
 
-def test_images_without_an_anomaly_are_refused(tmp_path: Path, fails: Callable) -> None:
-    spec = "scenes:?count=4&split=train&size=48x64"
-    with fails(spec, "no image shows an anomaly", "try heldout:", error=DataError):
-        Request(DATA, tmp_path, tests=(spec,)).open_tests()
+@pytest.fixture
+def streets() -> Dataset:
+    return Scenes(ScenesConfig(count=2))
 
 
-@pytest.mark.parametrize(("mask", "usable"), [((255, 255), False), ((0, 0), False), ((255, 0), True)])
-def test_tests_need_an_anomaly_among_known_pixels(
-    tmp_path: Path, fails: Callable, mask: tuple[int, int], usable: bool
-) -> None:
-    write(tmp_path / "images/a.png", np.zeros((20, 20, 3)))
-    write(tmp_path / "anomalies/a.png", np.repeat(mask, 10)[:, None].repeat(20, 1))
-    (tmp_path / "classes.json").write_text('{"names": ["sky", "road"]}')
-    request = Request(DATA, tmp_path, tests=(f"folder:{tmp_path}",))
-    if usable:
-        assert list(request.open_tests()) == [f"folder:{tmp_path}"]
-    else:
-        with fails(str(tmp_path), "no image shows an anomaly among known pixels", error=DataError):
-            request.open_tests()
+def test_images_and_volumes_have_tables_of_their_own(volumes: Dataset, streets: Dataset) -> None:
+    with pytest.raises(DataError, match="x holds images, but the table is about volumes"):
+        check_test("x", streets, streets, "volumes")
+    with pytest.raises(DataError, match="x holds volumes, but the table is about images"):
+        check_test("x", volumes, volumes, "images")
+    check_test("x", Subset(volumes, [1]), volumes, "volumes")
+    check_test("x", Subset(streets, [0]), streets, "images")
 
 
-def write(path: Path, values: np.ndarray) -> None:
-    path.parent.mkdir(parents=True)
-    Image.fromarray(values.astype(np.uint8)).save(path)
+def test_other_classes_are_refused(volumes: Dataset, streets: Dataset) -> None:
+    other = Scenes(ScenesConfig(count=2))
+    other.classes = volumes.classes
+    with pytest.raises(InputError, match="x has the classes"):
+        check_test("x", other, streets, "images")
 
 
-@pytest.mark.parametrize("seeds", [0, -1])
-def test_no_seed_is_refused(tmp_path: Path, seeds: int, fails: Callable) -> None:
-    with fails(f"{seeds} seeds", "take 1 or more"):
-        Request(DATA, tmp_path, seeds=seeds)
+def test_tests_are_those_asked_for_or_the_usual_ones(streets: Dataset, tmp_path: Path) -> None:
+    usual, asked = "scenes:?count=2&split=test", "scenes:?count=3&split=val"
+    assert list(Request("x", tmp_path).open_labelled_tests(streets, "images", [usual])) == [usual]
+    chosen = Request("x", tmp_path, tests=(asked,)).open_labelled_tests(streets, "images", [usual])
+    assert {spec: len(dataset) for spec, dataset in chosen.items()} == {asked: 3}
+
+
+def test_models_and_weights_of_unknown_names_are_refused(streets: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="model 'fnc8' is unknown"):
+        Request("x", tmp_path, weights={"fnc8": tmp_path})
+    with pytest.raises(InputError, match="model 'hf:mine' is unknown"):
+        Request("x", tmp_path).begin(streets, tmp_path / "run", "hf:mine", 0, lambda *_: None)
+
+
+def test_only_one_seed_writes_no_page(tmp_path: Path) -> None:
+    request = Request("x", tmp_path, seeds=3, only=1)
+    request.write("table2", "page")
+    assert request.numbers == [1] and not list(tmp_path.iterdir())
+    Request("x", tmp_path, seeds=3).write("table2", "page")
+    assert (tmp_path / "table2.md").read_text() == "page"

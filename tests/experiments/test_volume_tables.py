@@ -11,14 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from synthcp.data.phantoms import Phantoms, PhantomsConfig
-from synthcp.data.scenes import Scenes, ScenesConfig
-from synthcp.data.subset import Subset
-from synthcp.errors import DataError, InputError
 from synthcp.experiments import quality_cases, volume_tables
 from synthcp.experiments.figure6 import figure6
 from synthcp.experiments.quality_cases import QualityCases
-from synthcp.experiments.request import Request
 from synthcp.experiments.volume_tables import ENSEMBLES, PAIRS, PAPER, PICTURED
 from synthcp.metrics.bootstrap import bootstrap
 
@@ -45,24 +40,6 @@ def test_the_page_says_what_its_numbers_must_be_read_with(empty: bool, monkeypat
     row = next(line for line in page.splitlines() if line.startswith("| VAE alarm |"))
     assert row.endswith("| 18.6 | 13.7 | 63.4 | 58.5 |")
     assert "| SynthCP + VAE minus VAE alarm |" in page and "| commit | abc |" in page
-
-
-def test_volumes_of_other_classes_or_without_any_are_refused() -> None:
-    phantoms = Phantoms(PhantomsConfig(count=2, size=(16, 16, 16)))
-    with pytest.raises(InputError, match="x has the classes"):
-        volume_tables._check_test("x", Scenes(ScenesConfig(count=2)), phantoms)
-    flat = Scenes(ScenesConfig(count=2))
-    with pytest.raises(DataError, match="x holds flat images"):
-        volume_tables._check_test("x", flat, flat)
-    volume_tables._check_test("x", Subset(phantoms, [1]), phantoms)
-
-
-def test_only_one_seed_writes_no_page(tmp_path: Path) -> None:
-    request = Request("x", tmp_path, seeds=3, only=1)
-    request.write("table2", "page")
-    assert request.numbers == [1] and not list(tmp_path.iterdir())
-    Request("x", tmp_path, seeds=3).write("table2", "page")
-    assert (tmp_path / "table2.md").read_text() == "page"
 
 
 @pytest.mark.slow

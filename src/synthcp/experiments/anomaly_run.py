@@ -23,18 +23,13 @@ from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
 from synthcp.detection.second_look import SecondLook
 from synthcp.detection.standardized_max_logits import MaxLogitSmoothing, StandardizedMaxLogits, fit_standardization
 from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
-from synthcp.errors import InputError
 from synthcp.experiments.kept import fitted_once
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
-from synthcp.fitting.options import FitOptions
-from synthcp.fitting.run import begin
 from synthcp.fitting.stages import M, Stages
-from synthcp.provenance import command_line, commit
 from synthcp.records import Prediction
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.multi_scale import MultiScale
-from synthcp.segmentation.settings import BUILT_INS
 from synthcp.synthesis.base import Generator
 from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainingConfig
 from synthcp.training.loop import Progress, silent
@@ -163,20 +158,8 @@ def open_run(request: Request, dataset: Dataset, seed: int, progress: Progress =
     Raises:
         InputError: The folder holds a run on other data or with other options, or there is no such model or scale.
     """
-    model = request.model or MODEL
-    if model not in BUILT_INS:
-        raise InputError(f"model {model!r} is not fitted here; choose one of {', '.join(BUILT_INS)}")
-    options = FitOptions(
-        scale=request.scale,
-        seed=seed,
-        resume=True,
-        device=request.device,
-        precision=request.precision,
-        model=model,
-        weights=request.weights.get(model),
-    )
-    facts = {"data": request.data, "command": command_line(), "commit": commit()}
-    stages = begin(dataset, request.out / f"seed{seed}", options, progress, facts)
+    folder = request.out / f"seed{seed}"
+    stages = request.begin(dataset, folder, request.model or MODEL, seed, progress)
     segmenter = stages.segmenter(M)
     generator = stages.generator(segmenter)
     return AnomalyRun(stages, segmenter.requires_grad_(False), generator.requires_grad_(False))

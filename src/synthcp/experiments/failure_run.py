@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 
 from synthcp.config import VARIANTS
 from synthcp.controls import UNTRAINED
@@ -30,11 +29,8 @@ from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import Gathered, gather
 from synthcp.fitting.heads import SHIPPED, SYNTHCP, Head
-from synthcp.fitting.options import FitOptions
-from synthcp.fitting.run import begin
 from synthcp.fitting.stages import M, Stages
 from synthcp.networks import failure_comparator
-from synthcp.provenance import command_line, commit
 from synthcp.segmentation.base import Segmenter
 from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
@@ -206,7 +202,7 @@ def open_failure_runs(
         InputError: The folder holds a run on other data or with other options, or there is no such scale.
     """
     folder = request.out / f"seed{seed}"
-    first = _begin(request, dataset, folder, MODELS[0], seed, progress)
+    first = request.begin(dataset, folder / MODELS[0], MODELS[0], seed, progress)
     segmenter = first.segmenter(M)
     scout = first.scout(segmenter)
     classes = first.settings.classes
@@ -215,7 +211,7 @@ def open_failure_runs(
     spade = {SYNTHCP: first.generator(segmenter), UNTRAINED: first.untrained_generator()}
     runs = {}
     for model in (request.model,) if request.model else MODELS:
-        stages = first if model == MODELS[0] else _begin(request, dataset, folder, model, seed, progress)
+        stages = first if model == MODELS[0] else request.begin(dataset, folder / model, model, seed, progress)
         ablations = ABLATIONS.values() if (model, seed) == ABLATED else ()
         others = {kind: first.generator(segmenter, kind) for kind in ablations}
         seen = segmenter if model == MODELS[0] else stages.segmenter(M)
@@ -223,17 +219,3 @@ def open_failure_runs(
         gathered = gather(stages.context, seen, generators)
         runs[model] = FailureRun(stages, seen.requires_grad_(False), scout, vae, generators, gathered)
     return runs
-
-
-def _begin(request: Request, dataset: Dataset, folder: Path, model: str, seed: int, progress: Progress) -> Stages:
-    options = FitOptions(
-        scale=request.scale,
-        seed=seed,
-        resume=True,
-        device=request.device,
-        precision=request.precision,
-        model=model,
-        weights=request.weights.get(model),
-    )
-    facts = {"data": request.data, "command": command_line(), "commit": commit()}
-    return begin(dataset, folder / model, options, progress, facts)

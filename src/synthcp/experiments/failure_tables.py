@@ -10,7 +10,7 @@ from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset, with_split
 from synthcp.detection.base import Detector
-from synthcp.errors import DataError, InputError
+from synthcp.errors import InputError
 from synthcp.evaluation import Results, evaluate
 from synthcp.experiments.costs import costs
 from synthcp.experiments.failure_cases import FailureCases, FailureScores
@@ -41,10 +41,9 @@ def reproduce_table1(request: Request, progress: Progress = silent) -> str:
     """
     if request.model not in ("", *MODELS):
         raise InputError(f"table1 is about {' and '.join(MODELS)}, not {request.model!r}; choose one of them, or none")
-    train, tests = open_dataset(request.data), _open_tests(request)
+    train = open_dataset(request.data)
     check_labels(train)
-    for spec, dataset in tests.items():
-        _check_test(spec, dataset, train)
+    tests = request.open_labelled_tests(train, "images", [with_split(request.data, "test")])
     judged: dict[str, dict[str, list[Judged]]] = {}
     facts = list[dict[str, str]]()
     for seed in request.numbers:
@@ -59,19 +58,6 @@ def reproduce_table1(request: Request, progress: Progress = silent) -> str:
     page = failure_page(judged, _told(facts))
     request.write("table1", page)
     return page
-
-
-def _open_tests(request: Request) -> dict[str, Dataset]:
-    return {spec: open_dataset(spec, "test") for spec in request.tests or (with_split(request.data, "test"),)}
-
-
-def _check_test(spec: str, dataset: Dataset, train: Dataset) -> None:
-    if dataset[0].image.ndim == 4:
-        raise DataError(f"{spec} holds volumes; table1 is about images; for volumes take table2")
-    if dataset.classes.names != train.classes.names:
-        ours, theirs = (", ".join(data.classes.names) for data in (train, dataset))
-        raise InputError(f"{spec} has the classes {theirs}; the training images have {ours}; both must be the same")
-    check_labels(dataset)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from synthcp.config import choose
 from synthcp.data.base import Dataset
+from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset, with_split
 from synthcp.errors import DataError, InputError
 from synthcp.evaluation import region_of_interest
+from synthcp.fitting.options import FitOptions
+from synthcp.fitting.run import begin
+from synthcp.fitting.stages import Stages
+from synthcp.provenance import command_line, commit
 from synthcp.records import Sample
 from synthcp.report.outputs import write_text
 from synthcp.segmentation.settings import BUILT_INS
+from synthcp.training.loop import Progress
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,44 @@ class Request:
         if self.only is None:
             write_text(self.out / f"{name}.md", page)
 
+    def begin(self, dataset: Dataset, folder: Path, model: str, seed: int, progress: Progress) -> Stages:
+        """Begin the fit of one M and seed in a folder, or take it up where it was broken off.
+
+        Raises:
+            InputError: The folder holds a run on other data or with other options, or there is no such M or scale.
+        """
+        choose(BUILT_INS, model, "model")
+        options = FitOptions(
+            scale=self.scale,
+            seed=seed,
+            resume=True,
+            device=self.device,
+            precision=self.precision,
+            model=model,
+            weights=self.weights.get(model),
+        )
+        facts = {"data": self.data, "command": command_line(), "commit": commit()}
+        return begin(dataset, folder, options, progress, facts)
+
+    def open_labelled_tests(
+        self, train: Dataset, kind: Literal["images", "volumes"], usual: Sequence[str]
+    ) -> dict[str, Dataset]:
+        """Open the images to be judged on, by SPEC.
+
+        Args:
+            train: The training data.
+            kind: What the table is about.
+            usual: The SPECs where none were asked for.
+
+        Raises:
+            InputError: A SPEC cannot be opened, or its classes are not those of the training data.
+            DataError: Volumes where images are wanted, or the other way round, or there are no labels.
+        """
+        tests = {spec: open_dataset(spec, "test") for spec in self.tests or usual}
+        for spec, dataset in tests.items():
+            check_test(spec, dataset, train, kind)
+        return tests
+
     def open_tests(self) -> dict[str, Dataset]:
         """Open the images to be judged on, by SPEC.
 
@@ -83,6 +128,24 @@ class Request:
                     "heldout:"
                 )
         return tests
+
+
+def check_test(spec: str, dataset: Dataset, train: Dataset, kind: Literal["images", "volumes"]) -> None:
+    """Refuse test images by which nothing can be judged now, not after the nets were trained.
+
+    Raises:
+        InputError: The classes are not those of the training data.
+        DataError: Volumes where images are wanted, or the other way round, or the labels are unusable.
+    """
+    found = "volumes" if dataset[0].image.ndim == 4 else "images"
+    if found != kind:
+        raise DataError(
+            f"{spec} holds {found}, but the table is about {kind}; table2 is for volumes, others for images"
+        )
+    if dataset.classes.names != train.classes.names:
+        ours, theirs = (", ".join(data.classes.names) for data in (train, dataset))
+        raise InputError(f"{spec} has the classes {theirs}; the training data have {ours}; both must be the same")
+    check_labels(dataset)
 
 
 def _rankable(sample: Sample, ignore_index: int) -> bool:

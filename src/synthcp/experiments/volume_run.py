@@ -19,18 +19,14 @@ from synthcp.detection.quality_regression import (
 from synthcp.detection.shape_vae import ShapeVaeConfig
 from synthcp.detection.vae_alarm import ShapeScore
 from synthcp.detection.voxel_uncertainty import PredictiveEntropy, PredictiveVariance, UncertaintyScore
-from synthcp.errors import InputError
 from synthcp.experiments.regressions import ASIDE, Regressions, fitted_shape_vae
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import Gathered
-from synthcp.fitting.options import FitOptions
-from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
 from synthcp.monitor import Monitor
-from synthcp.provenance import command_line, commit
 from synthcp.segmentation.base import Segmenter
-from synthcp.segmentation.settings import BUILT_INS, default_model
+from synthcp.segmentation.settings import default_model
 from synthcp.training.comparator import DIRECT
 from synthcp.training.loop import Progress, silent
 
@@ -96,19 +92,7 @@ def open_volume_run(request: Request, dataset: Dataset, seed: int, progress: Pro
     Raises:
         InputError: The folder holds a run on other data or with other options, or there is no such model or scale.
     """
-    model = request.model or default_model(3)
-    if model not in BUILT_INS:
-        raise InputError(f"model {model!r} is not fitted here; choose one of {', '.join(BUILT_INS)}")
-    options = FitOptions(
-        scale=request.scale,
-        seed=seed,
-        resume=True,
-        device=request.device,
-        precision=request.precision,
-        model=model,
-        weights=request.weights.get(model),
-    )
-    facts = {"data": request.data, "command": command_line(), "commit": commit()}
-    stages = begin(dataset, request.out / f"seed{seed}", options, progress, facts)
+    folder = request.out / f"seed{seed}"
+    stages = request.begin(dataset, folder, request.model or default_model(3), seed, progress)
     monitor, gathered = stages.fitted()
     return VolumeRun(stages, monitor, gathered)

@@ -14,7 +14,6 @@ from synthcp.data.check import check_labels
 from synthcp.data.degradation import BLUR, FIELD, NOISE
 from synthcp.data.specs import open_dataset, with_split
 from synthcp.detection.base import Detector
-from synthcp.errors import DataError, InputError
 from synthcp.experiments.figure6 import figure6
 from synthcp.experiments.quality_cases import SCORES, QualityCases, SeedScores
 from synthcp.experiments.request import Request
@@ -86,10 +85,9 @@ def reproduce_table2(request: Request, progress: Progress = silent) -> str:
         InputError: The data or options are unusable, or the folder holds runs on other data.
         MissingExtraError: A library that volumes need is not installed.
     """
-    train, tests = open_dataset(request.data), _open_tests(request)
+    train, clean = open_dataset(request.data), with_split(request.data, "test")
     check_labels(train)
-    for spec, dataset in tests.items():
-        _check_test(spec, dataset, train)
+    tests = request.open_labelled_tests(train, "volumes", [f"degraded:{clean}", clean])
     cases: dict[str, list[QualityCases]] = {spec: [] for spec in tests}
     facts = dict[str, str]()
     for seed in request.numbers:
@@ -103,20 +101,6 @@ def reproduce_table2(request: Request, progress: Progress = silent) -> str:
     page = _page(cases, facts)
     request.write("table2", page)
     return page
-
-
-def _open_tests(request: Request) -> dict[str, Dataset]:
-    clean = with_split(request.data, "test")
-    return {spec: open_dataset(spec, "test") for spec in request.tests or (f"degraded:{clean}", clean)}
-
-
-def _check_test(spec: str, dataset: Dataset, train: Dataset) -> None:
-    if dataset.classes.names != train.classes.names:
-        ours, theirs = (", ".join(data.classes.names) for data in (train, dataset))
-        raise InputError(f"{spec} has the classes {theirs}; the training volumes have {ours}; both must be the same")
-    if dataset[0].image.ndim != 4:
-        raise DataError(f"{spec} holds flat images; table2 is about volumes; for images take table1 or table3")
-    check_labels(dataset)
 
 
 def _judged(run: VolumeRun, spec: str, dataset: Dataset, path: Path, progress: Progress) -> QualityCases:
