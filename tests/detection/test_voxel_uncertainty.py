@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 import torch
 from scipy.stats import entropy as entropy_of
-from torch import Tensor, nn
+from torch import Tensor
 
 from synthcp.detection.dropout import MonteCarloDropout
 from synthcp.detection.quality_regression import fit_line
@@ -18,34 +18,10 @@ from synthcp.detection.voxel_uncertainty import (
     uncertainty_scores,
 )
 from synthcp.nn.labels import one_hot
-from synthcp.nn.spatial import SpatialDims, conv
+from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Prediction
-from synthcp.segmentation.base import Segmenter
 
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (17, 20), 3: (8, 9, 12)}
-
-
-class Wavering(Segmenter):
-    """One convolution, dropout, and a classifier of three classes."""
-
-    def __init__(self, dims: SpatialDims) -> None:
-        super().__init__(dims, (0.0,), (1.0,))
-        self.trunk, self.dropout, self.classifier = conv(dims, 3, 16), nn.Dropout(0.4), conv(dims, 16, 3, kernel=1)
-
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        features = self.trunk(image)
-        return 3 * self.classifier(self.dropout(features)), [features]
-
-
-@pytest.fixture(params=[2, 3])
-def dims(request: pytest.FixtureRequest) -> SpatialDims:
-    return 3 if request.param == 3 else 2
-
-
-@pytest.fixture
-def dropout(dims: SpatialDims) -> MonteCarloDropout:
-    torch.manual_seed(0)
-    return MonteCarloDropout(Wavering(dims).eval().requires_grad_(False), passes=4)
 
 
 @pytest.fixture
