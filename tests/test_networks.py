@@ -13,6 +13,7 @@ from synthcp.networks import GENERATORS, SEGMENTERS, build_generator, build_segm
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes
 from synthcp.segmentation.ahnet import AHNet
+from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.settings import BUILT_INS, ModelSettings
 from synthcp.settings import MonitorSettings
@@ -40,6 +41,16 @@ def test_every_built_in_segmenter_shows_as_many_layers_as_the_settings_say(model
     segmenter = build_segmenter(settings(model, dims)).eval()
     prediction = segmenter.predict("", torch.rand(1, 2, *SIZES[dims]))
     assert prediction.logits.shape[1] == 3 and len(prediction.layers) == BUILT_INS[model]
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_the_official_deeplab_has_the_head_of_the_release(dims: SpatialDims) -> None:
+    paper, official = (replace(settings("deeplab", dims), variant=VARIANTS[name]) for name in ("paper", "official"))
+    scale = replace(paper.scale, rates=(1, 2, 3, 4), segmenter_hidden=12)
+    sums, pyramid = (build_segmenter(replace(one, scale=scale)) for one in (paper, official))
+    assert isinstance(sums, DeepLab) and (sums.config.head, sums.config.rates) == ("sum", (1, 2, 3, 4))
+    assert isinstance(pyramid, DeepLab) and (pyramid.config.head, pyramid.config.rates) == ("v3", (1, 2, 3))
+    assert pyramid.config.hidden == 6 and pyramid.config.dropout == 0.5
 
 
 def test_of_a_volume_m_sees_and_g_draws_windows_of_the_patch() -> None:

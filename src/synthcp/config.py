@@ -40,6 +40,7 @@ class Variant:
         averaged: Whether the averaged weights of F are kept.
         augmented: Whether F sees zoomed, recoloured windows (ours) or the plain images.
         branches: How many feature maps reach F's heads; 1 is the authors' direct prediction.
+        deeplab_head: Of M, if it is the built-in DeepLab: v2's sum (paper) or v3's pyramid (official).
     """
 
     shared: bool = True
@@ -55,6 +56,7 @@ class Variant:
     averaged: bool = False
     augmented: bool = False
     branches: Literal[1, 2] = 2
+    deeplab_head: Literal["sum", "v3"] = "sum"
 
 
 VARIANTS: dict[str, Variant] = {
@@ -64,6 +66,7 @@ VARIANTS: dict[str, Variant] = {
         label_input="squeezed",
         loss=FailureLossConfig(smooth=True, weighted=True, present_only=True),
         score="sum",
+        deeplab_head="v3",
     ),
     "ours": Variant(
         label_input="softmax",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from synthcp.config import Scale, choose
 from synthcp.detection.blend import Blend
@@ -42,6 +43,9 @@ def _deeplab(settings: MonitorSettings, input_size: InputSize) -> Segmenter:
     config = DeepLabConfig(
         classes, settings.channels, scale.depth, scale.segmenter_width, scale.output_stride, scale.rates
     )
+    if settings.variant.deeplab_head == "v3":  # of the authors' release, whose pyramid has one rate less
+        hidden, rates = scale.segmenter_hidden // 2, scale.rates[:3]
+        config = replace(config, head="v3", hidden=hidden, rates=rates, dropout=0.5)
     return DeepLab(settings.spatial_dims, config, input_size)
 
 

@@ -49,13 +49,14 @@ ABLATIONS = {"SynthCP, pix2pixHD": "pix2pixhd", "SynthCP, style encoder": "style
 _OURS = VARIANTS["ours"]
 _IMAGE = replace(_OURS, loss=replace(_OURS.loss, pixel=0.0))
 _PIXEL = replace(_OURS, loss=replace(_OURS.loss, quality=0.0))
+_OFFICIAL = replace(VARIANTS["official"], deeplab_head=_OURS.deeplab_head)  # its F on the same M
 HEADS = {
     "direct, half capacity": Head("direct-half", DIRECT, replace(_OURS, branches=1)),
     "direct": Head(DIRECT, DIRECT),
     "SynthCP, image level alone": Head("image-level", SYNTHCP, _IMAGE),
     "SynthCP, pixel level alone": Head("pixel-level", SYNTHCP, _PIXEL),
     "SynthCP, paper": Head("paper", SYNTHCP, VARIANTS["paper"]),
-    "SynthCP, official": Head("official", SYNTHCP, VARIANTS["official"]),
+    "SynthCP, official": Head("official", SYNTHCP, _OFFICIAL),
     "SynthCP, untrained G": Head(UNTRAINED, UNTRAINED),
     "SynthCP": SHIPPED,
 }
