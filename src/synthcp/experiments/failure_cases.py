@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,6 @@ from synthcp.checkpoint import load_tensors, save_tensors
 from synthcp.evaluation import Truth
 from synthcp.metrics.bootstrap import Interval, bootstrap
 from synthcp.metrics.curve import RankingCurve
-from synthcp.metrics.regression import class_quality_scores
 from synthcp.records import Detection
 
 BINS = 2048
@@ -31,8 +31,26 @@ ERROR_SCORES: dict[str, Callable[[RankingCurve], float]] = {
     "FPR95": RankingCurve.fpr95,
 }
 """Of the pixels of all images drawn (protocol "pooled"), to the width of a bin."""
-QUALITY_SCORES = {"MAE": "mae", "P.C.": "pearson"}
-"""Of the predicted quality of the structures, by their names in RegressionScores."""
+Floats = NDArray[np.float64]
+
+
+def mean_absolute_error(true: Floats, predicted: Floats) -> float:
+    """Return the mean over the structures of what metrics.regression calls mae, of (images, structures)."""
+    return float(np.nanmean(np.nanmean(np.abs(predicted - true), axis=0)))
+
+
+def mean_pearson(true: Floats, predicted: Floats) -> float:
+    """Return the mean over the structures, where it is defined, of Pearson's correlation over the images."""
+    known = ~np.isnan(true)
+    parts = [np.where(known, part, np.nan) for part in (true, predicted)]
+    centred = [part - np.nanmean(part, axis=0) for part in parts]
+    together = np.nansum(centred[0] * centred[1], axis=0)
+    scale = np.sqrt(np.nansum(centred[0] ** 2, axis=0) * np.nansum(centred[1] ** 2, axis=0))
+    return float(np.mean((together / scale)[scale > 1e-12]))
+
+
+QUALITY_SCORES: dict[str, Callable[[Floats, Floats], float]] = {"MAE": mean_absolute_error, "P.C.": mean_pearson}
+"""Of the quality of the structures, true and predicted; faster than metrics.regression, for thousands of resamples."""
 
 
 @dataclass
@@ -111,8 +129,9 @@ class FailureScores:
 
     def _quality(self, row: str, name: str, chosen: Chosen) -> float:
         true, predicted = self._parts[f"true/{row}"][chosen], self._parts[f"quality/{row}"][chosen]
-        score: float = getattr(class_quality_scores(true, predicted), QUALITY_SCORES[name])
-        return score
+        with warnings.catch_warnings(), np.errstate(invalid="ignore", divide="ignore"):
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a structure that no drawn image holds
+            return QUALITY_SCORES[name](true, predicted)
 
 
 def difference(seeds: Sequence[FailureScores], first: str, second: str, name: str, samples: int = 1000) -> Interval:

@@ -15,16 +15,17 @@ from synthcp.metrics.bootstrap import Interval
 
 TITLE = "Table 1: failure detection"
 NOTE = (
-    "Mean ± standard deviation over seeds, in percent. AP-Err, AP-Suc and AUC (higher is better) and FPR95 (lower) of "
-    "the error map, over the pixels of all images together; MAE and STD of the absolute residual (lower), Pearson's "
+    "Mean ± standard deviation over seeds, in percent. AP-Err, AP-Suc and AUC (higher is better) and FPR95 (lower) of"
+    " the error map, over the pixels of all images together; MAE and STD of the absolute residual (lower), Pearson's "
     "and Spearman's correlation (higher) of the predicted IoU of each class over the images that hold it, mean over "
-    "the classes. A row that ends in -raw is F's verdict by itself, the row without it the score in use: of "
-    "ours M's doubt is blended in, of official MSP added, of paper there is the verdict alone. All F of "
-    "one M learn from the same predictions for the same number of steps: direct has SynthCP's inputs, losses and "
-    "capacity, and the image in the drawing's place; half capacity has no second image, as the authors' release; the "
-    "rows paper and official are F as the text and as the release have it, without what ours adds. Columns of the "
-    "paper and differences to them: Cityscapes (val, 512x256), so they compare only when that is the data; its FPR95 "
-    "is a mean over images. A gain counts when the controls (direct prediction, untrained G) do not show it as well."
+    "the classes. A row that ends in -raw is F's verdict by itself, the row without it the score in use: of ours M's "
+    "doubt is blended in, of official MSP added, of paper there is the verdict alone. All F of one M learn from the "
+    "same predictions for the same number of steps: direct has SynthCP's inputs, losses and capacity, and the image "
+    "in the drawing's place; half capacity has no second image, as the authors' release; the rows paper and official "
+    "are F as the text and as the release have it, without what ours adds, and direct, paper is the first of them "
+    "without a drawing. Columns of the paper and differences to them: Cityscapes (val, 512x256), so they compare only"
+    " when that is the data; its FPR95 is a mean over images. A gain counts when the controls (direct prediction, "
+    "untrained G) do not show it as well."
 )
 PIXEL = {"AP-Err": "ap_error", "AP-Suc": "ap_success", "AUC": "auroc", "FPR95": "fpr95"}
 IMAGE = {"MAE": "mae", "STD": "std", "P.C.": "pearson", "S.C.": "spearman"}
@@ -66,6 +67,7 @@ PAPER_IMAGE = {
 SEEN = "seen in fitting"
 """Fact of a test: how many of its image ids are those of training images."""
 PAIRS = (
+    ("SynthCP, paper", "direct, paper"),
     ("SynthCP-raw", "direct-raw"),
     ("SynthCP-raw", "SynthCP, untrained G-raw"),
     ("SynthCP", "direct"),

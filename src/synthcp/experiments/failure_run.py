@@ -55,6 +55,7 @@ HEADS = {
     "direct": Head(DIRECT, DIRECT),
     "SynthCP, image level alone": Head("image-level", SYNTHCP, _IMAGE),
     "SynthCP, pixel level alone": Head("pixel-level", SYNTHCP, _PIXEL),
+    "direct, paper": Head("direct-paper", DIRECT, VARIANTS["paper"]),
     "SynthCP, paper": Head("paper", SYNTHCP, VARIANTS["paper"]),
     "SynthCP, official": Head("official", SYNTHCP, _OFFICIAL),
     "SynthCP, untrained G": Head(UNTRAINED, UNTRAINED),
