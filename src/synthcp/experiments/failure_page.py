@@ -122,7 +122,7 @@ def _section(title: str, model: str, seeds: Sequence[Judged], figure: str) -> st
     parts += ["### Other generators", _generators(results[0])] if any(name in ABLATIONS for name in names) else []
     parts += ["### Heads", _heads(results[0])] if any(REPEATED in name for name in names) else []
     parts += ["### Cost", "Time on one image at the working size, as a multiple of M's:", _costs(results[0])]
-    parts += ["### Figure 5", f"![Errors, true and predicted]({figure}.png)", f"![IoU]({figure}-iou.png)"]
+    parts += [f"Figure 5, in the folder of the runs: `{figure}.png` (errors), `{figure}-iou.png` (quality)."]
     return "\n\n".join(parts)
 
 
