@@ -40,7 +40,7 @@ from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import Progress, silent
 
 MODELS = ("deeplab", "fcn8")
-"""M of the paper's Table 1. The first one's layers measure G's drawings, and its trunk is where every F starts."""
+"""M of the paper's Table 1. The first one's layers measure G's drawings, and from its trunk F of ours starts."""
 ABLATED = ("fcn8", 0)
 """The M and the seed whose F is also tried on drawings of other generators, as in section 5 of the paper."""
 ABLATIONS = {"SynthCP, pix2pixHD": "pix2pixhd", "SynthCP, style encoder": "styled"}
@@ -83,7 +83,7 @@ class FailureRun:
     Attributes:
         stages: The stages of a fit, of which M, G and the folds were run.
         segmenter: M.
-        scout: The M from whose trunk every F starts; None where they start from scratch.
+        scout: The M from whose trunk F of ours starts; None where it starts from scratch.
         vae: Of the VAE alarm, which knows label maps alone and so serves every M.
         generators: G by the name of its drawings.
         gathered: The imperfect predictions that every F learns from.
