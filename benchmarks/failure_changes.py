@@ -1,0 +1,186 @@
+"""Changes of F tried on a drive that nobody has seen: M, G and F are fitted without one group of the training images.
+
+Each change is one of how F is trained, or of the predictions that it learns from; M and G stay. Direct prediction and
+an untrained G get the same change. The group kept out is of the training split: no test image is opened.
+
+    python benchmarks/failure_changes.py --data camvid:data/camvid --group 0006R0 --out out/changes
+
+Every F is kept under --out, and a second call fits only what is missing; --changes tries some of them, --heads 3 fits
+each F from three seeds. Without --data, tiny networks are fitted on drawn streets; that shows that the script works,
+and no more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+import torch
+
+from synthcp.config import VARIANTS, Scale, Variant
+from synthcp.data.base import Dataset
+from synthcp.data.specs import open_dataset
+from synthcp.data.subset import Subset
+from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.evaluation import RAW, DetectorResult, evaluate
+from synthcp.experiments.failure_run import MODELS, FailureRun, open_failure_runs
+from synthcp.experiments.request import Request
+from synthcp.experiments.spread import Spread, markdown
+from synthcp.fitting.gathering import gather
+from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, Head
+from synthcp.fitting.stages import Stages
+from synthcp.metrics.ranking import RankingScores
+from synthcp.provenance import commit, hardware
+from synthcp.report.outputs import write_text
+from synthcp.report.tables import from_json, to_json
+from synthcp.training.comparator import DIRECT
+
+OURS = VARIANTS["ours"]
+HEADS = (*CONTROL_HEADS, SHIPPED)
+Judged = dict[str, DetectorResult]
+"""What one F of each kind says, and MSP, by the name of the row."""
+DRAWN = "scenes:?count=24&size=48x64"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One way of fitting F, in place of ours.
+
+    Attributes:
+        variant: What is computed.
+        scale: How it is trained.
+        predicts: Whether F learns from other predictions than ours does.
+    """
+
+    variant: Variant = OURS
+    scale: Callable[[Scale], Scale] = lambda scale: scale
+    predicts: bool = False
+
+
+def longer(scale: Scale) -> Scale:
+    return replace(scale, comparator=replace(scale.comparator, steps=5 * scale.comparator.steps // 2))
+
+
+SCRATCH = replace(OURS, starts_from_segmenter=False)
+CHANGES = {
+    "ours": Change(),
+    "encoder from scratch": Change(SCRATCH),
+    "from scratch, one-hot labels": Change(replace(SCRATCH, label_input="one_hot")),
+    "from scratch, without M's doubt": Change(replace(SCRATCH, uses_doubt=False)),
+    "IoU's loss a tenth": Change(replace(OURS, loss=replace(OURS.loss, quality=0.1))),
+    "2.5 times as long": Change(scale=longer),
+    "images neither zoomed nor recoloured": Change(replace(OURS, augmented=False)),
+    "folds' M as long as M": Change(scale=lambda scale: replace(scale, fold_steps=1.0), predicts=True),
+    "degraded images as well": Change(scale=lambda scale: replace(scale, degraded_views=1), predicts=True),
+    "paper": Change(VARIANTS["paper"]),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="", help="SPEC of the training images")
+    parser.add_argument("--group", default="", help="of the images that are kept out; the first group if not given")
+    parser.add_argument("--out", type=Path, default=Path("out/changes"), help="folder of the runs")
+    parser.add_argument("--model", default=MODELS[0], choices=MODELS)
+    parser.add_argument("--changes", nargs="*", default=list(CHANGES), choices=list(CHANGES), metavar="CHANGE")
+    parser.add_argument("--heads", type=int, default=1, help="how often each F is fitted")
+    parser.add_argument("--scale", default="small")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    request = Request(arguments.data, arguments.out, model=arguments.model, scale=arguments.scale)
+    if request.data:
+        print(measure(request, arguments.group, arguments.changes, arguments.seed, arguments.heads))
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            request = replace(request, data=DRAWN, out=Path(folder), scale="tiny")
+            print(measure(request, "", arguments.changes, arguments.seed, arguments.heads))
+
+
+def measure(request: Request, group: str, changes: Sequence[str], seed: int, heads: int) -> str:
+    seen, aside = without(open_dataset(request.data), group)
+    run = open_failure_runs(request, seen, seed)[request.model]
+    rows = {name: [judged(changed(run, name), aside, number) for number in range(1, heads + 1)] for name in changes}
+    facts = f"{len(seen)} training images, {len(aside)} kept out, {request.model}, seed {seed}, commit {commit()}, "
+    return f"{facts}{hardware(run.context.runtime.device)}\n\n{table(rows)}"
+
+
+def without(dataset: Dataset, group: str) -> tuple[Subset, Subset]:
+    """The images outside and inside a group; half and half, in order, where there are no groups."""
+    groups = dataset.groups
+    if len(set(groups)) == 1:
+        groups = [str(2 * index // len(dataset)) for index in range(len(dataset))]
+    group = group or groups[0]
+    chosen = [name == group for name in groups]
+    return tuple(  # type: ignore[return-value]
+        Subset(dataset, [index for index, inside in enumerate(chosen) if inside == kept_out])
+        for kept_out in (False, True)
+    )
+
+
+def changed(run: FailureRun, name: str) -> FailureRun:
+    """The run with other settings of F, in a folder of its own."""
+    change, context = CHANGES[name], run.context
+    settings = replace(context.settings, variant=change.variant, scale=change.scale(context.settings.scale))
+    context = replace(context, settings=settings, out=context.out / "changes" / name)
+    context.out.mkdir(parents=True, exist_ok=True)
+    gathered = gather(context, run.segmenter, run.generators) if change.predicts else run.gathered
+    return replace(run, stages=Stages(context, None), gathered=gathered)
+
+
+def judged(run: FailureRun, aside: Dataset, number: int) -> Judged:
+    """The number-th F of each kind on the images kept out, beside MSP; read from disk if it was judged before."""
+    path = run.context.out / f"judged-{number}.json"
+    if not path.exists():
+        heads = {head.name: run.detector(again(head, number)) for head in HEADS}
+        detectors = {"MSP": LogitDetector(LOGIT_SCORES["msp"]), **heads}
+        side, classes = run.context.settings.scale.side, run.context.settings.classes
+        results = evaluate(detectors, run.segmenter, aside, run.context.runtime, side=side, classes=classes)
+        write_text(path, to_json(results))
+    return {result.name: result for result in from_json(path.read_text(encoding="utf-8")).detectors}
+
+
+def again(head: Head, number: int) -> Head:
+    return head if number == 1 else replace(head, name=f"{head.name}-{number}", seed=1000 + number)
+
+
+def table(rows: dict[str, list[Judged]]) -> str:
+    """Of each change the three verdicts by themselves, then the score in use and the IoU of SynthCP; in percent."""
+    header = ["Change", *(f"AP-Err raw, {head.name}" for head in HEADS), "gain over direct"]
+    header += ["AP-Err", "AUC", "FPR95", "MAE", "P.C.", "MAE, direct", "P.C., direct"]
+    msp = next(iter(rows.values()))[0]["MSP"].error_pooled
+    assert msp is not None
+    alone = ["MSP", *4 * ["-"], *(f"{100 * score:.1f}" for score in (msp.ap_error, msp.auroc, msp.fpr95)), *4 * ["-"]]
+    return markdown(header, [alone, *(line(name, found) for name, found in rows.items())])
+
+
+def line(name: str, found: list[Judged]) -> list[str]:
+    *verdicts, gain, ap, auc, fpr95, mae, pearson, direct_mae, direct_pearson = map(
+        Spread, zip(*map(numbers, found), strict=True)
+    )
+    shown = [ap, auc, fpr95, mae, pearson, direct_mae, direct_pearson]
+    return [name, *map(str, verdicts), f"{100 * gain.mean:+.1f}", *map(str, shown)]
+
+
+def numbers(found: Judged) -> list[float]:
+    """The numbers of one row, for one F of each kind."""
+    raw = [error_scores(found.get(head.name + RAW, found[head.name])).ap_error for head in HEADS]
+    own, quality, direct = error_scores(found[SHIPPED.name]), found[SHIPPED.name].quality, found[DIRECT].quality
+    assert quality is not None and direct is not None
+    of_classes = [quality.mae, quality.pearson, direct.mae, direct.pearson]
+    return [*raw, raw[-1] - raw[0], own.ap_error, own.auroc, own.fpr95, *of_classes]
+
+
+def error_scores(result: DetectorResult) -> RankingScores:
+    assert result.error_pooled is not None
+    return result.error_pooled
+
+
+if __name__ == "__main__":
+    main()
