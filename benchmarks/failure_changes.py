@@ -15,18 +15,20 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
-from synthcp.config import VARIANTS, Scale, Variant
+from synthcp.config import VARIANTS, Variant
 from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset
 from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.errors import InputError
 from synthcp.evaluation import RAW, DetectorResult, evaluate
 from synthcp.experiments.failure_run import MODELS, FailureRun, open_failure_runs
 from synthcp.experiments.request import Request
@@ -53,17 +55,11 @@ class Change:
 
     Attributes:
         variant: What is computed.
-        scale: How it is trained.
-        predicts: Whether F learns from other predictions than ours does.
+        scale: Values of the scale by which M's folds predict, in place of its own.
     """
 
     variant: Variant = OURS
-    scale: Callable[[Scale], Scale] = lambda scale: scale
-    predicts: bool = False
-
-
-def longer(scale: Scale) -> Scale:
-    return replace(scale, comparator=replace(scale.comparator, steps=5 * scale.comparator.steps // 2))
+    scale: Mapping[str, Any] = field(default_factory=dict)
 
 
 SCRATCH = replace(OURS, starts_from_segmenter=False)
@@ -73,10 +69,9 @@ CHANGES = {
     "from scratch, one-hot labels": Change(replace(SCRATCH, label_input="one_hot")),
     "from scratch, without M's doubt": Change(replace(SCRATCH, uses_doubt=False)),
     "IoU's loss a tenth": Change(replace(OURS, loss=replace(OURS.loss, quality=0.1))),
-    "2.5 times as long": Change(scale=longer),
     "images neither zoomed nor recoloured": Change(replace(OURS, augmented=False)),
-    "folds' M as long as M": Change(scale=lambda scale: replace(scale, fold_steps=1.0), predicts=True),
-    "degraded images as well": Change(scale=lambda scale: replace(scale, degraded_views=1), predicts=True),
+    "folds' M as long as M": Change(scale={"fold_steps": 1.0}),
+    "degraded images as well": Change(scale={"degraded_views": 1}),
     "paper": Change(VARIANTS["paper"]),
 }
 
@@ -116,21 +111,20 @@ def without(dataset: Dataset, group: str) -> tuple[Subset, Subset]:
     groups = dataset.groups
     if len(set(groups)) == 1:
         groups = [str(2 * index // len(dataset)) for index in range(len(dataset))]
-    group = group or groups[0]
-    chosen = [name == group for name in groups]
-    return tuple(  # type: ignore[return-value]
-        Subset(dataset, [index for index, inside in enumerate(chosen) if inside == kept_out])
-        for kept_out in (False, True)
-    )
+    kept_out = group or groups[0]
+    if kept_out not in groups:
+        raise InputError(f"no image is of the group {kept_out!r}; choose one of {', '.join(sorted(set(groups)))}")
+    seen, aside = ([index for index, name in enumerate(groups) if (name == kept_out) == out] for out in (False, True))
+    return Subset(dataset, seen), Subset(dataset, aside)
 
 
 def changed(run: FailureRun, name: str) -> FailureRun:
     """The run with other settings of F, in a folder of its own."""
     change, context = CHANGES[name], run.context
-    settings = replace(context.settings, variant=change.variant, scale=change.scale(context.settings.scale))
+    settings = replace(context.settings, variant=change.variant, scale=replace(context.settings.scale, **change.scale))
     context = replace(context, settings=settings, out=context.out / "changes" / name)
     context.out.mkdir(parents=True, exist_ok=True)
-    gathered = gather(context, run.segmenter, run.generators) if change.predicts else run.gathered
+    gathered = gather(context, run.segmenter, run.generators) if change.scale else run.gathered
     return replace(run, stages=Stages(context, None), gathered=gathered)
 
 

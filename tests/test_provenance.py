@@ -39,6 +39,11 @@ def test_the_command_can_be_typed_again(monkeypatch):
     assert command_line() == "synthcp fit --data 'scenes:?count=4&seed=1' --quiet"
 
 
+def test_the_command_of_the_module_is_that_of_the_program(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/src/synthcp/__main__.py", "fit", "--quiet"])
+    assert command_line() == "synthcp fit --quiet"
+
+
 def test_hardware_names_the_cores():
     assert hardware(torch.device("cpu")).endswith(f", {os.cpu_count()} cores")
 

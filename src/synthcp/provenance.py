@@ -21,7 +21,8 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 def command_line() -> str:
     """Return the command that is running, as one would type it."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    program = Path(sys.argv[0]).name
+    return shlex.join(["synthcp" if program == "__main__.py" else program, *sys.argv[1:]])
 
 
 @cache
