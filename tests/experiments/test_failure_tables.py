@@ -97,6 +97,16 @@ def test_other_models_are_refused_before_anything_is_fitted(tmp_path: Path) -> N
         Request("nowhere:", tmp_path, weights={"fnc8": tmp_path})
 
 
+def test_unusable_weights_of_the_second_model_are_refused_before_the_first_is_fitted(tmp_path: Path) -> None:
+    (tmp_path / "vgg.safetensors").write_text("no weights")
+    out = tmp_path / "out"
+    scenes = "scenes:?count=8&size=48x64"
+    request = Request(scenes, out, scale="tiny", weights={"fcn8": tmp_path / "vgg.safetensors"}, device="cpu")
+    with pytest.raises(InputError, match=r"vgg.safetensors is damaged or not a safetensors file"):
+        failure_tables.reproduce_table1(request)
+    assert not list(out.rglob("*.safetensors"))
+
+
 def test_heads_differ_in_what_their_rows_say() -> None:
     variants = {name: head.variant or VARIANTS["ours"] for name, head in HEADS.items()}
     assert (variants["SynthCP, image level alone"].loss.pixel, variants["SynthCP, image level alone"].loss.quality) == (

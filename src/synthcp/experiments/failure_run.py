@@ -201,10 +201,14 @@ def open_failure_runs(
     """Fit every M, G and F of one seed, or read them from out/seedN; returned by the name of M.
 
     Raises:
-        InputError: The folder holds a run on other data or with other options, or there is no such scale.
+        InputError: The folder holds a run on other data or with other options, there is no such scale, or the weights
+            do not fit their M.
     """
     folder = request.out / f"seed{seed}"
-    first = request.begin(dataset, folder / MODELS[0], MODELS[0], seed, progress)
+    models = (request.model,) if request.model else MODELS
+    wanted = dict.fromkeys((MODELS[0], *models))  # all begin before one is fitted: what is unusable is refused now
+    begun = {model: request.begin(dataset, folder / model, model, seed, progress) for model in wanted}
+    first = begun[MODELS[0]]
     segmenter = first.segmenter(M)
     scout = first.scout(segmenter)
     classes = first.settings.classes
@@ -212,8 +216,8 @@ def open_failure_runs(
     vae = fitted_shape_vae(first.context, config, aside(first.context))
     spade = {SYNTHCP: first.generator(segmenter), UNTRAINED: first.untrained_generator()}
     runs = {}
-    for model in (request.model,) if request.model else MODELS:
-        stages = first if model == MODELS[0] else request.begin(dataset, folder / model, model, seed, progress)
+    for model in models:
+        stages = begun[model]
         ablations = ABLATIONS.values() if (model, seed) == ABLATED else ()
         others = {kind: first.generator(segmenter, kind) for kind in ablations}
         seen = segmenter if model == MODELS[0] else stages.segmenter(M)
