@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -58,6 +60,38 @@ def test_kernels_and_batches_of_images_lie_channels_last() -> None:
     image = torch.rand(2, 4, 5, 6)
     assert here.send(image).is_contiguous(memory_format=torch.channels_last) and here.send(image).equal(image)
     assert here.send(torch.rand(2, 4, 3, 5, 6)).is_contiguous()
+
+
+STRIDED_KERNELS_OF_ONE_PIXEL = """
+import sys, torch
+from torch import nn
+from synthcp.runtime import Runtime
+
+here, (threads, channels) = Runtime(torch.device("cpu")), map(int, sys.argv[1:])
+torch.set_num_threads(threads)
+first, strided = nn.Conv2d(3, channels, 3, padding=1), nn.Conv2d(channels, 8, 1, stride=2, bias=False)
+network = here.place(nn.Sequential(first, strided))
+image, weight = here.send(torch.rand(4, 3, 32, 40)), network[1].weight
+for _ in range(30):
+    weight.grad = None
+    features = network[0](image).detach()
+    network[1](features).square().sum().backward()
+    blocks = [bytearray(37 * index % 900 + 16) for index in range(300)]  # whoever writes beside, hits one
+seen = features[..., ::2, ::2].double()
+output = torch.einsum("oi,bihw->bohw", weight[..., 0, 0].double(), seen)
+expected = 2 * torch.einsum("bohw,bihw->oi", output, seen)
+torch.testing.assert_close(weight.grad[..., 0, 0].double(), expected, rtol=1e-4, atol=1e-4)
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("channels", [1, 4, 7])
+def test_strided_kernels_of_one_pixel_write_nowhere_else(threads: int, channels: int) -> None:
+    """On processors without AVX-512, which the two variables have every other one behave like."""
+    oldest = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2", "OMP_WAIT_POLICY": "PASSIVE"}
+    command = [sys.executable, "-c", STRIDED_KERNELS_OF_ONE_PIXEL, str(threads), str(channels)]
+    ended = subprocess.run(command, env=os.environ | oldest, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

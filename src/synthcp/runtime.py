@@ -21,6 +21,8 @@ Module = TypeVar("Module", bound=nn.Module)
 
 BF16_GAIN = 1.2
 """How much faster bf16 must be than fp32 before "auto" takes it."""
+SAFE_CHANNELS = 8
+"""Input channels from which strided kernels of one pixel are safe on images channels last."""
 _CGROUPS, _OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
@@ -42,6 +44,9 @@ class Runtime:
         for parameter in module.parameters():
             if parameter.ndim == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        for part in module.modules():
+            if breaks_channels_last(part) and _in_default_layout not in part._forward_pre_hooks.values():
+                part.register_forward_pre_hook(_in_default_layout)
         return module
 
     def send(self, tensor: Tensor) -> Tensor:
@@ -54,6 +59,26 @@ class Runtime:
         if self.precision == "fp32":
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def breaks_channels_last(module: nn.Module) -> bool:
+    """Whether the gradient of a convolution's weights may write outside of its memory on images channels last.
+
+    So it does in torch up to 2.13 at least, on CPUs without AVX-512, of kernels of one pixel with a stride and fewer
+    than eight input channels: oneDNN gathers the strided pixels into a block of eight channels
+    (github.com/uxlfoundation/oneDNN/issues/6035; `benchmarks/convolutions.py` tells which others are wrong).
+    """
+    return (
+        isinstance(module, nn.Conv2d)
+        and max(module.kernel_size) == 1
+        and max(module.stride) > 1
+        and module.in_channels < SAFE_CHANNELS
+    )
+
+
+def _in_default_layout(module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """Lay an image out anew, also one of a single channel, of which both layouts count as contiguous."""
+    return (inputs[0].clone(memory_format=torch.contiguous_format),)
 
 
 def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:

@@ -13,6 +13,7 @@ from synthcp.doctor.machine import (
     amount,
     bf16,
     check_machine,
+    convolutions,
     cpu_flags,
     disk,
     free_disk,
@@ -45,7 +46,7 @@ def test_every_check_says_something(tmp_path):
     before = torch.get_num_threads()
     found = check_machine(tmp_path)
     assert [finding.name for finding in found] == [
-        "idle threads", "threads", "bf16", "accelerator", "memory", "disk", "output",
+        "idle threads", "threads", "bf16", "convolutions", "accelerator", "memory", "disk", "output",
     ]  # fmt: skip
     assert torch.get_num_threads() == before
     assert not any("\n" in finding.what + finding.remedy for finding in found)
@@ -72,6 +73,26 @@ def test_idle_threads(monkeypatch, policy, state, what):
         monkeypatch.setenv("OMP_WAIT_POLICY", policy)
     (finding,) = idle_threads()
     assert finding.state == state and what in finding.what
+
+
+@pytest.mark.parametrize(
+    ("program", "state", "what"),
+    [
+        ("", "good", "are sound (torch "),
+        ("import os; os.abort()", "note", "overwrites memory (torch "),
+        ("assert False", "note", "overwrites memory (torch "),
+        ("while True: pass", "note", "overwrites memory (torch "),
+    ],
+)
+def test_convolutions_that_die_fail_or_hang_are_noted(monkeypatch, program, state, what):
+    monkeypatch.setattr(machine, "STRIDED_CONVOLUTION", program)
+    monkeypatch.setattr(machine, "PATIENCE", 2.0)
+    (finding,) = convolutions()
+    assert finding.state == state and what in finding.what
+
+
+def test_the_convolution_that_is_tried_is_right_in_the_default_layout():
+    exec(machine.STRIDED_CONVOLUTION.replace("memory_format=torch.channels_last", ""), {})
 
 
 def test_more_threads_than_usable_cores_are_noted(cores):
