@@ -118,9 +118,12 @@ def faults(batch: list[Case], seconds: float) -> list[tuple[Case, str]]:
     while not answers.empty():
         said.append(answers.get())
     found = [(case, fault) for case, fault in zip(batch, said, strict=False) if fault]
-    if len(said) < len(batch):
-        found.append((batch[len(said)], f"dies ({child.exitcode})" if ended else "hangs"))
-        found += faults(batch[len(said) + 1 :], seconds) if len(said) + 1 < len(batch) else []
+    rest = batch[len(said) :]
+    if rest and not ended and len(batch) > 1:  # late is not hung: alone, a case has all the time
+        found += faults(rest[:1], seconds) + (faults(rest[1:], seconds) if rest[1:] else [])
+    elif rest:
+        found.append((rest[0], f"dies ({child.exitcode})" if ended else "hangs"))
+        found += faults(rest[1:], seconds) if rest[1:] else []
     elif ended and child.exitcode:
         found.append((batch[-1], f"dies ({child.exitcode}) in the end"))
     return found
