@@ -24,18 +24,18 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from torch import Tensor
 
+from synthcp.comparison.anomaly_fusion import AnomalyFusion, cues_of, fit_fusion
+from synthcp.comparison.feature_distance import FeatureDistance
+from synthcp.comparison.logit_scores import energy, entropy, negative_max_logit, one_minus_msp
+from synthcp.comparison.siamese import Evidence
 from synthcp.data.specs import open_dataset
-from synthcp.detection.anomaly_fusion import AnomalyFusion, cues_of, fit_fusion
-from synthcp.detection.class_statistics import fit_class_statistics
-from synthcp.detection.feature_distance import FeatureDistance
-from synthcp.detection.logit_scores import energy, entropy, negative_max_logit, one_minus_msp
-from synthcp.detection.siamese import Evidence
 from synthcp.experiments.anomaly_run import AnomalyRun, open_run
 from synthcp.experiments.provoked import Provoked, provoke
 from synthcp.experiments.request import Request
 from synthcp.experiments.spread import markdown
 from synthcp.metrics.ranking import RankingScores, StreamingRanking
-from synthcp.provenance import commit, hardware
+from synthcp.rivals.class_statistics import fit_class_statistics
+from synthcp.system.provenance import commit, hardware
 
 TRAINED, UNTRAINED = "trained G", "untrained G"
 Looks = dict[str, Tensor]

@@ -23,11 +23,11 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
-from synthcp.config import VARIANTS, Variant
+from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.config.variants import VARIANTS, Variant
 from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset
-from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
 from synthcp.errors import InputError
 from synthcp.evaluation import RAW, DetectorResult, evaluate
 from synthcp.experiments.failure_run import MODELS, FailureRun, open_failure_runs
@@ -37,9 +37,9 @@ from synthcp.fitting.gathering import gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, Head
 from synthcp.fitting.stages import Stages
 from synthcp.metrics.ranking import RankingScores
-from synthcp.provenance import commit, hardware
 from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
+from synthcp.system.provenance import commit, hardware
 from synthcp.training.comparator import DIRECT
 
 OURS = VARIANTS["ours"]

@@ -19,20 +19,21 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from synthcp.auditing.case import case_of
-from synthcp.auditing.suspects import Suspect, suspects_of, worst_first
-from synthcp.auditing.suspicion import Evidence, fit_suspicion, loss_and_misfit
-from synthcp.config import SCALES
-from synthcp.controls import UNTRAINED, control_path, load_control
+from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.config.scales import SCALES
 from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
-from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.fitting.heads import UNTRAINED, control_path
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
-from synthcp.monitor import Monitor
-from synthcp.provenance import command_line, commit, hardware, versions
+from synthcp.monitor.monitor import Monitor
 from synthcp.records import Sample
 from synthcp.report.outputs import write_text
+from synthcp.rivals.controls import load_control
+from synthcp.system.provenance import command_line, commit, hardware, versions
+from synthcp.verbs.audit.case import case_of
+from synthcp.verbs.audit.suspects import Suspect, suspects_of, worst_first
+from synthcp.verbs.audit.suspicion import Evidence, fit_suspicion, loss_and_misfit
 
 SHIPPED, CONTROL = "SynthCP: M's loss and the drawings", "the same, with an untrained generator (control)"
 METHODS: dict[str, Evidence] = {

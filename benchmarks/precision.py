@@ -15,13 +15,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from synthcp.config import SCALES, VARIANTS
+from synthcp.config.scales import SCALES
+from synthcp.config.variants import VARIANTS
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.prepared import Prepared
-from synthcp.data.scenes import Scenes, ScenesConfig
-from synthcp.networks import build_generator, build_network, build_segmenter
-from synthcp.runtime import Module, Runtime, bf16_gain, choose_runtime
-from synthcp.settings import MonitorSettings
+from synthcp.monitor.networks import build_generator, build_network, build_segmenter
+from synthcp.monitor.settings import MonitorSettings
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from synthcp.system.runtime import Module, Runtime, bf16_gain, choose_runtime
 from synthcp.training.comparator import ComparatorTraining, ImperfectExamples
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.gan import GanTraining

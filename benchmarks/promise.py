@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from synthcp.calibration.anomaly import fit_anomaly, score_curve
-from synthcp.calibration.intervals import Intervals, fit_intervals
-from synthcp.calibration.promise import Promise, images_for_share
-from synthcp.calibration.review import THRESHOLDS, ReviewRule, fit_review
-from synthcp.provenance import command_line, commit, hardware, versions
+from synthcp.monitor.anomaly_rule import fit_anomaly, score_curve
+from synthcp.monitor.intervals import Intervals, fit_intervals
+from synthcp.monitor.promise import Promise, images_for_share
+from synthcp.monitor.review import THRESHOLDS, ReviewRule, fit_review
 from synthcp.report.outputs import ANOMALY_RANGE, map_path, write_text
 from synthcp.report.pictures import IGNORED, read_grey, read_picture
 from synthcp.report.rows import Row, read_rows
+from synthcp.system.provenance import command_line, commit, hardware, versions
 
 Floats = NDArray[np.floating]
 Fit = Callable[[Floats, Floats, Promise], ReviewRule]

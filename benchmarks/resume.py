@@ -19,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from synthcp.checkpoint import load_json, load_tensors
+from synthcp.system.files import load_json, load_tensors
 
 PROGRAM = """
 from synthcp.cli import main

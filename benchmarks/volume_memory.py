@@ -18,15 +18,16 @@ import time
 
 import torch
 
-from synthcp.config import VARIANTS, VOLUME_SCALES
-from synthcp.detection.anomaly_fusion import AnomalyFusion
-from synthcp.detection.blend import Blend
-from synthcp.monitor import Monitor
-from synthcp.networks import build_generator, build_network, build_segmenter
+from synthcp.comparison.anomaly_fusion import AnomalyFusion
+from synthcp.comparison.blend import Blend
+from synthcp.config.scales import VOLUME_SCALES
+from synthcp.config.variants import VARIANTS
+from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.networks import build_generator, build_network, build_segmenter
+from synthcp.monitor.settings import MonitorSettings
 from synthcp.records import Classes
-from synthcp.runtime import choose_runtime
 from synthcp.segmentation.settings import BUILT_INS, ModelSettings
-from synthcp.settings import MonitorSettings
+from synthcp.system.runtime import choose_runtime
 
 GB = 1e9 / (1024 if sys.platform != "darwin" else 1)  # the unit of ru_maxrss is KiB, on macOS bytes
 

@@ -22,7 +22,7 @@ from synthcp import open_dataset
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import Prepared
 from synthcp.data.subset import Subset
-from synthcp.runtime import generator_of
+from synthcp.system.runtime import generator_of
 from synthcp.training.batches import labelled_batch
 from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import polynomial_decay

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthcp.data.scenes import CLASSES, Scenes, ScenesConfig
+from synthcp.data.drawn.scenes import CLASSES, Scenes, ScenesConfig
 from synthcp.report.pictures import image_picture, label_picture
 from synthcp.report.rows import read_rows
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 import synthcp as package
-from synthcp.calibration.promise import Promise
-from synthcp.config import SCALES
+from synthcp.config.scales import SCALES
 from synthcp.data.specs import open_dataset
 from synthcp.fitting.imperfect import KFold
 from synthcp.fitting.options import FitOptions
-from synthcp.monitor import Monitor
+from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.promise import Promise
+from synthcp.monitor.settings import load_settings, save_settings
+from synthcp.monitor.thresholds import Thresholds
 from synthcp.report.pictures import image_picture
 from synthcp.report.rows import read_rows
-from synthcp.settings import load_settings, save_settings
-from synthcp.thresholds import Thresholds
 
 VERBS = ["demo", "fit", "calibrate", "score", "eval", "audit", "reproduce", "report", "doctor"]
 SCENES = "scenes:?count=3&size=48x64"
@@ -224,7 +224,7 @@ def test_a_run_is_not_fitted_over(synthcp, run_folder):
 
 
 def test_the_demo_ends_with_its_table_and_report(synthcp, monkeypatch, smallest_scale, tmp_path):
-    from synthcp import demo
+    from synthcp.verbs import demo
 
     monkeypatch.setattr(demo, "DEMO_SCALE", smallest_scale)
     for name, count in (("TRAIN_SCENES", 8), ("TEST_SCENES", 3)):
@@ -240,7 +240,7 @@ def test_the_demo_ends_with_its_table_and_report(synthcp, monkeypatch, smallest_
 
 @pytest.mark.slow
 def test_the_demo_of_volumes_leaves_their_files_beside_the_maps(synthcp, monkeypatch, tmp_path):
-    from synthcp import demo
+    from synthcp.verbs import demo
 
     scale, side = demo.VOLUME_SCALE, (24, 24, 24)
     parts = {name: replace(getattr(scale, name), steps=2) for name in ("segmentation", "gan", "comparator")}

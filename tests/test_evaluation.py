@@ -15,17 +15,17 @@ from scipy.stats import pearsonr, spearmanr
 from sklearn.metrics import average_precision_score, f1_score, jaccard_score, roc_auc_score, roc_curve
 from torch import Tensor
 
+from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
 from synthcp.data.subset import Subset
-from synthcp.detection.base import Detector
 from synthcp.errors import ShapeError
 from synthcp.evaluation import RAW, Results, evaluate
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
 from synthcp.records import Classes, Detection, Prediction, Sample
-from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Segmenter
+from synthcp.system.runtime import Runtime
 
 CLASSES, IGNORE, SIZE, COUNT = 4, 9, (6, 7), 5
 Numbers = NDArray[np.float64]

@@ -14,54 +14,35 @@ SOURCE = Path(__file__).parents[1] / "src"
 FILES = sorted(SOURCE.glob("synthcp/**/*.py"))
 
 OPEN = {"records", "errors", "__version__"}
-NETWORKS = {"nn", "segmentation", "synthesis", "detection"}
-LEARNING = NETWORKS | {"data", "metrics", "checkpoint", "runtime"}
-STORED = LEARNING | {"training", "config", "thresholds", "calibration", "settings"}
-FITTED = STORED | {"networks", "regions", "inputs", "monitor", "controls"}
-PRODUCT = FITTED | {"fitting", "detectors", "evaluation", "report", "scoring", "calibrating", "auditing"}
+NETWORKS = {"nn", "segmentation", "synthesis", "comparison"}
+LEARNING = NETWORKS | {"system", "data", "metrics", "training", "config"}
+FITTED = LEARNING | {"monitor", "fitting"}
+PRODUCT = FITTED | {"rivals", "evaluation", "report", "verbs"}
 
 # A room is a folder or a file directly below synthcp. Each may import the rooms or modules named here, itself, and
 # what is in OPEN.
 ARROWS: dict[str, set[str]] = {
     "records": set(),
     "errors": set(),
-    "extras": set(),
+    "system": set(),
     "nn": set(),
     "metrics": set(),
-    "data": {"spec", "extras", "checkpoint"},
-    "checkpoint": set(),
-    "runtime": set(),
-    "spec": set(),
-    "segmentation": {"nn", "data.images", "data.nifti", "checkpoint", "spec", "extras"},
+    "data": {"system"},
+    "segmentation": {"nn", "system", "data.images", "data.nifti"},
     "synthesis": {"nn"},
-    "score_files": {"extras"},
-    "detection": {"segmentation.base", "synthesis.base", "nn", "metrics.overlap"},
-    "training": LEARNING,
-    "config": NETWORKS | {"training"},
-    "evaluation": {"detection.base", "segmentation.base", "nn", "metrics", "data", "checkpoint", "runtime"},
-    "report": {"evaluation", "metrics", "regions", "data"},
-    "thresholds": LEARNING | {"training"},
-    "calibration": {"metrics", "spec"},
-    "settings": LEARNING | {"training", "config", "thresholds", "calibration"},
-    "networks": NETWORKS | {"config", "settings"},
-    "regions": set(),
-    "inputs": {"data", "settings"},
-    "monitor": LEARNING | {"networks", "regions", "settings", "inputs"},
-    "controls": LEARNING | {"training", "config", "settings", "networks", "monitor"},
-    "detectors": FITTED,
-    "fitting": FITTED | {"spec"},
-    "provenance": set(),
-    "selection": set(),
-    "scoring": FITTED | {"detectors", "evaluation", "report", "provenance", "selection", "score_files"},
-    "calibrating": FITTED | {"evaluation", "report", "provenance", "scoring"},
-    "auditing": FITTED | {"report", "provenance", "scoring"},
-    "doctor": FITTED | {"fitting", "provenance"},
-    "demo": PRODUCT | {"provenance"},
-    "experiments": PRODUCT | {"provenance"},
+    "comparison": {"nn", "metrics.overlap", "segmentation.base", "synthesis.base"},
+    "training": NETWORKS | {"system", "data", "metrics"},
+    "config": NETWORKS | {"system", "training"},
+    "evaluation": {"nn", "system", "data", "metrics", "segmentation.base", "comparison.base"},
+    "monitor": LEARNING,
+    "fitting": LEARNING | {"monitor"},
+    "rivals": FITTED,
+    "report": {"system", "data", "metrics", "monitor", "evaluation"},
+    "verbs": PRODUCT - {"verbs"},
+    "doctor": FITTED,
+    "experiments": PRODUCT,
+    "cli": PRODUCT | {"doctor", "experiments"},
     "__init__": PRODUCT,
-    "overrides": {"checkpoint", "config", "nn.spatial"},
-    "progress": set(),
-    "cli": PRODUCT | {"doctor", "demo", "experiments", "overrides", "progress", "provenance", "spec"},
     "__main__": {"cli"},
 }
 
@@ -144,10 +125,10 @@ def test_only_the_program_imports_the_command_line() -> None:
 @pytest.mark.parametrize(
     ("source", "target"),
     [
-        ("from synthcp.detection.y import Z", "synthcp.detection.y.Z"),
-        ("import synthcp.detection.y", "synthcp.detection.y"),
-        ("from synthcp import detection", "synthcp.detection"),
-        ("from ..detection import y", "synthcp.detection.y"),
+        ("from synthcp.comparison.y import Z", "synthcp.comparison.y.Z"),
+        ("import synthcp.comparison.y", "synthcp.comparison.y"),
+        ("from synthcp import comparison", "synthcp.comparison"),
+        ("from ..comparison import y", "synthcp.comparison.y"),
         ("def f():\n    import synthcp.cli", "synthcp.cli"),
         ("if TYPE_CHECKING:\n    from synthcp.data.base import Dataset", "synthcp.data.base.Dataset"),
     ],
@@ -160,15 +141,15 @@ def test_an_import_against_the_arrows_is_named(source: str, target: str) -> None
 
 def test_an_import_along_the_arrows_passes() -> None:
     source = "import torch\nfrom synthcp.records import Sample\nfrom synthcp.segmentation.base import Segmenter"
-    assert broken_arrows(source, "synthcp.detection.x", "synthcp.detection") == []
+    assert broken_arrows(source, "synthcp.comparison.x", "synthcp.comparison") == []
     assert broken_arrows("from .y import Z", "synthcp.nn.x", "synthcp.nn") == []
 
 
 def test_a_module_arrow_opens_that_module_alone() -> None:
     source = "from synthcp.segmentation.deeplab import DeepLab"
-    assert broken_arrows(source, "synthcp.detection.x", "synthcp.detection") == [
-        "synthcp.detection.x imports synthcp.segmentation.deeplab.DeepLab: "
-        "detection may import metrics.overlap, nn, segmentation.base, synthesis.base"
+    assert broken_arrows(source, "synthcp.comparison.x", "synthcp.comparison") == [
+        "synthcp.comparison.x imports synthcp.segmentation.deeplab.DeepLab: "
+        "comparison may import metrics.overlap, nn, segmentation.base, synthesis.base"
     ]
 
 

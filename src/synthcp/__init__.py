@@ -6,18 +6,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synthcp.auditing.suspects import Suspect, audit
-    from synthcp.calibrating import calibrate
-    from synthcp.calibration.promise import Promise
     from synthcp.data.specs import open_dataset
     from synthcp.errors import SynthCPError
     from synthcp.evaluation import evaluate
     from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
     from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
-    from synthcp.monitor import Monitor
+    from synthcp.monitor.monitor import Monitor
+    from synthcp.monitor.promise import Promise
     from synthcp.records import AnomalousRegion, Assessment, Classes, Detection, Prediction, Sample
     from synthcp.segmentation.specs import open_model
+    from synthcp.verbs.audit.suspects import Suspect, audit
+    from synthcp.verbs.calibrate import calibrate
 
 __version__ = "0.1.0"
 
@@ -57,14 +57,14 @@ _HOMES = {
     "Folds": "fitting.imperfect",
     "HeldOut": "fitting.imperfect",
     "KFold": "fitting.imperfect",
-    "Monitor": "monitor",
+    "Monitor": "monitor.monitor",
     "Prediction": "records",
-    "Promise": "calibration.promise",
+    "Promise": "monitor.promise",
     "Sample": "records",
-    "Suspect": "auditing.suspects",
+    "Suspect": "verbs.audit.suspects",
     "SynthCPError": "errors",
-    "audit": "auditing.suspects",
-    "calibrate": "calibrating",
+    "audit": "verbs.audit.suspects",
+    "calibrate": "verbs.calibrate",
     "evaluate": "evaluation",
     "fit": "fitting.run",
     "open_dataset": "data.specs",

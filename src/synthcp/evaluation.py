@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
-from synthcp.detection.base import Detector
 from synthcp.errors import InputError, ShapeError
 from synthcp.metrics.overlap import confusion_matrix, image_quality, intersection_over_union
 from synthcp.metrics.protocols import PROTOCOLS, AnomalyScores
@@ -19,8 +19,8 @@ from synthcp.metrics.ranking import PerImageRanking, RankingScores, StreamingRan
 from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Measure, Sample, measure_of
-from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Predictor, at_size
+from synthcp.system.runtime import Runtime
 
 DEFAULT_PROTOCOLS = ("pooled", "caos")
 """Of anomaly segmentation: all pixels together, and the mean over images as the anomaly benchmark has it."""

@@ -9,37 +9,37 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthcp.config import VARIANTS
-from synthcp.detection.anomaly_fusion import AnomalyFusion, FusedAnomaly
-from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
-from synthcp.detection.average import Average
-from synthcp.detection.base import Comparator, Detector
-from synthcp.detection.blend import Blend
-from synthcp.detection.class_entropy import ClassEntropy
-from synthcp.detection.class_gaussians import fit_class_gaussians
-from synthcp.detection.class_statistics import ClassStatistics
-from synthcp.detection.constant import ConstantError, ConstantQuality, VolumeShare
-from synthcp.detection.crf import CrfRefinedMsp
-from synthcp.detection.direct import DirectPrediction
-from synthcp.detection.dropout import MonteCarloDropout
-from synthcp.detection.failure import FailureComparator
-from synthcp.detection.feature_density import FeatureDensity
-from synthcp.detection.feature_distance import FeatureDistance
-from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector, entropy
-from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
-from synthcp.detection.one_level import ImageLevel, PixelLevel
-from synthcp.detection.pairwise_dice import PairwiseDice
-from synthcp.detection.quality_regression import Isotonic, Line, LinearMap, QualityScore, RegressedQuality
-from synthcp.detection.second_look import SecondLook
-from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
-from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
-from synthcp.detection.standardized_max_logits import StandardizedMaxLogits
-from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
-from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork, TrueClassProbability
-from synthcp.detection.vae_alarm import ShapeScore
-from synthcp.detection.voxel_uncertainty import AGGREGATORS, PredictiveEntropy, PredictiveVariance, UncertaintyScore
+from synthcp.comparison.anomaly_fusion import AnomalyFusion, FusedAnomaly
+from synthcp.comparison.base import Comparator, Detector
+from synthcp.comparison.blend import Blend
+from synthcp.comparison.failure import FailureComparator
+from synthcp.comparison.feature_distance import FeatureDistance
+from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector, entropy
+from synthcp.comparison.siamese import SiameseConfig, SiameseNetwork
+from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.config.variants import VARIANTS
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Detection, Prediction
+from synthcp.rivals.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
+from synthcp.rivals.average import Average
+from synthcp.rivals.class_entropy import ClassEntropy
+from synthcp.rivals.class_gaussians import fit_class_gaussians
+from synthcp.rivals.class_statistics import ClassStatistics
+from synthcp.rivals.constant import ConstantError, ConstantQuality, VolumeShare
+from synthcp.rivals.crf import CrfRefinedMsp
+from synthcp.rivals.direct import DirectPrediction
+from synthcp.rivals.dropout import MonteCarloDropout
+from synthcp.rivals.feature_density import FeatureDensity
+from synthcp.rivals.nearest_neighbors import fit_nearest_neighbors
+from synthcp.rivals.one_level import ImageLevel, PixelLevel
+from synthcp.rivals.pairwise_dice import PairwiseDice
+from synthcp.rivals.quality_regression import Isotonic, Line, LinearMap, QualityScore, RegressedQuality
+from synthcp.rivals.second_look import SecondLook
+from synthcp.rivals.shape_vae import ShapeVae, ShapeVaeConfig
+from synthcp.rivals.standardized_max_logits import StandardizedMaxLogits
+from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNetwork, TrueClassProbability
+from synthcp.rivals.vae_alarm import ShapeScore
+from synthcp.rivals.voxel_uncertainty import AGGREGATORS, PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.multi_scale import MultiScale
 from synthcp.synthesis.base import Generator

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
-from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
-from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork
+from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims
+from synthcp.rivals.shape_vae import ShapeVae, ShapeVaeConfig
+from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNetwork
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.segmentation.fcn8 import FCN8, FCN8Config
 from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from synthcp.data.decathlon import Decathlon, leaning, write_decathlon
-from synthcp.data.phantoms import CLASSES, Phantoms, PhantomsConfig
+from synthcp.data.drawn.phantoms import CLASSES, Phantoms, PhantomsConfig
 from synthcp.data.preparation import VolumePreparation
 from synthcp.data.prepared import Prepared
 from synthcp.data.specs import open_dataset

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from synthcp.data.degradation import Degraded, degrade
-from synthcp.data.phantoms import Phantoms, PhantomsConfig
+from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.specs import open_dataset
 from synthcp.data.transforms import resize
 from synthcp.errors import InputError

@@ -4,7 +4,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from synthcp.config import from_dict, to_dict
+from synthcp.config.values import from_dict, to_dict
 from synthcp.data.nifti import Grid
 from synthcp.data.preparation import WINDOWS, VolumePreparation, read_volume
 from synthcp.errors import DataError, InputError

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from synthcp.data.camvid import CamVid
+from synthcp.data.drawn.scenes import Scenes
 from synthcp.data.folder import Folder
-from synthcp.data.scenes import Scenes
 from synthcp.data.specs import DATASETS, open_dataset, with_split
 from synthcp.errors import DataError, InputError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset, spread
 from synthcp.errors import DataError

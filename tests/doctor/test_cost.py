@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from synthcp.config import SCALES
+from synthcp.config.scales import SCALES
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.prepared import Prepared
-from synthcp.data.scenes import Scenes, ScenesConfig
 from synthcp.doctor import cost as module
 from synthcp.doctor.cost import check_cost, duration, images_in_memory, stage_seconds, views
 from synthcp.doctor.trial import Cost, Wish

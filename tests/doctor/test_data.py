@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthcp.config import SCALES
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.config.scales import SCALES
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.doctor.data import SHOWN, check_data, check_splits, take_census
 from synthcp.doctor.findings import Finding
 from synthcp.errors import DataError

@@ -9,8 +9,8 @@ import torch
 from synthcp.doctor.model import NEAR_CHANCE, above_chance, best_order, chance_iou, check_model, try_model
 from synthcp.errors import InputError
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
-from synthcp.runtime import Runtime
 from synthcp.segmentation.settings import ModelSettings
+from synthcp.system.runtime import Runtime
 
 HERE = Runtime(torch.device("cpu"))
 

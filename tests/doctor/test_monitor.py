@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from synthcp.calibrating import calibrate
-from synthcp.calibration.promise import Promise
-from synthcp.checkpoint import save_json
-from synthcp.config import to_dict
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.config.values import to_dict
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.doctor import monitor as module
 from synthcp.doctor.monitor import check_monitor
 from synthcp.errors import InputError
-from synthcp.settings import load_settings
+from synthcp.monitor.promise import Promise
+from synthcp.monitor.settings import load_settings
+from synthcp.system.files import save_json
+from synthcp.verbs.calibrate import calibrate
 
 
 @pytest.fixture

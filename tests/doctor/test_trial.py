@@ -11,10 +11,10 @@ import pytest
 import torch
 from PIL import Image
 
-from synthcp.controls import CONTROLS
 from synthcp.doctor import trial
 from synthcp.doctor.trial import Clock, Cost, Wish, peak_memory, run_trial
 from synthcp.errors import DataError
+from synthcp.fitting.heads import CONTROLS
 from synthcp.segmentation.settings import ModelSettings
 
 WISH = Wish("scenes:?count=9&size=48x64", scale="tiny", device="cpu")

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 import torch
 
-from synthcp.config import Scale
+from synthcp.config.scales import Scale
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 DATA = "scenes:?count=8&size=48x64"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from synthcp.config import VARIANTS
+from synthcp.config.variants import VARIANTS
 from synthcp.errors import InputError
 from synthcp.evaluation import DetectorResult, Results, Truth
 from synthcp.experiments import failure_page, failure_tables

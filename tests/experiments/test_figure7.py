@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from synthcp.config import Scale
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.config.scales import Scale
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.experiments.anomaly_run import AnomalyRun
 from synthcp.experiments.figure7 import WIDTH, figure7
 from synthcp.fitting.options import FitOptions

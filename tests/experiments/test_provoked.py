@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from synthcp.config import Scale
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.config.scales import Scale
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.experiments.provoked import Hidden, class_pixels, deal_classes, provoke
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from synthcp.data.base import Dataset
-from synthcp.data.phantoms import Phantoms, PhantomsConfig
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.subset import Subset
 from synthcp.errors import DataError, InputError
 from synthcp.experiments.request import Request, check_test

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from synthcp.config import VARIANTS, Scale
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.config.scales import Scale
+from synthcp.config.variants import VARIANTS
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.gathering import gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head

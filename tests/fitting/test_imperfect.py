@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import DataError, InputError
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, parse_imperfect, train_folds
 

@@ -11,9 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from synthcp.checkpoint import load_json, load_tensors, save_tensors
-from synthcp.config import VARIANTS
-from synthcp.data.scenes import Scenes, ScenesConfig
+from synthcp.config.variants import VARIANTS
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.gathering import fold_segmenter
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
@@ -23,6 +22,7 @@ from synthcp.fitting.run import fit
 from synthcp.fitting.stages import Stages, clear_up
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.records import Sample
+from synthcp.system.files import load_json, load_tensors, save_tensors
 
 
 @pytest.fixture

@@ -10,21 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthcp.config import VARIANTS, Scale, from_dict, to_dict
-from synthcp.data.scenes import Scenes, ScenesConfig
-from synthcp.detection.siamese import SiameseNetwork
+from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.config.scales import Scale
+from synthcp.config.values import from_dict, to_dict
+from synthcp.config.variants import VARIANTS
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin, fit
-from synthcp.monitor import Monitor
+from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.settings import MonitorSettings
+from synthcp.monitor.thresholds import NEVER
 from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.unet import UNet
-from synthcp.settings import MonitorSettings
-from synthcp.thresholds import NEVER
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.gan import GanTraining
 

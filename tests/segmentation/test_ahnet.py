@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from synthcp.checkpoint import load_tensors
 from synthcp.errors import MissingExtraError, WeightsError
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.ahnet import AHNet, AHNetConfig
+from synthcp.system.files import load_tensors
 
 SMALL = AHNetConfig(classes=3, in_channels=2, blocks=(1, 1, 1, 1), pyramid=1, mean=(0.3, 0.6), std=(0.2,))
 EVEN: dict[SpatialDims, tuple[int, ...]] = {2: (64, 32), 3: (32, 64, 32)}

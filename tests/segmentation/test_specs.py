@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from synthcp.config import from_dict, to_dict
+from synthcp.config.values import from_dict, to_dict
 from synthcp.errors import InputError, MissingExtraError, WeightsError
 from synthcp.segmentation.adapters import adapt
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig

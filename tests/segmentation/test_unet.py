@@ -6,9 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from synthcp.detection.dropout import MonteCarloDropout, dropouts_of, dropping
 from synthcp.errors import MissingExtraError
 from synthcp.nn.spatial import SpatialDims
+from synthcp.rivals.dropout import MonteCarloDropout, dropouts_of, dropping
 from synthcp.segmentation.unet import UNet, UNetConfig
 
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (48, 40), 3: (24, 48, 32)}

@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthcp.checkpoint import save_tensors
+from synthcp.comparison.blend import fit_blend
+from synthcp.comparison.failure import FailureComparator
+from synthcp.comparison.feature_distance import FeatureDistance
+from synthcp.comparison.logit_scores import msp_log_odds
+from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork
 from synthcp.data.base import Dataset
-from synthcp.detection.blend import fit_blend
-from synthcp.detection.direct import DirectPrediction
-from synthcp.detection.failure import FailureComparator
-from synthcp.detection.feature_distance import FeatureDistance
-from synthcp.detection.logit_scores import msp_log_odds
-from synthcp.detection.siamese import Evidence, SiameseConfig, SiameseNetwork
 from synthcp.nn.labels import one_hot
-from synthcp.runtime import Runtime
+from synthcp.rivals.direct import DirectPrediction
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.system.files import save_tensors
+from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import (
     DIRECT,
     ComparatorConfig,

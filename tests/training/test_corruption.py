@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import binary_dilation
 
 from synthcp.data.base import Dataset
-from synthcp.runtime import generator_of
+from synthcp.system.runtime import generator_of
 from synthcp.training.corruption import CorruptedLabels, _grown, corrupt
 
 SIZES = [(48, 64), (12, 24, 20)]

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthcp.detection.feature_distance import FeatureDistance
+from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.errors import InputError
-from synthcp.runtime import Runtime
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
+from synthcp.system.runtime import Runtime
 from synthcp.training.crossfit import FoldRule, ImperfectPredictions, assign_folds
 
 

@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from synthcp.data.base import Dataset
-from synthcp.runtime import Runtime
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderConfig
+from synthcp.system.runtime import Runtime
 from synthcp.training.gan import GanConfig, GanTraining, save_grid
 
 

@@ -8,21 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from synthcp.comparison.siamese import SiameseConfig, SiameseNetwork
 from synthcp.data.base import Dataset
-from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig
-from synthcp.detection.siamese import SiameseConfig, SiameseNetwork
-from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork
 from synthcp.nn.spatial import SpatialDims
-from synthcp.runtime import Runtime
+from synthcp.rivals.autoencoder import Autoencoder, AutoencoderConfig
+from synthcp.rivals.autoencoder_training import AutoencoderTraining, AutoencoderTrainingConfig
+from synthcp.rivals.confidence_training import ConfidenceTraining, ConfidenceTrainingConfig
+from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNetwork
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderConfig
+from synthcp.system.runtime import Runtime
 from synthcp.training import loop
-from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainingConfig
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples
-from synthcp.training.confidence import ConfidenceTraining, ConfidenceTrainingConfig
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.gan import GanConfig, GanTraining
 from synthcp.training.loop import Training, train

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from synthcp.data.base import Dataset
-from synthcp.runtime import Runtime
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.system.runtime import Runtime
 from synthcp.training.batches import labelled_batch
 from synthcp.training.segmentation import SegmentationConfig, SegmentationTraining, validate
 

@@ -21,7 +21,7 @@ from synthcp.cli.options import (
     other_model,
     use_threads,
 )
-from synthcp.progress import show_progress
+from synthcp.system.progress import show_progress
 
 
 def audit_verb(
@@ -43,8 +43,8 @@ def audit_verb(
     Writes suspects.csv and audit.html, worst first: regions where another label explains the image better.
     """
     use_threads(threads)
-    from synthcp.auditing.run import audit_run
     from synthcp.data.specs import open_dataset, split_of
+    from synthcp.verbs.audit.run import audit_run
 
     dataset = open_dataset(data, split)
     facts = {"data": data, "split": split_of(data, split)}

@@ -21,10 +21,10 @@ from synthcp.cli.options import (
     other_model,
     use_threads,
 )
-from synthcp.progress import show_progress
+from synthcp.system.progress import show_progress
 
 if TYPE_CHECKING:
-    from synthcp.calibration.calibration import Calibration
+    from synthcp.monitor.calibration import Calibration
 
 
 def calibrate_verb(
@@ -50,10 +50,10 @@ def calibrate_verb(
     to review, and one for unknown pixels. From then on, score says accept or review.
     """
     use_threads(threads)
-    from synthcp.calibrating import calibrate
-    from synthcp.calibration.promise import Promise
     from synthcp.data.specs import open_dataset, split_of
-    from synthcp.settings import load_settings
+    from synthcp.monitor.promise import Promise
+    from synthcp.monitor.settings import load_settings
+    from synthcp.verbs.calibrate import calibrate
 
     promise = Promise(alpha, delta, floor, area)
     dataset = open_dataset(data, split)

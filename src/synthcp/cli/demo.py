@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from synthcp.cli.options import Out, Quiet, Seed, Threads, use_threads
-from synthcp.progress import show_progress
+from synthcp.system.progress import show_progress
 
 
 def demo_verb(
@@ -21,8 +21,8 @@ def demo_verb(
 ) -> None:
     """Fit and evaluate on drawn streets; there is nothing to download."""
     use_threads(threads or 1)  # its networks are so small that a second thread costs more than it brings
-    from synthcp.demo import demo, volume_demo
     from synthcp.report.tables import summary
+    from synthcp.verbs.demo import demo, volume_demo
 
     console = Console()
     with show_progress(console, quiet) as progress:

@@ -22,7 +22,7 @@ from synthcp.cli.options import (
     other_model,
     use_threads,
 )
-from synthcp.progress import show_progress
+from synthcp.system.progress import show_progress
 
 
 def eval_verb(
@@ -53,10 +53,10 @@ def eval_verb(
     """
     use_threads(threads)
     from synthcp.data.specs import open_dataset, split_of
+    from synthcp.monitor.settings import load_settings
     from synthcp.report.outputs import write_text
     from synthcp.report.tables import to_markdown, to_rich
-    from synthcp.scoring import evaluate_run, seen_in_fitting
-    from synthcp.settings import load_settings
+    from synthcp.verbs.score import evaluate_run, seen_in_fitting
 
     dataset = open_dataset(data, split)
     names = None if detectors is None else detectors.split(",")

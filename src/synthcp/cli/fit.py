@@ -11,8 +11,8 @@ from rich.console import Console
 
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
 from synthcp.errors import InputError
-from synthcp.progress import show_progress
 from synthcp.segmentation.settings import BUILT_INS, default_model
+from synthcp.system.progress import show_progress
 
 
 def fit_verb(
@@ -68,15 +68,15 @@ def fit_verb(
     and the controls.
     """
     use_threads(threads)
+    from synthcp.config.overrides import read_overrides
     from synthcp.data.check import check_labels
     from synthcp.data.specs import open_dataset
     from synthcp.fitting.imperfect import Corrupt, parse_imperfect
     from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.nn.spatial import dims_of
-    from synthcp.overrides import read_overrides
-    from synthcp.provenance import command_line, commit
     from synthcp.segmentation.specs import OpenedModel, open_model
+    from synthcp.system.provenance import command_line, commit
 
     dataset = open_dataset(data)
     if not quiet:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthcp.errors import InputError
-from synthcp.spec import PREDICTIONS
+from synthcp.system.spec import PREDICTIONS
 
 DataSpec = Annotated[
     str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, scenes:?count=40 and others: see docs/data.md.")
@@ -49,6 +49,6 @@ def use_threads(threads: int | None) -> None:
     """Set the number of threads of the CPU."""
     import torch
 
-    from synthcp.runtime import usable_cores
+    from synthcp.system.runtime import usable_cores
 
     torch.set_num_threads(threads or usable_cores())

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from synthcp.cli.options import DataSpec, Device, Precision, Quiet, Threads, use_threads
-from synthcp.progress import show_progress
+from synthcp.system.progress import show_progress
 
 NAMES = (
     "table1 (failure detection), table2 (failure detection in volumes), table3 (anomaly segmentation) or table4 "
@@ -58,7 +58,7 @@ def reproduce_verb(
     What is fitted stays in the folder: a run that was broken off goes on, and table4 takes the runs of table3.
     """
     use_threads(threads)
-    from synthcp.config import choose
+    from synthcp.config.values import choose
     from synthcp.experiments.request import Request
     from synthcp.experiments.tables import TABLES
     from synthcp.report.outputs import write_text

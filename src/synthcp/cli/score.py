@@ -24,11 +24,11 @@ from synthcp.cli.options import (
     other_model,
     use_threads,
 )
-from synthcp.progress import show_progress
+from synthcp.system.progress import show_progress
 
 if TYPE_CHECKING:
+    from synthcp.monitor.settings import MonitorSettings
     from synthcp.report.rows import Row
-    from synthcp.settings import MonitorSettings
 
 
 def score_verb(
@@ -62,8 +62,8 @@ def score_verb(
     all others are scored.
     """
     use_threads(threads)
-    from synthcp.scoring import Shard, score
-    from synthcp.settings import load_settings
+    from synthcp.monitor.settings import load_settings
+    from synthcp.verbs.score import Shard, score
 
     with show_progress(Console(), quiet or as_json) as progress:
         other = other_model(model, predictions)

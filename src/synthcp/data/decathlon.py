@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthcp.checkpoint import save_json
 from synthcp.data.base import Dataset
 from synthcp.data.nifti import Grid, write_nifti
 from synthcp.data.preparation import WINDOWS, VolumePreparation
@@ -25,6 +24,7 @@ from synthcp.data.volume_dataset import (
 from synthcp.data.volumes import without_suffix
 from synthcp.errors import DataError, ShapeError
 from synthcp.records import Classes, Sample
+from synthcp.system.files import save_json
 
 LAYOUT = (
     "the Decathlon's layout is imagesTr/NAME.nii.gz, labelsTr/NAME.nii.gz and dataset.json with "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.fields import blurred, smooth_field
+from synthcp.data.drawn.fields import blurred, smooth_field
 from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.records import Sample

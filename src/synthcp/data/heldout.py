@@ -13,7 +13,7 @@ from synthcp.data.base import Dataset
 from synthcp.data.nifti import Grid
 from synthcp.errors import DataError, InputError
 from synthcp.records import Classes, Sample
-from synthcp.spec import choices
+from synthcp.system.spec import choices
 
 Leave = Literal["images", "pixels"]
 

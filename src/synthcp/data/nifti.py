@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthcp.errors import DataError, InputError, ShapeError
-from synthcp.extras import import_extra
+from synthcp.system.extras import import_extra
 
 SUFFIXES = (".nii.gz", ".nii")
 RAS = ((0, 1), (1, 1), (2, 1))

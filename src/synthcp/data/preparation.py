@@ -16,7 +16,7 @@ from torch import Tensor
 from synthcp.data.nifti import Grid, read_label_nifti, read_nifti, require_same_grid
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.errors import DataError, InputError
-from synthcp.spec import choices
+from synthcp.system.spec import choices
 
 WINDOWS: dict[str, tuple[float, float]] = {
     "pancreas": (-100, 240),

@@ -9,7 +9,7 @@ from pathlib import Path
 from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, LabelValues, require_file, require_some
 from synthcp.data.folder import SampleFiles, group_of, images_directly_in, require_split
 from synthcp.errors import DataError, InputError
-from synthcp.spec import choices
+from synthcp.system.spec import choices
 
 LAYOUT = (
     "Road Anomaly is read from frames/NAME.jpg with frames/NAME.labels/labels_semantic.png (2 = anomaly), as released, "

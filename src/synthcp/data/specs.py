@@ -25,7 +25,7 @@ from synthcp.data.smiyc import SegmentMeIfYouCan
 from synthcp.data.streethazards import StreetHazards, Treatment
 from synthcp.data.subset import only
 from synthcp.errors import DataError, InputError
-from synthcp.spec import Options, Spec, choices
+from synthcp.system.spec import Options, Spec, choices
 
 EVERY = ("split", "ids")
 """The options of every kind."""
@@ -107,7 +107,7 @@ def _root(name: str, root: str) -> Path:
 
 
 def _open_scenes(root: str, split: str, options: Options) -> Dataset:
-    from synthcp.data.scenes import Scenes, ScenesConfig
+    from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 
     if root:
         raise InputError(f"scenes are drawn, not read from {root!r}; options follow a question mark: scenes:?count=40")
@@ -120,7 +120,7 @@ def _open_scenes(root: str, split: str, options: Options) -> Dataset:
 
 
 def _open_phantoms(root: str, split: str, options: Options) -> Dataset:
-    from synthcp.data.phantoms import Phantoms, PhantomsConfig
+    from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 
     if root:
         raise InputError(

@@ -9,14 +9,16 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from synthcp.config import VARIANTS, Scale, choose, scales
-from synthcp.controls import CONTROLS
+from synthcp.config.scales import Scale, scales
+from synthcp.config.values import choose
+from synthcp.config.variants import VARIANTS
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import short_side
 from synthcp.doctor.findings import Finding, trouble
 from synthcp.doctor.machine import amount, free_disk, free_memory
 from synthcp.doctor.trial import FEWEST, Cost, Wish
 from synthcp.errors import InputError
+from synthcp.fitting.heads import CONTROLS
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.settings import BUILT_INS
 

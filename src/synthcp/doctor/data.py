@@ -9,7 +9,7 @@ from itertools import combinations
 
 import torch
 
-from synthcp.config import Scale
+from synthcp.config.scales import Scale
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_sample
 from synthcp.data.folder import SPLITS

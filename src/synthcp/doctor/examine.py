@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from synthcp.config import SCALES, choose
+from synthcp.config.scales import SCALES
+from synthcp.config.values import choose
 from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
 from synthcp.doctor.cost import check_cost
@@ -20,8 +21,8 @@ from synthcp.doctor.model import check_model
 from synthcp.doctor.monitor import check_monitor
 from synthcp.doctor.trial import Wish
 from synthcp.errors import InputError, SynthCPError
-from synthcp.runtime import choose_runtime
 from synthcp.segmentation.settings import BUILT_IN, BUILT_INS
+from synthcp.system.runtime import choose_runtime
 
 LOOKED_AT = 200
 """Images of a data set that are looked at, unless all are asked for."""

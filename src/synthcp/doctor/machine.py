@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from synthcp.doctor.findings import Finding, attempt
-from synthcp.provenance import hardware
-from synthcp.runtime import BF16_GAIN, Runtime, bf16_gain, cgroup_limits, step_seconds, usable_cores
+from synthcp.system.provenance import hardware
+from synthcp.system.runtime import BF16_GAIN, Runtime, bf16_gain, cgroup_limits, step_seconds, usable_cores
 
 SLOWER = 1.1
 """Two threads that take this much longer than one are in each other's way."""

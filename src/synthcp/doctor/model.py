@@ -15,10 +15,10 @@ from synthcp.data.subset import spread
 from synthcp.doctor.findings import Finding, attempt
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
 from synthcp.records import Classes, Prediction
-from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Predictor, Segmenter, at_size
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import open_model
+from synthcp.system.runtime import Runtime
 
 IMAGES = 8
 """Number of images that the model is tried on."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcp.doctor.findings import Finding, attempt
-from synthcp.monitor import Monitor
-from synthcp.provenance import versions
-from synthcp.settings import MonitorSettings, load_settings
+from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.settings import MonitorSettings, load_settings
+from synthcp.system.provenance import versions
 
 
 def check_monitor(run: Path, device: str = "auto") -> list[Finding]:

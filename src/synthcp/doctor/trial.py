@@ -15,7 +15,9 @@ from pathlib import Path
 
 import torch
 
-from synthcp.config import VARIANTS, Scale, choose, scales
+from synthcp.config.scales import Scale, scales
+from synthcp.config.values import choose
+from synthcp.config.variants import VARIANTS
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset

@@ -9,29 +9,29 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from synthcp.comparison.anomaly_fusion import CUES, AnomalyFusion, FusedAnomaly, fit_fusion, fused_cues
+from synthcp.comparison.base import Comparator, Detector
+from synthcp.comparison.feature_distance import FeatureDistance
+from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.data.base import Dataset
-from synthcp.detection.anomaly_fusion import CUES, AnomalyFusion, FusedAnomaly, fit_fusion, fused_cues
-from synthcp.detection.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
-from synthcp.detection.base import Comparator, Detector
-from synthcp.detection.class_gaussians import fit_class_gaussians
-from synthcp.detection.crf import CrfRefinedMsp
-from synthcp.detection.dropout import MonteCarloDropout
-from synthcp.detection.feature_density import FeatureDensity
-from synthcp.detection.feature_distance import FeatureDistance
-from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
-from synthcp.detection.nearest_neighbors import fit_nearest_neighbors
-from synthcp.detection.second_look import SecondLook
-from synthcp.detection.standardized_max_logits import MaxLogitSmoothing, StandardizedMaxLogits, fit_standardization
-from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.experiments.kept import fitted_once
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
 from synthcp.fitting.stages import M, Stages
 from synthcp.records import Prediction
+from synthcp.rivals.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError
+from synthcp.rivals.autoencoder_training import AutoencoderTraining, AutoencoderTrainingConfig
+from synthcp.rivals.class_gaussians import fit_class_gaussians
+from synthcp.rivals.crf import CrfRefinedMsp
+from synthcp.rivals.dropout import MonteCarloDropout
+from synthcp.rivals.feature_density import FeatureDensity
+from synthcp.rivals.nearest_neighbors import fit_nearest_neighbors
+from synthcp.rivals.second_look import SecondLook
+from synthcp.rivals.standardized_max_logits import MaxLogitSmoothing, StandardizedMaxLogits, fit_standardization
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.multi_scale import MultiScale
 from synthcp.synthesis.base import Generator
-from synthcp.training.autoencoder import AutoencoderTraining, AutoencoderTrainingConfig
 from synthcp.training.loop import Progress, silent
 
 AUTOENCODER = "autoencoder"

@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
-from synthcp.detection.base import Detector
 from synthcp.evaluation import Results, evaluate
 from synthcp.experiments.anomaly_run import AnomalyRun, open_run
 from synthcp.experiments.figure7 import figure7
 from synthcp.experiments.request import Request, check_test
 from synthcp.experiments.spread import Spread, markdown
-from synthcp.provenance import command_line, commit, hardware
 from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
-from synthcp.scoring import seen_in_fitting
+from synthcp.system.provenance import command_line, commit, hardware
 from synthcp.training.loop import Progress, silent
+from synthcp.verbs.score import seen_in_fitting
 
 PROTOCOLS = ("caos", "pooled")
 NOTE = (

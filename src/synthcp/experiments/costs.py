@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import torch
 
-from synthcp.detection.dropout import MonteCarloDropout
-from synthcp.detection.feature_distance import FeatureDistance
-from synthcp.detection.siamese import Evidence
+from synthcp.comparison.feature_distance import FeatureDistance
+from synthcp.comparison.siamese import Evidence
 from synthcp.experiments.failure_run import FailureRun
 from synthcp.experiments.strips import look
 from synthcp.fitting.heads import SHIPPED, SYNTHCP
 from synthcp.records import Sample
+from synthcp.rivals.dropout import MonteCarloDropout
 
 PASSES = 50
 """Of Monte Carlo dropout, as in the authors' release; the row of the table has fewer."""

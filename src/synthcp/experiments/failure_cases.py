@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthcp.checkpoint import load_tensors, save_tensors
 from synthcp.evaluation import Truth
 from synthcp.metrics.bootstrap import Interval, bootstrap
 from synthcp.metrics.curve import RankingCurve
 from synthcp.records import Detection
+from synthcp.system.files import load_tensors, save_tensors
 
 BINS = 2048
 REACH = 18.0

@@ -6,36 +6,35 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from synthcp.config import VARIANTS
-from synthcp.controls import UNTRAINED
+from synthcp.comparison.base import Detector
+from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.config.variants import VARIANTS
 from synthcp.data.base import Dataset
-from synthcp.detection.base import Detector
-from synthcp.detection.class_entropy import ClassEntropy
-from synthcp.detection.constant import ConstantError, fit_constant
-from synthcp.detection.direct import DirectPrediction
-from synthcp.detection.dropout import MonteCarloDropout
-from synthcp.detection.logit_scores import LOGIT_SCORES, LogitDetector
-from synthcp.detection.one_level import ImageLevel, PixelLevel
-from synthcp.detection.quality_regression import QualityScore, fit_line, fit_linear
-from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
-from synthcp.detection.siamese import SiameseNetwork
-from synthcp.detection.synthesize_then_compare import SynthesizeThenCompare
-from synthcp.detection.true_class_probability import ConfidenceConfig, ConfidenceNetwork, TrueClassProbability
-from synthcp.detection.vae_alarm import ShapeScore
 from synthcp.experiments.kept import fitted_once
 from synthcp.experiments.regressions import ASIDE, Regressions, fitted_shape_vae
 from synthcp.experiments.remembered import RememberedDistance, RememberedGenerator
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import Gathered, gather
-from synthcp.fitting.heads import SHIPPED, SYNTHCP, Head
+from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head
 from synthcp.fitting.stages import M, Stages
-from synthcp.networks import failure_comparator
+from synthcp.monitor.networks import failure_comparator
+from synthcp.monitor.settings import MonitorSettings
+from synthcp.rivals.class_entropy import ClassEntropy
+from synthcp.rivals.confidence_training import ConfidenceTraining, ConfidenceTrainingConfig
+from synthcp.rivals.constant import ConstantError, fit_constant
+from synthcp.rivals.direct import DirectPrediction
+from synthcp.rivals.dropout import MonteCarloDropout
+from synthcp.rivals.one_level import ImageLevel, PixelLevel
+from synthcp.rivals.quality_regression import QualityScore, fit_line, fit_linear
+from synthcp.rivals.shape_vae import ShapeVae, ShapeVaeConfig
+from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNetwork, TrueClassProbability
+from synthcp.rivals.vae_alarm import ShapeScore
 from synthcp.segmentation.base import Segmenter
-from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
 from synthcp.training.comparator import DIRECT
-from synthcp.training.confidence import ConfidenceTraining, ConfidenceTrainingConfig
 from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import Progress, silent
 

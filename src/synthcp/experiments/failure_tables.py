@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset, with_split
-from synthcp.detection.base import Detector
 from synthcp.errors import InputError
 from synthcp.evaluation import Results, evaluate
 from synthcp.experiments.costs import costs
@@ -19,11 +19,11 @@ from synthcp.experiments.failure_run import MODELS, FailureRun, open_failure_run
 from synthcp.experiments.figure5 import figure5
 from synthcp.experiments.request import Request
 from synthcp.fitting.heads import SHIPPED
-from synthcp.provenance import command_line, commit, hardware
 from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
-from synthcp.scoring import seen_in_fitting
+from synthcp.system.provenance import command_line, commit, hardware
 from synthcp.training.loop import Progress, silent
+from synthcp.verbs.score import seen_in_fitting
 
 
 def reproduce_table1(request: Request, progress: Progress = silent) -> str:

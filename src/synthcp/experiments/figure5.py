@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
-from synthcp.detection.base import Detector
 from synthcp.experiments.failure_run import FailureRun
 from synthcp.experiments.strips import WIDTH, look, tile
 from synthcp.metrics.overlap import image_quality

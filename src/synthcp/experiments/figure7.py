@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
-from synthcp.detection.base import Detector
 from synthcp.experiments.anomaly_run import AnomalyRun
 from synthcp.experiments.strips import WIDTH, look, tile
 from synthcp.records import Classes, Sample

@@ -8,9 +8,9 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from synthcp.checkpoint import load_module, save_module
 from synthcp.fitting.context import Context
-from synthcp.runtime import seed_of
+from synthcp.system.files import load_module, save_module
+from synthcp.system.runtime import seed_of
 from synthcp.training.loop import Training, forget_checkpoint, train
 
 Network = TypeVar("Network", bound=nn.Module)

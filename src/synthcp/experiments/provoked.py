@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from synthcp.checkpoint import load_module, save_module
 from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
 from synthcp.fitting.context import Context
-from synthcp.networks import build_segmenter
+from synthcp.monitor.networks import build_segmenter
 from synthcp.records import Sample
-from synthcp.runtime import seed_of
 from synthcp.segmentation.base import Segmenter
+from synthcp.system.files import load_module, save_module
+from synthcp.system.runtime import seed_of
 from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining

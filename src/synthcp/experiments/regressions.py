@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from synthcp.data.subset import Subset
-from synthcp.detection.quality_regression import QualityRegression, QualityScore, RegressedQuality
-from synthcp.detection.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.experiments.kept import fitted_once
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import Gathered, fold_segmenter
 from synthcp.metrics.overlap import image_quality
 from synthcp.records import Prediction
+from synthcp.rivals.quality_regression import QualityRegression, QualityScore, RegressedQuality
+from synthcp.rivals.shape_vae import ShapeVae, ShapeVaeConfig
+from synthcp.rivals.shape_vae_training import ShapeVaeTraining, ShapeVaeTrainingConfig
 from synthcp.segmentation.base import Segmenter
 from synthcp.training.crossfit import assign_folds
-from synthcp.training.shape_vae import ShapeVaeTraining, ShapeVaeTrainingConfig
 
 VAE = "shape-vae"
 VAE_STEPS = 4

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from synthcp.detection.feature_distance import FeatureDistance
+from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.records import Prediction
 from synthcp.synthesis.base import Generator
 

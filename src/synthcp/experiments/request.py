@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from synthcp.config import choose
+from synthcp.config.values import choose
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset, with_split
@@ -16,10 +16,10 @@ from synthcp.evaluation import region_of_interest
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
-from synthcp.provenance import command_line, commit
 from synthcp.records import Sample
 from synthcp.report.outputs import write_text
 from synthcp.segmentation.settings import BUILT_INS
+from synthcp.system.provenance import command_line, commit
 from synthcp.training.loop import Progress
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from synthcp.detection.base import Detector
-from synthcp.detection.crf import require_pydensecrf
+from synthcp.comparison.base import Detector
 from synthcp.experiments.anomaly_run import AnomalyRun
 from synthcp.experiments.anomaly_tables import AnomalyTable, reproduce
 from synthcp.experiments.failure_tables import reproduce_table1
 from synthcp.experiments.request import Request
 from synthcp.experiments.volume_tables import reproduce_table2
+from synthcp.rivals.crf import require_pydensecrf
 from synthcp.training.loop import Progress
 
 PAPER, OFFICIAL, SHIPPED = "SynthCP, paper", "SynthCP, official", "SynthCP, ours"

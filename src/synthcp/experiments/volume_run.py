@@ -5,26 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from synthcp.controls import UNTRAINED, load_control
+from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
-from synthcp.detection.base import Detector
-from synthcp.detection.constant import VolumeShare, fit_constant
-from synthcp.detection.dropout import MonteCarloDropout
-from synthcp.detection.pairwise_dice import PairwiseDice
-from synthcp.detection.quality_regression import (
-    QualityScore,
-    fit_isotonic,
-    fit_line,
-)
-from synthcp.detection.shape_vae import ShapeVaeConfig
-from synthcp.detection.vae_alarm import ShapeScore
-from synthcp.detection.voxel_uncertainty import PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.experiments.regressions import ASIDE, Regressions, fitted_shape_vae
 from synthcp.experiments.request import Request
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import Gathered
+from synthcp.fitting.heads import UNTRAINED
 from synthcp.fitting.stages import Stages
-from synthcp.monitor import Monitor
+from synthcp.monitor.monitor import Monitor
+from synthcp.rivals.constant import VolumeShare, fit_constant
+from synthcp.rivals.controls import load_control
+from synthcp.rivals.dropout import MonteCarloDropout
+from synthcp.rivals.pairwise_dice import PairwiseDice
+from synthcp.rivals.quality_regression import QualityScore, fit_isotonic, fit_line
+from synthcp.rivals.shape_vae import ShapeVaeConfig
+from synthcp.rivals.vae_alarm import ShapeScore
+from synthcp.rivals.voxel_uncertainty import PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.settings import default_model
 from synthcp.training.comparator import DIRECT

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.degradation import BLUR, FIELD, NOISE
 from synthcp.data.specs import open_dataset, with_split
-from synthcp.detection.base import Detector
 from synthcp.experiments.figure6 import figure6
 from synthcp.experiments.quality_cases import SCORES, QualityCases, SeedScores
 from synthcp.experiments.request import Request
@@ -22,11 +22,11 @@ from synthcp.experiments.volume_run import VolumeRun, open_volume_run
 from synthcp.metrics.bootstrap import Interval
 from synthcp.metrics.overlap import image_dice
 from synthcp.metrics.risk import risk_coverage
-from synthcp.provenance import command_line, commit, hardware
 from synthcp.report.outputs import write_text
-from synthcp.scoring import seen_in_fitting
 from synthcp.segmentation.base import at_size
+from synthcp.system.provenance import command_line, commit, hardware
 from synthcp.training.loop import Progress, silent
+from synthcp.verbs.score import seen_in_fitting
 
 TITLE = "Table 2: failure detection in volumes"
 NOTE = (

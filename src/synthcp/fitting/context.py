@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthcp.checkpoint import load_tensors
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import Prepared
 from synthcp.errors import WeightsError
 from synthcp.fitting.options import FitOptions
-from synthcp.networks import build_segmenter
-from synthcp.runtime import Runtime
+from synthcp.monitor.networks import build_segmenter
+from synthcp.monitor.settings import MonitorSettings
 from synthcp.segmentation.base import Segmenter
-from synthcp.settings import MonitorSettings
+from synthcp.system.files import load_tensors
+from synthcp.system.runtime import Runtime
 from synthcp.training.loop import Progress
 
 

@@ -17,10 +17,10 @@ from synthcp.data.subset import Subset
 from synthcp.fitting.context import Context, at_working_size
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
 from synthcp.records import Prediction
-from synthcp.runtime import generator_of, seed_of
 from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.synthesis.base import Generator
+from synthcp.system.runtime import generator_of, seed_of
 from synthcp.training.comparator import ImperfectExamples
 from synthcp.training.corruption import CorruptedLabels
 from synthcp.training.crossfit import ImperfectPredictions, assign_folds

@@ -5,12 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthcp.config import Variant
-from synthcp.controls import CONTROLS, control_path
-from synthcp.settings import MonitorSettings
+from synthcp.config.variants import Variant
+from synthcp.monitor.settings import MonitorSettings
+from synthcp.training.comparator import DIRECT
 
 SYNTHCP = "synthcp"
 """Name of the trained generator's drawings, and of the F that a monitor uses."""
+
+UNTRAINED = "untrained"
+UNTRAINED_GENERATOR = "untrained-generator"
+CONTROLS = (DIRECT, UNTRAINED)
+"""The learned controls of every table: direct prediction, and SynthCP with an untrained generator."""
+
+
+def control_path(folder: Path, name: str) -> Path:
+    """Return the weights file of a control; its settings lie beside it as JSON."""
+    return folder / "controls" / f"{name}.safetensors"
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.saved import SavedPredictions
-from synthcp.spec import Spec, choices
+from synthcp.system.spec import Spec, choices
 from synthcp.training.crossfit import FoldRule, assign_folds
 
 CHOICES = "heldout[:SPEC], folds:DIR, kfold:4 with --train-cmd, or corrupt"

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthcp.config import SCALES, VARIANTS, Scale, Variant, choose
+from synthcp.config.scales import SCALES, Scale
+from synthcp.config.values import choose
+from synthcp.config.variants import VARIANTS, Variant
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Imperfect
 from synthcp.segmentation.settings import BUILT_INS

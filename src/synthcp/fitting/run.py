@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from synthcp import __version__
-from synthcp.checkpoint import load_json, save_json
-from synthcp.config import VARIANTS, choose, from_dict, scales, to_dict
+from synthcp.config.scales import scales
+from synthcp.config.values import choose, from_dict, to_dict
+from synthcp.config.variants import VARIANTS
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.errors import InputError
@@ -19,14 +20,15 @@ from synthcp.fitting.context import Context, at_working_size, start_segmenter
 from synthcp.fitting.imperfect import CHOICES, Folds, HeldOut, Imperfect, KFold
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.stages import Stages, clear_up
-from synthcp.monitor import Monitor
+from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.settings import SETTINGS, MonitorSettings
 from synthcp.nn.spatial import dims_of
-from synthcp.runtime import Runtime, choose_runtime
 from synthcp.segmentation.base import Predictor
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import BUILT_INS, ModelSettings, default_model
 from synthcp.segmentation.specs import OpenedModel, open_model
-from synthcp.settings import SETTINGS, MonitorSettings
+from synthcp.system.files import load_json, save_json
+from synthcp.system.runtime import Runtime, choose_runtime
 from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import Progress, silent
 

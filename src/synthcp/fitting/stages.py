@@ -8,25 +8,24 @@ from pathlib import Path
 
 import torch
 
-from synthcp.checkpoint import load_json, load_module, load_tensors, save_json, save_module
-from synthcp.config import from_dict, to_dict
-from synthcp.controls import UNTRAINED, UNTRAINED_GENERATOR, control_path
-from synthcp.detection.anomaly_fusion import cues_of, fit_fusion
-from synthcp.detection.siamese import SiameseNetwork
+from synthcp.comparison.anomaly_fusion import cues_of, fit_fusion
+from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.config.values import from_dict, to_dict
 from synthcp.errors import InputError
 from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import FOLDER, Gathered, gather
-from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head
-from synthcp.monitor import Monitor
-from synthcp.networks import build_generator, build_network, failure_comparator
+from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, Head, control_path
+from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.networks import build_generator, build_network, failure_comparator
+from synthcp.monitor.settings import MonitorSettings
+from synthcp.monitor.thresholds import fit_thresholds
 from synthcp.nn.vgg import VGG19
-from synthcp.runtime import seed_of
 from synthcp.segmentation.base import Predictor, Segmenter
-from synthcp.settings import MonitorSettings
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.losses import FeatureNetwork
-from synthcp.thresholds import fit_thresholds
+from synthcp.system.files import load_json, load_module, load_tensors, save_json, save_module
+from synthcp.system.runtime import seed_of
 from synthcp.training.comparator import DIRECT, ComparatorConfig, ComparatorTraining, fit_score
 from synthcp.training.gan import GanConfig, GanTraining
 from synthcp.training.loop import forget_checkpoint, train

@@ -14,8 +14,8 @@ from torch import Tensor
 from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.metrics.overlap import image_quality
+from synthcp.monitor.regions import largest_region
 from synthcp.records import AnomalousRegion, Assessment, Classes, Decision, Measure
-from synthcp.regions import largest_region
 from synthcp.report.maps import extent_of
 from synthcp.report.planes import Planes
 from synthcp.report.region_rows import FILE as REGIONS_FILE

@@ -13,14 +13,14 @@ from typing import Literal
 
 from torch import Tensor
 
-from synthcp.checkpoint import first_difference
 from synthcp.errors import WeightsError
-from synthcp.extras import import_extra
 from synthcp.nn.padding import multiple, padded
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.feature_layer import inputs_of
 from synthcp.segmentation.input_size import InputSize
+from synthcp.system.extras import import_extra
+from synthcp.system.files import first_difference
 
 STRIDE = 32
 """Of the deepest stage."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
 from synthcp.records import Classes
-from synthcp.spec import choices
+from synthcp.system.spec import choices
 
 EXAMPLE = '{"7": "road", "8": "sidewalk", "9": null}'
 

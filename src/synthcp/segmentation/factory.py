@@ -15,7 +15,7 @@ from torch import nn
 
 from synthcp.errors import InputError
 from synthcp.segmentation.loaded import LoadedNetwork
-from synthcp.spec import choices
+from synthcp.system.spec import choices
 
 
 def load_factory(place: str, name: str) -> LoadedNetwork:

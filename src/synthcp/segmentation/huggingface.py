@@ -11,9 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from synthcp.errors import InputError, WeightsError
-from synthcp.extras import import_extra
 from synthcp.segmentation.base import log_probabilities
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
+from synthcp.system.extras import import_extra
 
 MASK_MODELS = ("mask2former", "maskformer")
 PIXEL_FEATURES = "pixel_decoder_last_hidden_state"

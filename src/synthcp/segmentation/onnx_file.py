@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from synthcp.errors import InputError
-from synthcp.extras import import_extra
 from synthcp.segmentation.feature_layer import LOGITS
 from synthcp.segmentation.fingerprint import fingerprint_of_files
 from synthcp.segmentation.loaded import LoadedNetwork
-from synthcp.spec import choices
+from synthcp.system.extras import import_extra
+from synthcp.system.spec import choices
 
 PASSING = ("Resize", "Upsample", "Identity", "Cast", "Transpose", "Reshape", "Slice", "Squeeze", "Unsqueeze")
 """Operations that reshape logits without judging; their first input is what they reshape."""

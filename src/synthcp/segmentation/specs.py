@@ -24,7 +24,7 @@ from synthcp.segmentation.onnx_file import load_onnx
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.zoo import load_smp, load_torchvision
-from synthcp.spec import PREDICTIONS, Options, Spec, choices
+from synthcp.system.spec import PREDICTIONS, Options, Spec, choices
 
 PROBE_SIZE = (96, 128)
 """Of the image by which a model is tried that takes the place of one whose monitor remembers no size."""

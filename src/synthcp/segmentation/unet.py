@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from synthcp.extras import import_extra
 from synthcp.nn.padding import multiple, padded
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.input_size import InputSize
+from synthcp.system.extras import import_extra
 
 SMALLEST_SIDE = 3
 """Of the deepest stage, as many pixels as the kernels have; below that bfloat16 fails in volumes (see VolumeConv)."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from synthcp.checkpoint import first_difference, load_tensors
 from synthcp.errors import InputError, WeightsError
-from synthcp.extras import import_extra
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
-from synthcp.spec import choices
+from synthcp.system.extras import import_extra
+from synthcp.system.files import first_difference, load_tensors
+from synthcp.system.spec import choices
 
 
 def load_torchvision(architecture: str, weights: str) -> LoadedNetwork:

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from synthcp.comparison.blend import Blend, fit_blend
+from synthcp.comparison.logit_scores import msp_log_odds
+from synthcp.comparison.siamese import Evidence, FailureLossConfig, SiameseNetwork, failure_loss
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import Window, jitter, view
-from synthcp.detection.blend import Blend, fit_blend
-from synthcp.detection.logit_scores import msp_log_odds
-from synthcp.detection.siamese import Evidence, FailureLossConfig, SiameseNetwork, failure_loss
 from synthcp.metrics.overlap import image_quality
 from synthcp.nn.padding import at_least
 from synthcp.records import Measure
-from synthcp.runtime import Runtime, generator_of
+from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import draw_window, window_size
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average

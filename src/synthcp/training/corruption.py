@@ -10,8 +10,8 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.records import Prediction
-from synthcp.runtime import generator_of
 from synthcp.segmentation.base import certain
+from synthcp.system.runtime import generator_of
 
 
 @dataclass(frozen=True)

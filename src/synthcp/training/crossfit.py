@@ -9,14 +9,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from synthcp.checkpoint import load_tensors, save_tensors
-from synthcp.detection.failure import disagreement_of
-from synthcp.detection.feature_distance import FeatureDistance
+from synthcp.comparison.failure import disagreement_of
+from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.errors import InputError
 from synthcp.records import Prediction
-from synthcp.runtime import Runtime
 from synthcp.segmentation.base import Segmenter, at_size
 from synthcp.synthesis.base import Generator
+from synthcp.system.files import load_tensors, save_tensors
+from synthcp.system.runtime import Runtime
 
 FoldRule = Literal["contiguous", "dealt", "group"]
 

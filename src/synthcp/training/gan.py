@@ -11,15 +11,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from synthcp.data.base import Dataset
-from synthcp.runtime import Runtime, generator_of
 from synthcp.synthesis.base import Generator
-from synthcp.synthesis.losses import (
-    AdversarialForm,
-    FeatureNetwork,
-    adversarial_loss,
-    feature_matching,
-    perceptual,
-)
+from synthcp.synthesis.losses import AdversarialForm, FeatureNetwork, adversarial_loss, feature_matching, perceptual
+from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import labelled_batch
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from synthcp.checkpoint import load_tensors, restore_training_state, save_tensors, training_state
 from synthcp.errors import SynthCPError
-from synthcp.runtime import seed_of
+from synthcp.system.files import load_tensors, restore_training_state, save_tensors, training_state
+from synthcp.system.runtime import seed_of
 
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
 """Called as progress(stage, step, steps, losses) after every step."""

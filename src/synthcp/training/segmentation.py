@@ -12,8 +12,8 @@ from torch import Tensor
 from synthcp.data.base import Dataset
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
 from synthcp.nn.labels import one_hot
-from synthcp.runtime import Runtime, generator_of
 from synthcp.segmentation.base import Segmenter
+from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import labelled_batch
 from synthcp.training.loop import Training, descend, polynomial_decay, set_learning_rate
 from synthcp.training.soft_dice import soft_dice

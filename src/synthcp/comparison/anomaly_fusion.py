@@ -1,0 +1,116 @@
+"""Our anomaly score: M's doubt, what the drawing lacks and how much there is to see, each measured by what is usual."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from synthcp.comparison.feature_distance import FeatureDistance
+from synthcp.comparison.logit_scores import energy, entropy
+from synthcp.comparison.siamese import Evidence
+from synthcp.comparison.smoothing import gaussian_smooth
+from synthcp.errors import InputError
+from synthcp.records import Detection, Prediction
+
+CUES = ("entropy", "energy", "drawing", "presence")
+SMALLEST_DISTANCE = 1e-3
+"""Distances below count as this one, so that their logarithm is finite."""
+SMALLEST_DEVIATION = 1e-4
+"""Of a cue; one that varies less tells nothing, and must not outweigh the others by its rounding."""
+
+
+def cues_of(evidence: Evidence) -> Tensor:
+    """Stack what tells of the unknown, in the order of CUES, shape (B, 4, *S); larger = more likely unknown.
+
+    Two tell what M doubts: the entropy of its softmax, and its energy, which also sees that no class is likely. The
+    third tells what the drawing lacks: log of eq. 9, the mean over M's feature maps. The last tells how much there is
+    to see: log of the distance to a blank canvas, over the deeper half of the maps; doubt about nothing is no anomaly.
+
+    Args:
+        evidence: Of M, with disagreement and presence.
+    """
+    assert evidence.presence is not None  # the score is fitted only where M can look
+    presence = evidence.presence[:, -math.ceil(evidence.presence.shape[1] / 2) :]
+    lack = evidence.disagreement[:, 1:]  # channel 0 belongs to no layer
+    return torch.stack([entropy(evidence.logits), energy(evidence.logits), _log_mean(lack), _log_mean(presence)], dim=1)
+
+
+def _log_mean(distances: Tensor) -> Tensor:
+    return distances.float().clamp_min(SMALLEST_DISTANCE).log().mean(dim=1)
+
+
+@dataclass(frozen=True)
+class AnomalyFusion:
+    """Sigmoid of the smoothed weighted mean of the cues, each in deviations from what it usually is.
+
+    Unlike MSP's gate (t of eq. 9) no cue silences the others. benchmarks/anomaly_score.py tells how weights and
+    smoothing were chosen.
+
+    Attributes:
+        means: Of each cue on known pixels.
+        deviations: Standard deviation of each cue on known pixels, above 0.
+        weights: Of each cue.
+        smoothing: Standard deviation of the Gaussian, as a share of the shorter side.
+    """
+
+    means: tuple[float, ...]
+    deviations: tuple[float, ...]
+    weights: tuple[float, ...] = (1.0, 1.0, 0.6, 1.0)
+    smoothing: float = 1 / 144
+
+    def __call__(self, cues: Tensor) -> Tensor:
+        """Return the score, shape (B, *S), in (0, 1), of the cues of cues_of."""
+        score = torch.zeros_like(cues[:, 0])
+        for cue, mean, deviation, weight in zip(cues.unbind(1), self.means, self.deviations, self.weights, strict=True):
+            score += weight / sum(self.weights) * (cue - mean) / deviation
+        return gaussian_smooth(score, self.smoothing * min(score.shape[1:])).sigmoid()
+
+
+def fit_fusion(cues: Iterable[Tensor]) -> AnomalyFusion:
+    """Measure what is usual, on images without anomalies.
+
+    Args:
+        cues: Of each image, shape (B, 4, *S), as cues_of gives them.
+
+    Raises:
+        InputError: There is no image.
+    """
+    count, total, squares = 0, torch.zeros(len(CUES)).double(), torch.zeros(len(CUES)).double()
+    for image in cues:
+        values = image.double().movedim(1, 0).flatten(1).cpu()
+        count += values.shape[1]
+        total += values.sum(dim=1)
+        squares += values.square().sum(dim=1)
+    if not count:
+        raise InputError("no image tells what is usual for the anomaly score; fit on one or more")
+    means = total / count
+    deviations = (squares / count - means.square()).clamp_min(SMALLEST_DEVIATION**2).sqrt()
+    return AnomalyFusion(tuple(means.tolist()), tuple(deviations.tolist()))
+
+
+@dataclass(frozen=True)
+class FusedAnomaly:
+    """The fused score as a comparator.
+
+    Attributes:
+        feature_distance: Eq. 9, with M.
+        fusion: The score.
+    """
+
+    feature_distance: FeatureDistance
+    fusion: AnomalyFusion
+
+    def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Comparator)."""
+        return Detection(anomaly_map=self.fusion(fused_cues(self.feature_distance, image, synthesis, prediction)))
+
+
+def fused_cues(feature_distance: FeatureDistance, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
+    """Return cues_of an image and its drawing, as M sees them."""
+    disagreement = feature_distance.disagreement(image, synthesis, prediction)
+    presence = feature_distance.presence(image, prediction)
+    return cues_of(Evidence(image, synthesis, prediction.logits, disagreement, presence))

@@ -1,0 +1,75 @@
+"""F as a comparator: the siamese network, the evidence it needs, and the score that is made of its verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from synthcp.comparison.anomaly_fusion import AnomalyFusion, cues_of
+from synthcp.comparison.blend import Blend
+from synthcp.comparison.feature_distance import FeatureDistance, refine_by_msp
+from synthcp.comparison.logit_scores import one_minus_msp
+from synthcp.comparison.siamese import Evidence, SiameseNetwork
+from synthcp.records import Detection, Prediction
+
+
+def disagreement_of(
+    feature_distance: FeatureDistance | None, image: Tensor, synthesis: Tensor, prediction: Prediction
+) -> Tensor:
+    """Return what M finds different between image and drawing (FeatureDistance.disagreement); no channels without M."""
+    if feature_distance is None:
+        return image.new_zeros(image.shape[0], 0, *image.shape[2:])
+    return feature_distance.disagreement(image, synthesis, prediction)
+
+
+@dataclass(frozen=True)
+class FailureComparator:
+    """Predicts IoU per class and the error map (eq. 5), and beside them the anomaly map.
+
+    Attributes:
+        network: F.
+        feature_distance: Eq. 9; at every layer it is evidence for F and the fusion, at its own layer the anomaly map
+            without one. None when M is no live model, so that nobody can say what M sees in the drawing.
+        score: The error map: a Blend gives its probability, "raw" the sigmoid of F's verdict, "sum" that plus 1 - MSP
+            (the authors' release).
+        fusion: The anomaly map, in place of eq. 9 refined by MSP.
+    """
+
+    network: SiameseNetwork
+    feature_distance: FeatureDistance | None
+    score: Blend | str = "raw"
+    fusion: AnomalyFusion | None = None
+
+    def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Comparator)."""
+        disagreement = disagreement_of(self.feature_distance, image, synthesis, prediction)
+        evidence = Evidence(image, synthesis, prediction.logits, disagreement)
+        if self.fusion is not None and self.feature_distance is not None:
+            evidence = replace(evidence, presence=self.feature_distance.presence(image, prediction))
+        return self.judge(evidence)
+
+    def judge(self, evidence: Evidence) -> Detection:
+        """Judge evidence that was gathered before (shapes: see Evidence)."""
+        error_log_odds, class_quality = self.network(evidence)
+        return Detection(
+            error_map=self._score(error_log_odds, evidence.logits),
+            verdict=None if self.score == "raw" else error_log_odds.sigmoid(),
+            anomaly_map=self._anomaly_map(evidence),
+            class_quality=class_quality.clamp(0, 1),
+        )
+
+    def _anomaly_map(self, evidence: Evidence) -> Tensor | None:
+        if self.feature_distance is None:
+            return None
+        if self.fusion is not None:
+            return self.fusion(cues_of(evidence))
+        confidence = 1 - one_minus_msp(evidence.logits)
+        distance = evidence.disagreement[:, 1:][:, self.feature_distance.layer]  # channel 0 belongs to no layer
+        return refine_by_msp(distance, confidence, self.feature_distance.threshold)
+
+    def _score(self, error_log_odds: Tensor, logits: Tensor) -> Tensor:
+        if isinstance(self.score, Blend):
+            return self.score(error_log_odds, logits)
+        raw = error_log_odds.sigmoid()
+        return raw + one_minus_msp(logits) if self.score == "sum" else raw

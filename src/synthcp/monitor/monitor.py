@@ -1,0 +1,255 @@
+"""The product: a fitted alarm system for one segmenter. assess, save, load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.data.transforms import short_side
+from synthcp.errors import DataError
+from synthcp.monitor.inputs import input_of, read_input
+from synthcp.monitor.networks import build_generator, build_network, build_segmenter, failure_comparator
+from synthcp.monitor.regions import anomalous_regions, in_words, largest_region
+from synthcp.monitor.settings import MonitorSettings, load_settings, save_settings
+from synthcp.nn.spatial import resize
+from synthcp.records import Assessment, Classes, Detection, Prediction
+from synthcp.segmentation.base import Predictor, Segmenter, at_size
+from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
+from synthcp.synthesis.base import Generator
+from synthcp.system.files import load_module, save_module
+from synthcp.system.runtime import Runtime, choose_runtime
+
+SMALLEST_SIDE = 16
+
+
+class Monitor:
+    """M, G and F, fitted to each other.
+
+    Args:
+        settings: Everything but the weights.
+        predictor: M, a live segmenter or its predictions on disk.
+        generator: G.
+        network: F.
+        runtime: Where they run.
+    """
+
+    def __init__(
+        self,
+        settings: MonitorSettings,
+        predictor: Predictor,
+        generator: Generator,
+        network: SiameseNetwork,
+        runtime: Runtime,
+    ) -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self.predictor = runtime.place(predictor).eval() if isinstance(predictor, Segmenter) else predictor
+        self.generator = runtime.place(generator).eval()
+        self.network = runtime.place(network).eval()
+
+    @property
+    def classes(self) -> Classes:
+        """The label set."""
+        return self.settings.classes
+
+    @property
+    def segmenter(self) -> Segmenter | None:
+        """M as a live network; None when its predictions are read from disk."""
+        return self.predictor if isinstance(self.predictor, Segmenter) else None
+
+    def detector(self) -> SynthesizeThenCompare:
+        """Return the detector of the paper, made of the parts of this monitor."""
+        return SynthesizeThenCompare(self.generator, failure_comparator(self.settings, self.segmenter, self.network))
+
+    @torch.no_grad()
+    def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
+        """Segment an image (1, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
+        self._check(image)
+        with self.runtime.autocast():
+            return self.predictor.predict(sample_id, self.runtime.send(image))
+
+    @torch.no_grad()
+    def detect(
+        self, image: Tensor, sample_id: str = "", prediction: Prediction | None = None
+    ) -> tuple[Prediction, Detection]:
+        """Segment an image (1, C, *S) and judge it at the working size.
+
+        Args:
+            image: x, in [0, 1].
+            sample_id: By which predictions on disk are found.
+            prediction: Of M for x, if it is there already.
+
+        Returns:
+            The prediction at M's own size, and what the detector says of it, at the working size.
+
+        Raises:
+            DataError: The number of channels is not what the monitor was fitted on, the image is too small, or there is
+                no prediction for it.
+        """
+        self._check(image)
+        prediction = prediction or self.predict(image, sample_id)
+        with self.runtime.autocast():
+            detection = self.detector()(*self._at_work(image, prediction))
+        return prediction, detection
+
+    @torch.no_grad()
+    def embed(self, image: Tensor, prediction: Prediction) -> Tensor:
+        """Return what tells images apart, shape (1, K); for an image (1, C, *S) and M's prediction of it."""
+        with self.runtime.autocast():
+            small, judged = self._at_work(image, prediction)
+            return self.network.embed(small, judged.logits)
+
+    def _at_work(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, Prediction]:
+        """Image and prediction at the working size, on the device."""
+        size = short_side(tuple(image.shape[2:]), self.settings.scale.side or min(image.shape[2:]))
+        return resize(self.runtime.send(image), size, antialias=True), at_size(prediction, size)
+
+    def assess(
+        self,
+        image: Tensor | str | Path,
+        sample_id: str = "",
+        prediction: Prediction | None = None,
+        size: Sequence[int] | None = None,
+    ) -> Assessment:
+        """Judge one image.
+
+        Args:
+            image: x, shape (C, *S), in [0, 1], of any size, or the file of it; a volume in RAS.
+            sample_id: By which predictions on disk are found; by default the file's name without suffix.
+            prediction: Of M for x, if it is there already.
+            size: Of the maps that come back; by default that of the image, or of the file of a volume.
+
+        Raises:
+            DataError: The number of channels is not what the monitor was fitted on, the image is too small, the
+                file cannot be read, or there is no prediction for it.
+        """
+        if not isinstance(image, Tensor):
+            item = input_of(Path(image), self.settings)
+            sample_id = sample_id or item.id
+            image, grid = read_input(item, self.settings)
+            size = size or (None if grid is None else grid.size)
+        prediction, detection = self.detect(image[None], sample_id, prediction)
+        assessment = self._assessment(prediction, detection, size or image.shape[1:])
+        unknown = self.settings.usual.anomaly
+        regions = anomalous_regions(assessment.anomaly_map, unknown, assessment.label_map, self.classes)
+        assessment = replace(assessment, regions=regions)
+        assessment = replace(assessment, alarms=self._alarms(assessment))
+        calibration = self.settings.calibration
+        return assessment if calibration is None else calibration.judge(assessment)
+
+    def _assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
+        assert detection.error_map is not None and detection.synthesis is not None
+        assert detection.class_quality is not None
+        names, anomaly_map = self.classes.names, detection.anomaly_map
+        return Assessment(
+            label_map=resize(prediction.logits, size).argmax(dim=1)[0].cpu(),
+            error_map=resize(detection.error_map[:, None].float(), size)[0, 0].cpu(),
+            anomaly_map=None if anomaly_map is None else resize(anomaly_map[:, None].float(), size)[0, 0].cpu(),
+            synthesis=resize(detection.synthesis.float(), size)[0].cpu(),
+            class_quality=dict(zip(names, detection.class_quality[0].tolist(), strict=True)),
+            judged=self._judged(at_size(prediction, detection.error_map.shape[1:]).label_map),
+            alarms=(),
+        )
+
+    def _judged(self, label_map: Tensor) -> tuple[str, ...]:
+        """The classes that count for the quality of an image with this y_hat; see Assessment."""
+        if self.settings.measure == "Dice":
+            return self.classes.structures
+        held = {self.classes.names[label] for label in torch.unique(label_map).tolist()}
+        return tuple(name for name in self.classes.structures if name in held)
+
+    def _check(self, image: Tensor) -> None:
+        if not image.is_floating_point():
+            raise DataError(f"image is {image.dtype}; it must be float in [0, 1]; divide it by 255 if it has 8 bits")
+        if image.shape[1] != self.settings.channels:
+            raise DataError(
+                f"image has {image.shape[1]} channels; the monitor was fitted on {self.settings.channels}; convert it"
+            )
+        if min(image.shape[2:]) < SMALLEST_SIDE:
+            raise DataError(
+                f"image of size {tuple(image.shape[2:])} is too small; the shortest side is {SMALLEST_SIDE}"
+            )
+
+    def _alarms(self, assessment: Assessment) -> tuple[str, ...]:
+        usual, measure = self.settings.usual, self.settings.measure
+        parts = "voxels" if self.settings.spatial_dims == 3 else "pixels"
+        alarms = []
+        if assessment.error_share > usual.error_share:
+            alarms.append(
+                f"{assessment.error_share:.0%} of the {parts} are expected to be wrong (usually below "
+                f"{usual.error_share:.0%})"
+            )
+        unknown = assessment.anomaly_share(usual.anomaly)
+        if unknown > usual.anomaly_share:
+            largest = largest_region(assessment.regions)
+            told = "" if largest is None else f"; the largest unknown object {in_words(largest)}"
+            alarms.append(f"{unknown:.1%} of the {parts} look unknown (usually below {usual.anomaly_share:.1%}){told}")
+        for name, floor in zip(self.classes.names, usual.class_quality, strict=False):
+            predicted = round(assessment.class_quality[name], 2)  # as it is told
+            if name in assessment.judged and predicted < round(floor, 2):
+                alarms.append(f"{name}: predicted {measure} {predicted:.2f} (usually above {floor:.2f})")
+        return tuple(alarms)
+
+    def save(self, folder: Path) -> None:
+        """Write settings and weights.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        for name, module in self._modules().items():
+            save_module(folder / f"{name}.safetensors", module)
+        save_settings(folder, self.settings)
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        device: str = "auto",
+        precision: str = "fp32",
+        model: AnyModel | None = None,
+    ) -> Monitor:
+        """Read a monitor from its folder.
+
+        Args:
+            folder: That a fit wrote.
+            device: "auto", "cpu", "cuda", ...
+            precision: "auto", "fp32" or "bf16".
+            model: Another M in place of the stored one: its SPEC (moved, exported, or an M that the monitor has never
+                seen), or the model itself. A calibration that speaks of another M than this one is left out.
+
+        Raises:
+            InputError: The folder holds no finished monitor, or its model cannot be opened or has changed.
+            WeightsError: A weights file is missing, damaged or does not fit.
+        """
+        folder = Path(folder)
+        stored = load_settings(folder)
+        runtime = choose_runtime(device, precision)
+        opened = _opened(stored, model)
+        settings = replace(stored, model=opened.settings)
+        if stored.calibration is not None and not stored.calibration.speaks_of(*opened.settings.identity):
+            settings = replace(settings, calibration=None)
+        monitor = cls(settings, opened.predictor, build_generator(settings), build_network(settings), runtime)
+        for name, module in monitor._modules().items():
+            load_module(folder / f"{name}.safetensors", module)
+        return monitor
+
+    def _modules(self) -> dict[str, nn.Module]:
+        modules: dict[str, nn.Module] = {"generator": self.generator, "comparator": self.network}
+        if self.settings.model.is_built_in and self.segmenter is not None:
+            modules["segmenter"] = self.segmenter
+        return modules
+
+
+def _opened(settings: MonitorSettings, model: AnyModel | None) -> OpenedModel:
+    """The M of a monitor, or another one in its place."""
+    if model is not None:
+        return replace_model(model, settings.model, settings.classes, settings.channels)
+    if settings.model.is_built_in:
+        return OpenedModel(build_segmenter(settings), settings.model)
+    return reopen_model(settings.model, settings.classes, settings.channels)

@@ -1,0 +1,104 @@
+"""Everything about a monitor but its weights, in memory and on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from synthcp.comparison.anomaly_fusion import AnomalyFusion
+from synthcp.comparison.blend import Blend
+from synthcp.config.scales import Scale
+from synthcp.config.values import from_dict, to_dict
+from synthcp.config.variants import Variant
+from synthcp.data.preparation import VolumePreparation
+from synthcp.errors import InputError
+from synthcp.monitor.calibration import Calibration
+from synthcp.monitor.thresholds import NEVER, Thresholds
+from synthcp.nn.spatial import SpatialDims
+from synthcp.records import Classes, Measure, measure_of
+from synthcp.segmentation.settings import ModelSettings
+from synthcp.system.files import load_json, save_json
+
+SETTINGS = "monitor.json"
+
+
+@dataclass(frozen=True)
+class MonitorSettings:
+    """Everything about a monitor but its weights.
+
+    Attributes:
+        classes: The label set.
+        channels: Of the images.
+        spatial_dims: 2 or 3.
+        variant: What is computed.
+        scale: How big it is.
+        blend: The fitted score; None where the variant has none.
+        fusion: The fitted anomaly score; None where the variant has none, or nothing to fit it on.
+        thresholds: Of the alarms.
+        t: Threshold of eq. 9's refinement.
+        model: Which M; of a loaded monitor the one that it watches, of a stored one that of the fit.
+        facts: Data, seed, versions and the like, for the report.
+        training_ids: Ids of the images it was fitted on.
+        calibration: What it promises; None when nothing is.
+        preparation: How files become volumes; None of images, and of volumes that came from no files.
+    """
+
+    classes: Classes
+    channels: int
+    spatial_dims: SpatialDims
+    variant: Variant
+    scale: Scale
+    blend: Blend | None = None
+    fusion: AnomalyFusion | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    t: float = 0.999
+    model: ModelSettings = field(default_factory=ModelSettings)
+    facts: dict[str, str] = field(default_factory=dict)
+    training_ids: tuple[str, ...] = ()
+    calibration: Calibration | None = None
+    preparation: VolumePreparation | None = None
+
+    @property
+    def measure(self) -> Measure:
+        """How the quality of a class is measured."""
+        return measure_of(self.spatial_dims)
+
+    @property
+    def scored(self) -> str:
+        """What the monitor scores: "images" or "volumes"."""
+        return "volumes" if self.spatial_dims == 3 else "images"
+
+    @property
+    def usual(self) -> Thresholds:
+        """The thresholds in force: a calibrated anomaly threshold takes the place of the fitted one."""
+        rule = None if self.calibration is None else self.calibration.anomaly
+        if rule is None:
+            return self.thresholds
+        return replace(self.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share)
+
+    @property
+    def anomaly_range(self) -> float:
+        """The largest anomaly score there is: of a distance of features 2, of the fused score 1."""
+        return NEVER if self.fusion is None else 1.0
+
+
+def save_settings(folder: Path, settings: MonitorSettings) -> None:
+    """Write the settings of a monitor, whole or not at all.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    save_json(folder / SETTINGS, to_dict(settings))
+
+
+def load_settings(folder: Path) -> MonitorSettings:
+    """Read the settings of a monitor.
+
+    Raises:
+        InputError: The folder holds no finished monitor.
+    """
+    if not (folder / SETTINGS).is_file():
+        unfinished = (folder / "config.json").is_file()
+        remedy = "finish it with synthcp fit --resume" if unfinished else "give a folder written by synthcp fit"
+        raise InputError(f"{folder} holds no finished monitor ({SETTINGS} is missing); {remedy}")
+    return from_dict(MonitorSettings, load_json(folder / SETTINGS))

@@ -1,0 +1,29 @@
+"""Direct prediction, the paper's ablation, at equal capacity: the same network, shown the image for the drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from synthcp.comparison.failure import FailureComparator
+from synthcp.comparison.siamese import Evidence
+from synthcp.records import Detection, Prediction
+
+
+@dataclass(frozen=True)
+class DirectPrediction:
+    """F(x, x, y_hat): every parameter of SynthCP's comparator and nothing that the drawing could tell.
+
+    Attributes:
+        comparator: A comparator trained in this way.
+    """
+
+    comparator: FailureComparator
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Detector); without a drawing there is no anomaly map."""
+        channels = self.comparator.network.config.disagreements
+        agreement = image.new_zeros(image.shape[0], channels, *image.shape[2:])
+        detection = self.comparator.judge(Evidence(image, image, prediction.logits, agreement))
+        return replace(detection, anomaly_map=None)

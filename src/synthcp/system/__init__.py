@@ -1,0 +1,1 @@
+"""What every room stands on: files, SPECs, device and seeds, progress, provenance, extras."""

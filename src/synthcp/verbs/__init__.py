@@ -1,0 +1,1 @@
+"""What a user asks a monitor to do, one file for each: score, evaluate, calibrate, select, audit, demo."""

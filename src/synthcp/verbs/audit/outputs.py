@@ -1,0 +1,130 @@
+"""suspects.csv and audit.html: the ranking for a program, and each suspect for the eye."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from synthcp.data.transforms import resize, resize_labels
+from synthcp.records import Classes, Sample
+from synthcp.report.cards import hex_color, webp
+from synthcp.report.html import environment
+from synthcp.report.outputs import write_text
+from synthcp.report.pictures import IGNORED_COLOR, image_picture, label_picture
+from synthcp.verbs.audit.case import Case
+from synthcp.verbs.audit.suspects import Box, Suspect
+
+TABLE, PAGE = "suspects.csv", "audit.html"
+COLUMNS = ("rank", "id", "score", "given", "suggested", "area", "x0", "y0", "x1", "y1")
+_WIDTH = 240
+_MARK = (255, 0, 168)
+_CONTEXT = 0.6
+"""How far a picture reaches beyond the box, as a share of the box's longer side."""
+_SMALLEST = 96
+"""Shortest side of what a picture shows, in pixels of the image."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture of a suspect: what it shows, and its data URI."""
+
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A suspect with its pictures."""
+
+    suspect: Suspect
+    views: tuple[View, ...]
+
+
+def write_table(out: Path, suspects: Sequence[Suspect]) -> Path:
+    """Write suspects.csv, worst first; boxes are in pixels of the image as it came, x1 and y1 just behind.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    text = io.StringIO()
+    lines = csv.writer(text, lineterminator="\n")
+    lines.writerow(COLUMNS)
+    for rank, suspect in enumerate(suspects, start=1):
+        label = suspect.given, suspect.suggested
+        lines.writerow([rank, suspect.id, f"{suspect.score:.6g}", *label, suspect.area, *suspect.box])
+    write_text(out / TABLE, text.getvalue())
+    return out / TABLE
+
+
+def write_page(out: Path, exhibits: Sequence[Exhibit], classes: Classes, images: int, facts: Mapping[str, str]) -> Path:
+    """Write audit.html, one file that needs no other.
+
+    Args:
+        out: Folder.
+        exhibits: Worst first.
+        classes: Of the data.
+        images: Number of images that were audited.
+        facts: Where it comes from, for the end of the page.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    colors = {name: hex_color(color) for name, color in zip(classes.names, classes.colors, strict=True)}
+    colors["no label"] = hex_color(IGNORED_COLOR)
+    template = environment().get_template("audit.html.j2")
+    write_text(out / PAGE, template.render(exhibits=exhibits, colors=colors, images=images, facts=facts))
+    return out / PAGE
+
+
+def exhibit(suspect: Suspect, sample: Sample, case: Case) -> Exhibit:
+    """Return the pictures of a suspect: image, given label and its drawing, suggested label and its drawing."""
+    assert sample.label_map is not None
+    size, classes = tuple(sample.label_map.shape), case.monitor.classes
+    disputed, predicted = (resize_labels(part.cpu(), size) for part in (case.disputed, case.predicted))
+    pictures = {
+        "image": image_picture(sample.image),
+        f"given: {suspect.given}": label_picture(sample.label_map, classes),
+        "drawing of the given label": _drawing(case.drawing_of_given, size),
+        f"suggested: {suspect.suggested}": label_picture(sample.label_map.where(~disputed, predicted), classes),
+        "drawing of the suggested label": _drawing(case.drawing_of_suggested, size),
+    }
+    window = window_of(suspect.box, size)
+    views = [View(name, _uri(picture, suspect.box, window)) for name, picture in pictures.items()]
+    return Exhibit(suspect, tuple(views))
+
+
+def window_of(box: Box, size: Sequence[int]) -> Box:
+    """Return what a picture shows around a box: its longer side and more of context, within an image (H, W)."""
+    x0, y0, x1, y1 = box
+    side = max(_SMALLEST, round((1 + 2 * _CONTEXT) * max(x1 - x0, y1 - y0)))
+    (left, right), (top, bottom) = _span(x0, x1, side, size[1]), _span(y0, y1, side, size[0])
+    return left, top, right, bottom
+
+
+def _span(first: int, last: int, side: int, extent: int) -> tuple[int, int]:
+    """A stretch of `side` pixels around the middle, moved into the image."""
+    side = min(side, extent)
+    start = min(max(0, (first + last - side) // 2), extent - side)
+    return start, start + side
+
+
+def _drawing(drawing: Tensor, size: tuple[int, ...]) -> Image.Image:
+    return image_picture(resize(drawing[0].cpu(), size))
+
+
+def _uri(picture: Image.Image, box: Box, window: Box) -> str:
+    """The window of a picture with the box marked; labels keep their colours."""
+    flat = picture.mode == "P"
+    scale = _WIDTH / (window[2] - window[0])
+    size = _WIDTH, max(1, round(scale * (window[3] - window[1])))
+    resampling = Image.Resampling.NEAREST if flat else Image.Resampling.BICUBIC
+    shown = picture.convert("RGB").crop(window).resize(size, resampling)
+    x0, y0, x1, y1 = (round(scale * (edge - window[axis % 2])) for axis, edge in enumerate(box))
+    ImageDraw.Draw(shown).rectangle((x0 - 2, y0 - 2, x1 + 1, y1 + 1), outline=_MARK, width=2)
+    return webp(shown, flat)

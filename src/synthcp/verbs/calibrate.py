@@ -1,0 +1,154 @@
+"""calibrate(run, dataset, promise): what a monitor may promise, set on images that it has never seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.errors import InputError
+from synthcp.monitor.anomaly_rule import ScoreCurve, fit_anomaly, score_curve
+from synthcp.monitor.calibration import Calibration
+from synthcp.monitor.intervals import fit_intervals
+from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.promise import Promise
+from synthcp.monitor.review import fit_review
+from synthcp.monitor.settings import load_settings, save_settings
+from synthcp.records import Sample
+from synthcp.report.rows import Row, row_of
+from synthcp.segmentation.specs import AnyModel
+from synthcp.system.provenance import now
+from synthcp.training.loop import Progress, silent
+from synthcp.verbs.score import judged, require_match
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What the calibration images show.
+
+    Attributes:
+        rows: Predicted and true quality of each image.
+        curves: Anomaly scores of each image's known pixels; empty for a monitor without anomaly maps.
+        groups: Names of the groups that the images come from.
+    """
+
+    rows: list[Row] = field(default_factory=list)
+    curves: list[ScoreCurve] = field(default_factory=list)
+    groups: set[str] = field(default_factory=set)
+
+    def of_images(self, name: str) -> NDArray[np.float64]:
+        """One number of each image, shape (images,)."""
+        return np.array([getattr(row, name) for row in self.rows])
+
+    def of_classes(self, name: str) -> NDArray[np.float64]:
+        """One number of each class of each image, shape (images, classes)."""
+        return np.array([list(getattr(row, name).values()) for row in self.rows])
+
+
+def calibrate(
+    run: str | Path,
+    dataset: Dataset,
+    promise: Promise | None = None,
+    data: str = "",
+    device: str = "auto",
+    precision: str = "fp32",
+    progress: Progress = silent,
+    model: AnyModel | None = None,
+) -> Calibration:
+    """Set intervals and thresholds on labelled images, and store them in the monitor in place of older ones.
+
+    Quality and flagged pixels are judged at the working size, as in an evaluation. An image without a known pixel is
+    left out.
+
+    Args:
+        run: Folder of the monitor.
+        dataset: Labelled images with the classes of the monitor, none of which it was fitted on.
+        promise: What shall hold.
+        data: Name of the data, for the record.
+        device: "auto", "cpu", "cuda", ...
+        precision: "auto", "fp32" or "bf16"; that of the scores to come.
+        progress: Called after every image.
+        model: An M in place of the monitor's own; the promise is about this M then.
+
+    Raises:
+        InputError: The monitor has seen an image, the images are too few for the promise, or the data does not fit the
+            monitor.
+    """
+    run, promise = Path(run), promise or Promise()
+    stored = load_settings(run)
+    _require_unseen(dataset, stored.training_ids)
+    monitor = Monitor.load(run, device, precision, model)
+    promise.check_images(len(dataset), flags_pixels=monitor.segmenter is not None)
+    require_match(dataset, monitor)
+    outcomes = _look(dataset, monitor, progress)
+    promise.check_images(len(outcomes.rows), flags_pixels=bool(outcomes.curves))
+    calibration = fit_calibration(outcomes, promise, monitor.classes.names, data, *monitor.settings.model.identity)
+    save_settings(run, replace(stored, calibration=calibration))
+    return calibration
+
+
+def _require_unseen(dataset: Dataset, training_ids: tuple[str, ...]) -> None:
+    seen = sorted(set(dataset.ids) & set(training_ids))
+    if seen:
+        raise InputError(
+            f"the fit saw {len(seen)} of the {len(dataset)} calibration images, such as {seen[0]}; a promise needs "
+            "images that the monitor has never seen; give another split"
+        )
+
+
+def _look(dataset: Dataset, monitor: Monitor, progress: Progress) -> Outcomes:
+    outcomes = Outcomes()
+    for number, (sample, assessment) in enumerate(judged(dataset, monitor)):
+        assert sample.label_map is not None  # require_match ran before
+        known = _known(sample, sample.label_map, dataset.classes.ignore_index)
+        if known.any():
+            row = row_of(sample.id, sample.id, assessment, dataset.classes, label_map=sample.label_map)
+            outcomes.rows.append(row)
+            outcomes.groups.update(filter(None, [sample.group]))
+            if assessment.anomaly_map is not None:
+                outcomes.curves.append(score_curve(assessment.anomaly_map[known].numpy()))
+        progress("calibrate", number + 1, len(dataset), {})
+    return outcomes
+
+
+def _known(sample: Sample, label_map: Tensor, ignore_index: int) -> Tensor:
+    """Where the pixel has a class and is no anomaly, shape (*S), bool."""
+    known = label_map != ignore_index
+    return known if sample.anomaly_mask is None else known & ~sample.anomaly_mask
+
+
+def fit_calibration(
+    outcomes: Outcomes,
+    promise: Promise,
+    names: tuple[str, ...],
+    data: str = "",
+    model: str = "",
+    fingerprint: str = "",
+) -> Calibration:
+    """The numbers that keep a promise.
+
+    Args:
+        outcomes: Of the calibration images.
+        promise: What shall hold.
+        names: Of the classes.
+        data: Name of the data, for the record.
+        model: SPEC of M.
+        fingerprint: Of M's weights.
+    """
+    true, predicted = outcomes.of_classes("true_class_quality"), outcomes.of_classes("class_quality")
+    return Calibration(
+        promise=promise,
+        created=now(),
+        data=data,
+        images=len(outcomes.rows),
+        groups=len(outcomes.groups),
+        intervals=fit_intervals(true, predicted, names, promise.alpha),
+        review=fit_review(outcomes.of_images("true_mean_quality"), outcomes.of_images("mean_quality"), promise),
+        anomaly=fit_anomaly(outcomes.curves, promise.area) if outcomes.curves else None,
+        model=model,
+        fingerprint=fingerprint,
+    )

@@ -1,0 +1,123 @@
+"""The detectors and controls of a run, on networks with fresh weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from synthcp.comparison.base import Detector
+from synthcp.comparison.blend import Blend
+from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.config.scales import SCALES
+from synthcp.config.values import to_dict
+from synthcp.config.variants import VARIANTS
+from synthcp.errors import InputError, WeightsError
+from synthcp.fitting.heads import UNTRAINED_GENERATOR, control_path
+from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.networks import build_generator, build_network, build_segmenter
+from synthcp.monitor.settings import MonitorSettings
+from synthcp.records import Classes, Prediction
+from synthcp.rivals.catalogue import available, load_detectors
+from synthcp.system.files import save_json, save_module
+from synthcp.system.runtime import Runtime
+
+LOGIT_NAMES = ["msp", "entropy", "max-logit", "energy"]
+ALL = [*LOGIT_NAMES, "direct", "untrained", "synthcp"]
+CLASSES = Classes(("a", "b", "c"), ((0, 0, 0),) * 3)
+SETTINGS = MonitorSettings(CLASSES, 3, 2, VARIANTS["ours"], SCALES["tiny"], Blend(0.5, 1.0, 0.0))
+
+
+def judging_network() -> SiameseNetwork:
+    """F with verdicts of its own; fresh ones are zero, and all F alike."""
+    network = build_network(SETTINGS)
+    for parameter in network.verdicts.parameters():
+        torch.nn.init.normal_(parameter)
+    return network
+
+
+@pytest.fixture
+def fresh() -> Monitor:
+    torch.manual_seed(0)
+    parts = build_segmenter(SETTINGS), build_generator(SETTINGS), judging_network()
+    return Monitor(SETTINGS, *parts, Runtime(torch.device("cpu")))
+
+
+@pytest.fixture
+def fitted(fresh: Monitor, tmp_path: Path) -> Path:
+    """A run with its controls, each with a blend and weights of its own."""
+    fresh.save(tmp_path)
+    for number, name in enumerate(("direct", "untrained"), start=2):
+        path = control_path(tmp_path, name)
+        save_module(path, judging_network())
+        save_json(path.with_suffix(".json"), to_dict(replace(SETTINGS, blend=Blend(0.5, 0.0, -number))))
+    save_module(control_path(tmp_path, UNTRAINED_GENERATOR), build_generator(SETTINGS))
+    return tmp_path
+
+
+@pytest.fixture
+def image() -> Tensor:
+    return torch.rand(1, 3, 48, 56, generator=torch.Generator().manual_seed(1))
+
+
+def maps(detectors: dict[str, Detector], image: Tensor, prediction: Prediction) -> dict[str, Tensor]:
+    """Error maps by detector, and verdicts by detector with "-raw" behind it."""
+    detections = {name: detector(image, prediction) for name, detector in detectors.items()}
+    verdicts = {f"{name}-raw": detection.verdict for name, detection in detections.items()}
+    error_maps = {name: detection.error_map for name, detection in detections.items()} | verdicts
+    return {name: error_map for name, error_map in error_maps.items() if error_map is not None}
+
+
+def test_a_run_without_controls_has_scores_and_itself(fresh: Monitor, tmp_path: Path) -> None:
+    fresh.save(tmp_path)
+    assert available(tmp_path) == [*LOGIT_NAMES, "synthcp"]
+
+
+@torch.no_grad()
+def test_every_detector_is_another_one(fresh: Monitor, fitted: Path, image: Tensor) -> None:
+    prediction = fresh.segmenter(image)
+    detectors = load_detectors(fitted, fresh)
+    assert list(detectors) == available(fitted) == ALL
+    judged = maps(detectors, image, prediction)
+    assert list(judged) == [*ALL, "direct-raw", "untrained-raw", "synthcp-raw"]
+    for first, second in combinations(judged, 2):
+        assert not torch.allclose(judged[first], judged[second]), (first, second)
+    assert judged["synthcp"].equal(fresh.detector()(image, prediction).error_map)  # type: ignore[arg-type]
+
+
+@torch.no_grad()
+def test_a_control_blends_its_own_verdict(fresh: Monitor, fitted: Path, image: Tensor) -> None:
+    judged = maps(load_detectors(fitted, fresh), image, fresh.segmenter(image))
+    for name, bias in (("direct", -2), ("untrained", -3)):
+        expected = 0.5 * torch.logit(judged[f"{name}-raw"]) + bias
+        torch.testing.assert_close(judged[name], expected.sigmoid(), atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_direct_has_no_drawing_and_untrained_draws_by_a_generator_of_its_own(
+    fresh: Monitor, fitted: Path, image: Tensor
+) -> None:
+    detectors, prediction = load_detectors(fitted, fresh, ["direct", "untrained", "synthcp"]), fresh.segmenter(image)
+    direct, untrained, shipped = (detector(image, prediction) for detector in detectors.values())
+    assert direct.synthesis is None and direct.anomaly_map is None
+    assert untrained.synthesis is not None and shipped.synthesis is not None
+    assert not untrained.synthesis.equal(shipped.synthesis)
+
+
+def test_names_are_chosen_in_the_order_of_the_table(fresh: Monitor, fitted: Path) -> None:
+    assert list(load_detectors(fitted, fresh, ["synthcp", "msp"])) == ["msp", "synthcp"]
+    with pytest.raises(
+        InputError, match="detector 'mps' is not in .*; it has msp, entropy, max-logit, energy, direct, "
+    ):
+        load_detectors(fitted, fresh, ["msp", "mps"])
+
+
+def test_a_control_that_lost_a_part_is_an_error(fresh: Monitor, fitted: Path) -> None:
+    control_path(fitted, UNTRAINED_GENERATOR).unlink()
+    assert load_detectors(fitted, fresh, ["direct"])
+    with pytest.raises(WeightsError, match="untrained-generator.safetensors does not exist"):
+        load_detectors(fitted, fresh, ["untrained"])

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+
+from synthcp.errors import InputError, WeightsError
+from synthcp.system.files import (
+    load_json,
+    load_module,
+    load_tensors,
+    restore_training_state,
+    save_json,
+    save_module,
+    save_tensors,
+    training_state,
+)
+
+
+def fails(error: type[InputError], *texts: str) -> pytest.RaisesExc[InputError]:
+    return pytest.raises(error, check=lambda e: "\n" not in str(e) and all(text in str(e) for text in texts))
+
+
+def test_tensors_and_metadata_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "x.safetensors"
+    tensors = {
+        "half": torch.rand(2, 3).half(),
+        "bytes": torch.arange(5, dtype=torch.uint8),
+        "channels last": torch.rand(1, 2, 3, 4).contiguous(memory_format=torch.channels_last),
+        "scalar": torch.tensor(7),
+        "with gradient": torch.rand(2, requires_grad=True),
+    }
+    save_tensors(path, tensors, {"step": "12"})
+    loaded, metadata = load_tensors(path)
+    assert metadata == {"step": "12"} and loaded.keys() == tensors.keys()
+    assert all(loaded[key].equal(value) and loaded[key].dtype == value.dtype for key, value in tensors.items())
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "x.safetensors"
+    save_tensors(path, {"x": torch.zeros(3)})
+
+    def full_disk(source: Path, target: Path) -> None:
+        assert load_tensors(path)[0]["x"].equal(torch.zeros(3))  # until the last moment, the old file
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with fails(InputError, "x.safetensors cannot be written (no space left)"):
+        save_tensors(path, {"x": torch.ones(3)})
+    with fails(InputError, "x.json cannot be written"):
+        save_json(tmp_path / "x.json", {})
+    assert load_tensors(path)[0]["x"].equal(torch.zeros(3)) and not (tmp_path / "x.json").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for write in (save_json, save_tensors):
+        with fails(InputError, "cannot be written", "choose a folder"):
+            write(tmp_path / "file" / "x", {})
+
+
+def write_zip_pickle(path: Path) -> None:
+    torch.save({"x": torch.zeros(3)}, path)
+
+
+def write_plain_pickle(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"x": 1}))
+
+
+def write_old_pickle(path: Path) -> None:
+    torch.save({"x": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
+
+
+def write_cut(path: Path) -> None:
+    save_tensors(path, {"x": torch.rand(1000)})
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def write_text(path: Path) -> None:
+    path.write_text("weights")
+
+
+@pytest.mark.parametrize(
+    ("write", "text"),
+    [
+        (write_zip_pickle, "is a pickle, which is never loaded"),
+        (write_plain_pickle, "is a pickle, which is never loaded"),
+        (write_old_pickle, "is a pickle, which is never loaded"),
+        (write_cut, "is damaged or not a safetensors file"),
+        (write_text, "is damaged or not a safetensors file"),
+        (Path.touch, "is damaged or not a safetensors file"),
+        (lambda path: None, "does not exist"),
+        (Path.mkdir, "does not exist"),
+    ],
+)
+def test_what_is_no_safetensors_file_is_named(tmp_path: Path, write: Callable[[Path], None], text: str) -> None:
+    path = tmp_path / "weights.pth"
+    write(path)
+    with fails(WeightsError, str(path), text):
+        load_tensors(path)
+
+
+def test_json_comes_back(tmp_path: Path) -> None:
+    save_json(tmp_path / "x.json", {"b": [1, 2.5], "a": None})
+    assert load_json(tmp_path / "x.json") == {"b": [1, 2.5], "a": None}
+
+
+@pytest.mark.parametrize(
+    ("content", "text"), [(None, "is missing or not JSON"), ("{", "not JSON"), ("[1]", "holds no JSON object")]
+)
+def test_json_that_is_none(tmp_path: Path, content: str | None, text: str) -> None:
+    if content is not None:
+        (tmp_path / "x.json").write_text(content)
+    with fails(InputError, "x.json", text):
+        load_json(tmp_path / "x.json")
+
+
+def test_modules_come_back_and_others_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    network, twin = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+    network(torch.rand(2, 3, 4, 4))
+    save_module(path, network)
+    load_module(path, twin)
+    assert all(value.equal(twin.state_dict()[key]) for key, value in network.state_dict().items())
+    for other, difference in ((nn.BatchNorm2d(4), "weight"), (nn.BatchNorm2d(3, affine=False), "bias")):
+        with fails(WeightsError, str(path), difference):
+            load_module(path, other)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda parameters: SGD(parameters, lr=0.1, momentum=0.9),
+        lambda parameters: Adam(parameters, lr=0.1),
+        lambda parameters: AdamW(parameters, lr=0.1),
+    ],
+    ids=["sgd", "adam", "adamw"],
+)
+def test_training_goes_on_from_its_state_bit_by_bit(tmp_path: Path, make: Callable[[object], Optimizer]) -> None:
+    def begin(seed: int) -> tuple[dict[str, nn.Module], dict[str, Optimizer]]:
+        torch.manual_seed(seed)
+        network = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.Conv2d(3, 1, 3))
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return {"m": network}, {"o": make(network.parameters())}
+
+    def go(modules: dict[str, nn.Module], optimizers: dict[str, Optimizer], steps: range) -> None:
+        for step in steps:
+            torch.manual_seed(step)
+            optimizers["o"].zero_grad()
+            (modules["m"](torch.rand(2, 2, 8, 8)) - 1).square().mean().backward()
+            optimizers["o"].step()
+
+    whole = begin(0)
+    go(*whole, range(6))
+    half = begin(0)
+    go(*half, range(3))
+    save_tensors(tmp_path / "state", training_state(*half))
+    resumed = begin(1)
+    restore_training_state(load_tensors(tmp_path / "state")[0], *resumed)
+    go(*resumed, range(3, 6))
+    expected, state = training_state(*whole), training_state(*resumed)
+    assert expected.keys() == state.keys()
+    assert [key for key, value in expected.items() if not value.equal(state[key])] == []

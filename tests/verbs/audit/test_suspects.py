@@ -1,0 +1,99 @@
+"""The ranking: a planted error comes first, where it is, as what it was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
+from synthcp.errors import DataError, InputError
+from synthcp.verbs.audit.case import case_of
+from synthcp.verbs.audit.suspects import audit, suspects_of, worst_first
+from synthcp.verbs.audit.suspicion import Suspicion
+
+LOSS = Suspicion(lambda case: (case.loss,), (1.0,), 0.0)
+
+
+def test_the_planted_error_comes_first_with_box_and_classes(knowing, mislabelled, box):
+    suspects = audit(knowing, mislabelled)
+    sample, true = mislabelled[2], mislabelled.true(2)
+    names = mislabelled.classes.names
+    first = suspects[0]
+    assert first.id == sample.id and first.score > 0
+    assert first.given == names[int(sample.label_map[18, 29])]
+    assert np.abs(np.subtract(first.box, box)).max() <= 2  # the working size is smaller by a third
+    x0, y0, x1, y1 = first.box
+    assert first.mask.shape == (y1 - y0, x1 - x0) and first.area == first.mask.sum() > 100
+    inside = true[y0:y1, x0:x1][first.mask]
+    assert first.suggested == names[int(inside.mode().values)]
+    assert (
+        inside == sample.label_map[y0:y1, x0:x1][first.mask]
+    ).float().mean() < 0.2  # a border that the nearest pixel moved
+
+
+def test_suspects_are_ranked_and_no_more_than_wanted(monitor, mislabelled):
+    suspects = audit(monitor, mislabelled, suspicion=LOSS)
+    assert len(suspects) > 8 and suspects == worst_first(suspects)
+    few = audit(monitor, mislabelled, most=3, suspicion=LOSS)
+    assert [(suspect.id, suspect.box) for suspect in few] == [(suspect.id, suspect.box) for suspect in suspects[:3]]
+
+
+def test_the_score_is_the_mean_times_the_radius(monitor, mislabelled):
+    case = case_of(monitor, mislabelled[1])
+    suspects = list(suspects_of("a", case, LOSS, tuple(case.given.shape)))
+    loss = case.loss.numpy()
+    for suspect, region in zip(suspects, case.regions, strict=True):
+        x0, y0, x1, y1 = suspect.box
+        assert (slice(y0, y1), slice(x0, x1)) == region.window and (suspect.mask == region.mask).all()
+        total = sum(float(loss[y0 + row, x0 + column]) for row, column in np.argwhere(suspect.mask))
+        assert suspect.score == pytest.approx(total / suspect.area * region.radius, rel=1e-5)
+
+
+def test_at_another_size_a_region_keeps_its_share(monitor, mislabelled):
+    case = case_of(monitor, mislabelled[1])
+    height, width = case.given.shape
+    small = list(suspects_of("a", case, LOSS, (height, width)))
+    large = list(suspects_of("a", case, LOSS, (3 * height, 3 * width)))
+    assert [suspect.area for suspect in large] == [9 * suspect.area for suspect in small]
+    assert [suspect.box for suspect in large] == [tuple(3 * edge for edge in suspect.box) for suspect in small]
+    assert [suspect.score for suspect in large] == [suspect.score for suspect in small]
+
+
+def test_ignored_pixels_are_never_suspects(monitor, mislabelled):
+    class Blank(Scenes):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            label_map = sample.label_map.clone()
+            label_map[:, :40] = self.classes.ignore_index
+            return replace(sample, label_map=label_map)
+
+    suspects = audit(monitor, Blank(ScenesConfig(count=2, height=48, width=64)), suspicion=LOSS)
+    assert suspects and min(suspect.box[0] for suspect in suspects) >= 39
+
+
+def test_right_labels_that_m_knows_give_no_suspects(knowing, mislabelled):
+    suspects = audit(knowing, mislabelled, suspicion=LOSS)
+    assert {suspect.id for suspect in suspects} == {mislabelled.ids[2]}
+
+
+def test_data_without_labels_are_refused(monitor, mislabelled):
+    class Unlabelled(Scenes):
+        def __getitem__(self, index):
+            return replace(super().__getitem__(index), label_map=None)
+
+    with pytest.raises(DataError, match="has no label map"):
+        audit(monitor, Unlabelled(ScenesConfig(count=2, height=48, width=64)))
+
+
+def test_a_monitor_of_volumes_is_refused(monitor, mislabelled, monkeypatch):
+    monkeypatch.setattr(monitor, "settings", replace(monitor.settings, spatial_dims=3))
+    with pytest.raises(InputError, match="fitted on volumes"):
+        audit(monitor, mislabelled)
+
+
+def test_progress_tells_both_stages(monitor, mislabelled):
+    calls = []
+    audit(monitor, mislabelled, progress=lambda stage, step, steps, _: calls.append((stage, step, steps)))
+    assert calls == [(stage, step, 4) for stage in ("learn from drawn mistakes", "audit") for step in (1, 2, 3, 4)]
