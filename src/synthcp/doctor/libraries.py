@@ -14,13 +14,9 @@ from packaging.specifiers import SpecifierSet
 from synthcp.doctor.findings import Finding
 
 PURPOSES = {
-    "train": "training on several devices",
     "medical": "volumes",
     "crf": "the MSP + CRF detector",
-    "serve": "the HTTP service",
     "export": "ONNX models",
-    "openvino": "OpenVINO models",
-    "ray": "scoring on many machines",
     "smiyc": "score files for SegmentMeIfYouCan",
     "hf": "models of Hugging Face",
     "zoo": "models of torchvision, timm and smp",
