@@ -42,10 +42,10 @@ def test_both_layouts(request, layout):
 
 
 def test_scenes(listed, fails):
-    assert RoadAnomaly(listed, scenes=["street"]).ids == ["animals10"]
-    assert RoadAnomaly(listed, scenes=["street", "other"]).ids == ["animals10", "tires03"]
+    assert RoadAnomaly(listed, scene=["street"]).ids == ["animals10"]
+    assert RoadAnomaly(listed, scene=["street", "other"]).ids == ["animals10", "tires03"]
     with fails("scene=stret", "did you mean street?", "other, paved, street", error=InputError):
-        RoadAnomaly(listed, scenes=["stret"])
+        RoadAnomaly(listed, scene=["stret"])
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_scenes(listed, fails):
 def test_a_manifest_that_will_not_do(listed, fails, content, text):
     (listed / "manifest.csv").write_bytes(content)
     with fails("manifest.csv", text, error=DataError):
-        RoadAnomaly(listed, scenes=["street"])
+        RoadAnomaly(listed, scene=["street"])
 
 
 def test_scenes_need_a_manifest(released, fails):
     with fails("manifest.csv: no such file", "name and scene", error=DataError):
-        RoadAnomaly(released, scenes=["street"])
+        RoadAnomaly(released, scene=["street"])
 
 
 def test_missing_parts(released, fails):

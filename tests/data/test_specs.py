@@ -50,7 +50,7 @@ def test_scenes_split_and_seed_pass_through():
         ("scenes:?count", ("count has no value",)),
         ("scenes:?count=few", ("count=few", "whole number")),
         ("scenes:?size=64", ("size=64", "HEIGHTxWIDTH")),
-        ("scenes:count=3", ("'count=3'", "scenes:?count=40")),
+        ("scenes:count=3", ("'count=3'", "scenes:?seed=1")),
         ("streethazards:/there?unlabeled=viod", ("unlabeled=viod", "did you mean void?", "known, void")),
         ("streethazards:/there?other=no", ("other=no", "choose one of: known, void")),
         ("bdd_anomaly:/there?other=void", ("no option 'other'", "split, ids, unlabeled")),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 from synthcp.data.anomaly import AnomalyFiles, LabelValues, require_file, require_some
+from synthcp.data.base import Source
 from synthcp.data.cityscapes import CLASSES
 from synthcp.data.folder import SampleFiles, images_directly_in, require_split
 from synthcp.data.heldout import HeldOutClasses
 from synthcp.data.streethazards import Treatment
+from synthcp.system.spec import choice
 
 LAYOUT = "BDD100K is read from seg/images/{train,val}/NAME.jpg and seg/labels/{train,val}/NAME_train_id.png"
 FOLDERS = {"train": ("train",), "val": ("val",), "test": ("train", "val")}
@@ -50,3 +53,6 @@ def _files(root: Path, folder: str) -> list[SampleFiles]:
 def _file(image: Path, labels: Path) -> SampleFiles:
     label = require_file(labels / f"{image.stem}_train_id.png", image, LAYOUT)
     return SampleFiles(image.stem, image, label, label, group=image.stem.partition("-")[0])  # VIDEO-FRAME
+
+
+SOURCE = Source(BddAnomaly, {"unlabeled": choice(*get_args(Treatment))})

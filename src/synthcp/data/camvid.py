@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from synthcp.data.base import Source
 from synthcp.data.classes import read_classes
 from synthcp.data.folder import FileDataset, SampleFiles, find_images
 from synthcp.errors import DataError
@@ -48,3 +49,6 @@ def _files(root: Path, images: dict[str, Path], name: str) -> SampleFiles:
     if not label_map.is_file():
         raise DataError(f"{label_map} is missing, the label of {images[name].name}; {LAYOUT}")
     return SampleFiles(name, images[name], label_map, group=name.rpartition("_")[0])
+
+
+SOURCE = Source(CamVid)

@@ -8,11 +8,13 @@ from pathlib import Path
 from torch import Tensor
 
 from synthcp.data.anomaly import LabelValues, require_some
+from synthcp.data.base import Source
 from synthcp.data.folder import FileDataset, SampleFiles, Truth, require_split
 from synthcp.data.images import read_image
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.errors import DataError
 from synthcp.records import Classes
+from synthcp.system.spec import choice
 
 LAYOUT = (
     "Cityscapes (leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip) is read from leftImg8bit/{train,val}/CITY/"
@@ -52,16 +54,16 @@ class Cityscapes(FileDataset):
     Args:
         root: Holds leftImg8bit/ and gtFine/.
         split: "train", "val" or "test".
-        shrink: How many times smaller each side of image and labels is made: 2 reads 1024 x 512 of 2048 x 1024 pixels.
+        size: Of `SIZES`: images and labels are made smaller; "half" reads 1024 x 512 of 2048 x 1024 pixels.
 
     Raises:
         DataError: No such split, a part of the layout is missing, or an image or a label has no partner.
     """
 
-    def __init__(self, root: Path, split: str = "train", shrink: int = 1) -> None:
+    def __init__(self, root: Path, split: str = "train", size: str = "full") -> None:
         require_split(root, split, FOLDERS)
         super().__init__(CLASSES, _pairs(root / "leftImg8bit" / FOLDERS[split], root / "gtFine" / FOLDERS[split]))
-        self.shrink = shrink
+        self.shrink = SIZES[size]
 
     def image(self, files: SampleFiles) -> Tensor:
         """Read the image of one sample, averaged over the pixels that become one."""
@@ -113,3 +115,6 @@ def _city(place: str) -> str:
 
 def _name(place: str) -> str:
     return place.partition("/")[2]
+
+
+SOURCE = Source(Cityscapes, {"size": choice(*SIZES)})

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthcp.data.base import Dataset
+from synthcp.data.base import Dataset, Source
 from synthcp.data.nifti import Grid, write_nifti
-from synthcp.data.preparation import WINDOWS, VolumePreparation
+from synthcp.data.preparation import OPTIONS, WINDOWS, VolumePreparation
 from synthcp.data.volume_dataset import (
     CaseFiles,
     VolumeDataset,
@@ -151,3 +151,6 @@ def _case(root: Path, entry: Any, labelled: bool) -> CaseFiles:
         raise DataError(f"{root / 'dataset.json'}: the entry {entry!r} does not name {' and '.join(keys)}; {LAYOUT}")
     image = root / entry["image"]
     return CaseFiles(without_suffix(image.name), (image,), root / entry["label"] if labelled else None)
+
+
+SOURCE = Source(lambda root, split, **options: Decathlon(root, split, VolumePreparation(**options)), OPTIONS)

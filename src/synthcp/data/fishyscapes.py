@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, require_some
+from synthcp.data.base import Source
 from synthcp.data.folder import SampleFiles, require_split
 from synthcp.data.images import read_image
 from synthcp.errors import DataError
+from synthcp.system.spec import folder
 
 LAYOUT = (
     "Fishyscapes is read from any number of files NUMBER_NAME_labels.png, as its archives unpack, and "
@@ -77,3 +79,6 @@ def _laid_over(image: Tensor, path: Path) -> Tensor:
     if overlay.shape != image.shape:
         raise DataError(f"{path} is {tuple(overlay.shape)}, its image {tuple(image.shape)}; use the original images")
     return (image + overlay).clamp(0, 1)
+
+
+SOURCE = Source(Fishyscapes, {"images": folder})

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from synthcp.data.base import Dataset
+from synthcp.data.base import Dataset, Source
 from synthcp.data.classes import infer_classes, read_classes
 from synthcp.data.images import read_image, read_label_map, read_mask
 from synthcp.errors import DataError
@@ -248,3 +248,6 @@ def _expand(item: Path) -> list[Path]:
     if not paths:
         raise DataError(f"{item} holds no image; put files in it that end in {', '.join(IMAGE_SUFFIXES)}")
     return paths
+
+
+SOURCE = Source(Folder)

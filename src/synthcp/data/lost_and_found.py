@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcp.data.anomaly import AnomalyFiles, LabelValues, require_some
+from synthcp.data.base import Source
 from synthcp.data.folder import SampleFiles, require_split
 from synthcp.errors import DataError
 
@@ -41,3 +42,6 @@ def _files(image: Path, labels: Path) -> SampleFiles:
     if not found:
         raise DataError(f"{options[0]} is missing, the label of {image}; {LAYOUT}")
     return SampleFiles(name, image, anomaly_mask=found[0], group=street)
+
+
+SOURCE = Source(LostAndFound)

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthcp.data.base import Dataset, Source
 from synthcp.data.nifti import SUFFIXES
-from synthcp.data.preparation import VolumePreparation
+from synthcp.data.preparation import OPTIONS, VolumePreparation
 from synthcp.data.volume_dataset import (
     CaseFiles,
     VolumeDataset,
@@ -20,6 +21,7 @@ from synthcp.data.volume_dataset import (
 )
 from synthcp.errors import DataError
 from synthcp.records import Classes
+from synthcp.system.spec import whole_number
 
 LAYOUT = (
     "nnU-Net's layout is imagesTr/CASE_0000.nii.gz (_0001 and on for more channels), labelsTr/CASE.nii.gz and "
@@ -122,3 +124,10 @@ def _named(path: Path, cases: Mapping[str, CaseFiles], names: Sequence[str]) -> 
         if name not in cases:
             raise DataError(f"{path} names the case {name!r}, which labelsTr does not hold; correct one of them")
     return [cases[name] for name in names]
+
+
+def _open(root: Path, split: str, fold: int = 0, **options: Any) -> Dataset:
+    return NnUNet(root, split, VolumePreparation(**options), fold)
+
+
+SOURCE = Source(_open, {**OPTIONS, "fold": whole_number})

@@ -16,7 +16,7 @@ from torch import Tensor
 from synthcp.data.nifti import Grid, read_label_nifti, read_nifti, require_same_grid
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.errors import DataError, InputError
-from synthcp.system.spec import choices
+from synthcp.system.spec import DECIMAL, Reader, choices
 
 WINDOWS: dict[str, tuple[float, float]] = {
     "pancreas": (-100, 240),
@@ -135,3 +135,15 @@ def _limits(window: str) -> tuple[float, float]:
             f"window {window!r} is none; {choices(window, [*WINDOWS, PERCENTILES])}, or a range such as -160..240"
         )
     return WINDOWS[window]
+
+
+def _spacing(text: str) -> tuple[float, ...]:
+    """Of all axes alike, or of each."""
+    sides = text.split("x")
+    if len(sides) not in (1, 3) or not all(re.fullmatch(DECIMAL, side) for side in sides):
+        raise InputError("the value must be millimetres, such as 1x1x2 or 1.5")
+    return tuple(map(float, sides * (3 // len(sides))))
+
+
+OPTIONS: dict[str, Reader] = {"spacing": _spacing, "window": str}
+"""Of the SPECs of volumes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, require_some
+from synthcp.data.base import Source
 from synthcp.data.folder import SampleFiles, group_of, images_directly_in, require_split
 
 LAYOUT = (
@@ -36,3 +37,6 @@ class SegmentMeIfYouCan(AnomalyFiles):
 def _files(image: Path) -> SampleFiles:
     label = image.parent.parent / "labels_masks" / f"{image.stem}_labels_semantic.png"
     return SampleFiles(image.stem, image, anomaly_mask=label if label.is_file() else None, group=group_of(image.stem))
+
+
+SOURCE = Source(SegmentMeIfYouCan)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from synthcp.data.anomaly import AnomalyFiles, LabelValues, require_file
+from synthcp.data.base import Source
 from synthcp.data.folder import SampleFiles, find_images, group_of, require_split
 from synthcp.errors import DataError
 from synthcp.records import Classes
+from synthcp.system.spec import choice
 
 LAYOUT = (
     "StreetHazards (streethazards_train.tar and streethazards_test.tar) is read from train/images/{training,validation}"
@@ -62,3 +64,6 @@ class StreetHazards(AnomalyFiles):
 def _files(sample_id: str, image: Path, labels: Path) -> SampleFiles:
     label = require_file(labels / f"{sample_id}.png", image, LAYOUT)
     return SampleFiles(sample_id, image, label, label, group=group_of(sample_id))
+
+
+SOURCE = Source(StreetHazards, {"unlabeled": choice(*get_args(Treatment)), "other": choice(*get_args(Treatment))})

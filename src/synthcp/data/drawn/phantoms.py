@@ -9,11 +9,12 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from synthcp.data.base import Dataset
+from synthcp.data.base import Dataset, Source
 from synthcp.data.classes import default_colors
 from synthcp.data.drawn.fields import blurred, smooth_field
 from synthcp.errors import InputError
 from synthcp.records import Classes, Sample
+from synthcp.system.spec import size, whole_number
 
 SPLITS = ("train", "val", "test")
 CLASSES = Classes(("background", "organ", "lesion"), default_colors(3), background=0)
@@ -122,3 +123,10 @@ class _Artist:
 
 def _upright(values: Tensor) -> Tensor:
     return values.view(-1, 1, 1, 1)
+
+
+SOURCE = Source(
+    lambda _, split, **options: Phantoms(PhantomsConfig(split=split, **options)),
+    {"count": whole_number, "seed": whole_number, "size": size("XxYxZ", "32x32x24")},
+    root="nothing",
+)
