@@ -7,10 +7,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from synthcp.data.anomaly import LabelValues, require_some
 from synthcp.data.base import Source
-from synthcp.data.folder import FileDataset, SampleFiles, Truth, require_split
+from synthcp.data.files import FileDataset, SampleFiles, require_parts, require_some, require_split
 from synthcp.data.images import read_image
+from synthcp.data.labels import LabelValues, Truth
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.errors import DataError
 from synthcp.records import Classes
@@ -83,9 +83,7 @@ class Cityscapes(FileDataset):
 
 
 def _pairs(images: Path, labels: Path) -> list[SampleFiles]:
-    for folder in (images.parent, labels.parent, images, labels):
-        if not folder.is_dir():
-            raise DataError(f"{folder} is missing; {LAYOUT}")
+    require_parts((images.parent, labels.parent, images, labels), LAYOUT)
     photos = _by_place(images, "leftImg8bit")
     truths = _by_place(labels, *(f"gtFine_{kind}" for kind in VALUES))
     require_some(photos, images, "image", LAYOUT)

@@ -10,18 +10,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthcp.data.base import Dataset, Source
+from synthcp.data.files import SampleFiles
+from synthcp.data.finding import without_suffix
 from synthcp.data.nifti import Grid, write_nifti
 from synthcp.data.preparation import OPTIONS, WINDOWS, VolumePreparation
 from synthcp.data.volume_dataset import (
-    CaseFiles,
     VolumeDataset,
     classes_of,
-    in_order,
     read_description,
     require_cases,
     split_cases,
+    volume_files,
 )
-from synthcp.data.volumes import without_suffix
 from synthcp.errors import DataError, ShapeError
 from synthcp.records import Classes, Sample
 from synthcp.system.files import save_json
@@ -52,7 +52,7 @@ class Decathlon(VolumeDataset):
         if unlabelled:
             cases = require_cases(root, split, _cases(root, content["test"], labelled=False))
         else:
-            cases = split_cases(root, in_order(_cases(root, content["training"], labelled=True)), split)
+            cases = split_cases(root, _cases(root, content["training"], labelled=True), split)
         super().__init__(_classes(root, content["labels"]), cases, preparation or VolumePreparation())
 
 
@@ -136,21 +136,21 @@ def _classes(root: Path, labels: Any) -> Classes:
     return classes_of(path, {int(key): name for key, name in labels.items()})
 
 
-def _cases(root: Path, entries: Any, labelled: bool) -> Sequence[CaseFiles]:
+def _cases(root: Path, entries: Any, labelled: bool) -> list[SampleFiles]:
     """The listed files; what macOS leaves beside them ("._name") is left out."""
     if not isinstance(entries, list):
         raise DataError(f'{root / "dataset.json"}: "{"training" if labelled else "test"}" must be a list; {LAYOUT}')
     cases = [_case(root, entry, labelled) for entry in entries]
-    return [case for case in cases if not case.image[0].name.startswith(".")]
+    return [case for case in cases if not case.image.name.startswith(".")]
 
 
-def _case(root: Path, entry: Any, labelled: bool) -> CaseFiles:
+def _case(root: Path, entry: Any, labelled: bool) -> SampleFiles:
     entry = {"image": entry} if isinstance(entry, str) else entry
     keys = ("image", "label") if labelled else ("image",)
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in keys):
         raise DataError(f"{root / 'dataset.json'}: the entry {entry!r} does not name {' and '.join(keys)}; {LAYOUT}")
     image = root / entry["image"]
-    return CaseFiles(without_suffix(image.name), (image,), root / entry["label"] if labelled else None)
+    return volume_files([image], root / entry["label"] if labelled else None, without_suffix(image.name))
 
 
 SOURCE = Source(lambda root, split, **options: Decathlon(root, split, VolumePreparation(**options)), OPTIONS)

@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from synthcp.data.base import Dataset, Source
+from synthcp.data.files import SampleFiles
 from synthcp.data.nifti import SUFFIXES
 from synthcp.data.preparation import OPTIONS, VolumePreparation
 from synthcp.data.volume_dataset import (
-    CaseFiles,
     VolumeDataset,
     classes_of,
-    in_order,
     read_description,
     read_json,
     require_cases,
     split_cases,
+    volume_files,
 )
 from synthcp.errors import DataError
 from synthcp.records import Classes
@@ -55,7 +55,7 @@ class NnUNet(VolumeDataset):
             cases = [_case(root, "Ts", case, ending, channels) for case in _unlabelled(root, ending)]
         else:
             names = _names(root / "labelsTr", ending)
-            labelled = in_order(_case(root, "Tr", case, ending, channels) for case in names)
+            labelled = [_case(root, "Tr", case, ending, channels) for case in names]
             cases = _split(root, labelled, split, fold)
         kept = require_cases(root, split, cases)
         super().__init__(_classes(root, content["labels"]), kept, preparation or VolumePreparation())
@@ -102,15 +102,15 @@ def _unlabelled(root: Path, ending: str) -> list[str]:
     return [name.removesuffix("_0000") for name in names if name.endswith("_0000")]
 
 
-def _case(root: Path, part: str, name: str, ending: str, channels: int) -> CaseFiles:
+def _case(root: Path, part: str, name: str, ending: str, channels: int) -> SampleFiles:
     images = tuple(root / f"images{part}" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
-    return CaseFiles(name, images, root / "labelsTr" / f"{name}{ending}" if part == "Tr" else None)
+    return volume_files(images, root / "labelsTr" / f"{name}{ending}" if part == "Tr" else None, name)
 
 
-def _split(root: Path, cases: Sequence[CaseFiles], split: str, fold: int) -> list[CaseFiles]:
+def _split(root: Path, cases: Sequence[SampleFiles], split: str, fold: int) -> list[SampleFiles]:
     path = root / "splits_final.json"
     if split == "all" or not path.is_file():
-        return list(split_cases(root, cases, split))
+        return split_cases(root, cases, split)
     folds = read_json(path, LAYOUT)
     if not isinstance(folds, list) or not 0 <= fold < len(folds) or not isinstance(folds[fold], dict):
         raise DataError(f"{path} has no fold {fold}; it must hold a list of folds, counted from 0; choose fold=NUMBER")
@@ -119,7 +119,7 @@ def _split(root: Path, cases: Sequence[CaseFiles], split: str, fold: int) -> lis
     return _named(path, {case.id: case for case in cases}, folds[fold][split])
 
 
-def _named(path: Path, cases: Mapping[str, CaseFiles], names: Sequence[str]) -> list[CaseFiles]:
+def _named(path: Path, cases: Mapping[str, SampleFiles], names: Sequence[str]) -> list[SampleFiles]:
     for name in names:
         if name not in cases:
             raise DataError(f"{path} names the case {name!r}, which labelsTr does not hold; correct one of them")

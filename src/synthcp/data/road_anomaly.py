@@ -6,9 +6,10 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, LabelValues, require_file, require_some
 from synthcp.data.base import Source
-from synthcp.data.folder import SampleFiles, group_of, images_directly_in, require_split
+from synthcp.data.files import FileDataset, SampleFiles, require_file, require_some, require_split
+from synthcp.data.finding import group_of, images_directly_in
+from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE, LabelValues
 from synthcp.errors import DataError, InputError
 from synthcp.system.spec import choices, name_list
 
@@ -19,7 +20,7 @@ LAYOUT = (
 RELEASED = LabelValues(known=(0, 1), anomaly=(2,), void=(255,), outside=(255,))
 
 
-class RoadAnomaly(AnomalyFiles):
+class RoadAnomaly(FileDataset):
     """All frames, to test with; there are no label maps.
 
     Args:
@@ -39,7 +40,8 @@ class RoadAnomaly(AnomalyFiles):
         require_some(images, root, "frame", LAYOUT)
         if scene:
             images = _of_scenes(images, root / "manifest.csv", scene)
-        super().__init__([_files(image, root, released) for image in images], RELEASED if released else ZERO_ONE)
+        files = [_files(image, root, released) for image in images]
+        super().__init__(KNOWN_OR_ANOMALY, files, RELEASED if released else ZERO_ONE)
 
 
 def _files(image: Path, root: Path, released: bool) -> SampleFiles:
