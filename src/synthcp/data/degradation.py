@@ -10,7 +10,7 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset, Source
 from synthcp.data.derived import Derived
-from synthcp.data.drawn.fields import blurred, smooth_field
+from synthcp.data.fields import blurred, smooth_field
 from synthcp.errors import InputError
 from synthcp.records import Sample
 from synthcp.system.spec import low_high, whole_number

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset, Source
 from synthcp.data.classes import default_colors
-from synthcp.data.drawn.fields import blurred, smooth_field
+from synthcp.data.fields import blurred, smooth_field
 from synthcp.errors import InputError
 from synthcp.records import Classes, Sample
 from synthcp.system.spec import size, whole_number

@@ -104,8 +104,8 @@ def _clouds(canvas: Canvas, rng: Generator) -> None:
         for _ in range(6):
             x, y = column + rng.normal(0, 3) * size, row + rng.normal(0, 0.4) * size
             share = rng.uniform(0.3, 0.6)
-            red, green, blue = (a + share * (b - a) for a, b in zip(light.zenith, light.horizon, strict=True))
-            color = (red / light.tint[0], green / light.tint[1], blue / light.tint[2])
+            sky = zip(light.zenith, light.horizon, light.tint, strict=True)
+            color = tuple((a + share * (b - a)) / tint for a, b, tint in sky)
             canvas.ellipse((x - 2.4 * size, y - size, x + 2.4 * size, y + size), 0, color, Label.SKY)
 
 
