@@ -175,7 +175,7 @@ def test_other_refusals(root, tmp_path, change, fails):
     with fails("must hold an object", error=DataError):
         Decathlon(root)
     (root / "dataset.json").unlink()
-    with fails("dataset.json is missing", "imagesTr/NAME.nii.gz", error=DataError):
+    with fails("dataset.json: no such file", "imagesTr/NAME.nii.gz", error=DataError):
         Decathlon(root)
 
 

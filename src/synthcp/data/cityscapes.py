@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -87,11 +87,12 @@ def _pairs(images: Path, labels: Path) -> list[SampleFiles]:
     photos = _by_place(images, "leftImg8bit")
     truths = _by_place(labels, *(f"gtFine_{kind}" for kind in VALUES))
     require_some(photos, images, "image", LAYOUT)
-    alone = sorted(_with_cities(photos) ^ _with_cities(truths))  # a city comes before its images
+    alone = min(photos.keys() ^ truths.keys(), default=None)
     if alone:
-        here, there = (images, labels) if alone[0] in _with_cities(photos) else (labels, images)
-        raise DataError(f"{alone[0]} is in {here} but not in {there}; {LAYOUT}")
-    return [SampleFiles(_name(place), photos[place], truths[place], group=_city(place)) for place in photos]
+        here, there = (images, labels) if alone in photos else (labels, images)
+        raise DataError(f"{alone} is in {here} but not in {there}; {LAYOUT}")
+    places = {place: place.split("/") for place in photos}
+    return [SampleFiles(name, photos[place], truths[place], group=city) for place, (city, name) in places.items()]
 
 
 def _by_place(folder: Path, *endings: str) -> dict[str, Path]:
@@ -101,18 +102,6 @@ def _by_place(folder: Path, *endings: str) -> dict[str, Path]:
         for ending in endings
         for path in folder.glob(f"[!.]*/[!.]*_{ending}.png")
     }
-
-
-def _with_cities(places: Collection[str]) -> set[str]:
-    return {_city(place) for place in places} | set(places)
-
-
-def _city(place: str) -> str:
-    return place.partition("/")[0]
-
-
-def _name(place: str) -> str:
-    return place.partition("/")[2]
 
 
 SOURCE = Source(Cityscapes, {"size": choice(*SIZES)})

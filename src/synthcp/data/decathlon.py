@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from synthcp.data.base import Dataset, Source
+from synthcp.data.classes import make_classes
 from synthcp.data.files import SampleFiles
 from synthcp.data.finding import without_suffix
 from synthcp.data.nifti import Grid, write_nifti
 from synthcp.data.preparation import OPTIONS, WINDOWS, VolumePreparation
 from synthcp.data.volume_dataset import (
     VolumeDataset,
-    classes_of,
     read_description,
     require_cases,
     split_cases,
@@ -133,7 +133,8 @@ def _classes(root: Path, labels: Any) -> Classes:
     proper = isinstance(labels, dict) and all(key.isdecimal() for key in labels)
     if not proper or not all(isinstance(name, str) for name in labels.values()):
         raise DataError(f'{path}: "labels" must give a name for each index, {{"0": "background"}}; {LAYOUT}')
-    return classes_of(path, {int(key): name for key, name in labels.items()})
+    entries = [{"index": int(key), "name": name} for key, name in labels.items()]
+    return make_classes(path, entries, background=0)
 
 
 def _cases(root: Path, entries: Any, labelled: bool) -> list[SampleFiles]:

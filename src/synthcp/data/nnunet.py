@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from synthcp.data.base import Dataset, Source
+from synthcp.data.classes import make_classes, read_json
 from synthcp.data.files import SampleFiles
 from synthcp.data.nifti import SUFFIXES
 from synthcp.data.preparation import OPTIONS, VolumePreparation
 from synthcp.data.volume_dataset import (
     VolumeDataset,
-    classes_of,
     read_description,
-    read_json,
     require_cases,
     split_cases,
     volume_files,
@@ -86,7 +85,8 @@ def _classes(root: Path, labels: Any) -> Classes:
     if not all(isinstance(index, int) for index in labels.values()):
         raise DataError(f'{path}: "labels" must give an index for each name, {{"background": 0}}; {LAYOUT}')
     ignore_index = labels.get("ignore", 255)
-    return classes_of(path, {index: name for name, index in labels.items() if name != "ignore"}, ignore_index)
+    entries = [{"index": index, "name": name} for name, index in labels.items() if name != "ignore"]
+    return make_classes(path, entries, ignore_index, background=0)
 
 
 def _names(folder: Path, ending: str) -> list[str]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from synthcp.data.classes import default_colors
+from synthcp.data.classes import read_json
 from synthcp.data.files import FileDataset, SampleFiles, require_split
 from synthcp.data.finding import natural_key
 from synthcp.data.nifti import Grid, read_grid, require_same_grid
@@ -91,12 +90,7 @@ def require_cases(root: Path, split: str, cases: list[SampleFiles]) -> list[Samp
 
 
 def read_description(root: Path, keys: Sequence[str], layout: str) -> dict[str, Any]:
-    """Read ROOT/dataset.json.
-
-    Args:
-        root: Of the data set.
-        keys: That it must have.
-        layout: What the data set is expected to look like, for the message.
+    """Read ROOT/dataset.json, which must have the keys; the layout is for the message.
 
     Raises:
         DataError: The file is missing or malformed, or lacks a key.
@@ -109,35 +103,6 @@ def read_description(root: Path, keys: Sequence[str], layout: str) -> dict[str, 
         if key not in content:
             raise DataError(f'{path} lacks the key "{key}"; {layout}')
     return content
-
-
-def read_json(path: Path, layout: str) -> Any:
-    """Read a JSON file; raises DataError when it is missing or malformed."""
-    if not path.is_file():
-        raise DataError(f"{path} is missing; {layout}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not readable as JSON ({error}); correct the file") from error
-
-
-def classes_of(path: Path, names: Mapping[int, str], ignore_index: int = 255) -> Classes:
-    """Return the label set of a description, whose class 0 is the background.
-
-    Args:
-        path: Of the description, for the message.
-        names: Of the classes, by index.
-        ignore_index: That the label maps carry where there is no class.
-
-    Raises:
-        DataError: The indices are not 0, 1, ... without a gap, at least two of them, or a name comes twice.
-    """
-    if len(names) < 2 or sorted(names) != list(range(len(names))):
-        raise DataError(f'{path}: "labels" has the indices {sorted(names)}; they must be 0, 1, ... without a gap')
-    if len(set(names.values())) < len(names):
-        raise DataError(f'{path}: "labels" has a name that comes twice; names must differ; rename one')
-    ordered = tuple(names[index] for index in range(len(names)))
-    return Classes(ordered, default_colors(len(names)), ignore_index, background=0)
 
 
 def _check_files(cases: Sequence[SampleFiles]) -> None:
