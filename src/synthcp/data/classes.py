@@ -57,16 +57,12 @@ def make_classes(
     """
     indices = [entry["index"] for entry in entries]
     gapless = all(indices.count(index) == 1 for index in range(len(entries)))
-    _require(
-        path, gapless, f"class indices must be 0, 1, ... without a gap, not {indices}; renumber them in the labels"
-    )
+    _require(path, gapless, f"class indices must be 0, 1, ... without a gap, not {indices}; renumber the labels")
     ordered = sorted(entries, key=lambda entry: int(entry["index"]))
     names = tuple(entry["name"] for entry in ordered)
     _check_names(path, names)
     _require(path, isinstance(ignore_index, int), f'"ignore_index" must be a whole number, not {ignore_index!r}')
-    rule = (
-        f'"ignore_index" {ignore_index} is a class index (0 to {len(names) - 1}); choose a value outside, such as 255'
-    )
+    rule = f'"ignore_index" {ignore_index} is a class index (0 to {len(names) - 1}); choose one outside, such as 255'
     _require(path, not 0 <= ignore_index < len(names), rule)
     palette = zip(ordered, default_colors(len(names)), strict=True)
     colors = tuple(_color(path, entry.get("color", default)) for entry, default in palette)

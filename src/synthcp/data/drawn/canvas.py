@@ -46,21 +46,13 @@ TEXTURE[[Label.SKY, Label.BUILDING, Label.ROAD, Label.PAVEMENT, Label.TREE]] = 0
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera that looks along z; x points right, y up, the ground is y = 0.
+    """A pinhole camera that looks along z; x points right, y up, the ground is y = 0, the middle of the road x = 0."""
 
-    Attributes:
-        focal: Focal length in pixels.
-        center: Column of the vanishing point.
-        horizon: Row of the horizon.
-        x: Place across the street in metres; 0 is the middle of the road.
-        height: Height above the ground in metres.
-    """
-
-    focal: float
-    center: float
-    horizon: float
-    x: float
-    height: float
+    focal: float  # length in pixels
+    center: float  # column of the vanishing point
+    horizon: float  # row of the horizon
+    x: float  # metres
+    height: float  # metres above the ground
 
     def project(self, x: float, y: float, z: float) -> tuple[float, float]:
         """Column and row of a point given in metres."""
@@ -69,14 +61,7 @@ class Camera:
 
 
 class Canvas:
-    """Picture and label map, painted together from far to near.
-
-    Args:
-        height: Of the finished picture, in pixels.
-        width: Of the finished picture, in pixels.
-        camera: Where the street is seen from, in pixels of the finished picture.
-        light: How the street is lit.
-    """
+    """Picture and label map, painted together from far to near; sizes are in pixels of the finished picture."""
 
     def __init__(self, height: int, width: int, camera: Camera, light: Light) -> None:
         self.camera, self.light = camera, light
@@ -136,23 +121,14 @@ class Canvas:
 
 @dataclass
 class Plane:
-    """An upright plane standing on the ground, painted in its own coordinates: a along, b up.
-
-    Attributes:
-        canvas: What it is painted on.
-        label: The class of what is painted; None leaves the labels as they are.
-        x: Across the street, where a is 0.
-        z: Into the picture, where a is 0.
-        heading: Where a leads, in x and z.
-        size: Metres of one unit of a and b.
-    """
+    """An upright plane standing on the ground at (x, z), painted in its own coordinates: a along, b up."""
 
     canvas: Canvas
-    label: Label | None
+    label: Label | None  # None leaves the labels as they are
     x: float
     z: float
-    heading: tuple[float, float] = (1.0, 0.0)
-    size: float = 1.0
+    heading: tuple[float, float] = (1.0, 0.0)  # in x and z
+    size: float = 1.0  # metres of one unit of a and b
 
     def __post_init__(self) -> None:
         across, along = -self.heading[1], self.heading[0]

@@ -17,27 +17,16 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Light:
-    """One weather at one time of day; colours in 0-255.
-
-    Attributes:
-        zenith: Colour of the sky far up.
-        horizon: Colour of the sky far down, which haze mixes into everything distant.
-        tint: Factor of every colour of an object.
-        sun: Strength of the direct light, in [0, 1]: cast shadows and the contrast between walls.
-        haze: Share of the light lost per metre.
-        wet: Strength of the reflections on the ground, in [0, 1]; rain falls where it is positive.
-        lamps: Share of the windows that are lit.
-        shadow: Offset (x, z) of a cast shadow per metre of height.
-    """
+    """One weather at one time of day."""
 
     zenith: Color
-    horizon: Color
-    tint: Color
-    sun: float
-    haze: float
-    wet: float = 0.0
-    lamps: float = 0.02
-    shadow: tuple[float, float] = (0.5, 0.3)
+    horizon: Color  # of the sky far down, which haze mixes into everything distant
+    tint: Color  # factors of the colours of all objects
+    sun: float  # direct light, in [0, 1]: cast shadows and the contrast between walls
+    haze: float  # share of the light lost per metre
+    wet: float = 0.0  # reflections on the ground, in [0, 1]; rain falls where it is positive
+    lamps: float = 0.02  # share of the windows that are lit
+    shadow: tuple[float, float] = (0.5, 0.3)  # offset (x, z) of a cast shadow per metre of height
 
     def shade(self, color: Color, distance: float, normal: tuple[float, float]) -> tuple[int, ...]:
         """The colour of a surface at a distance in metres, with the (x, z) of its normal; (0, 0) for the ground."""
@@ -74,15 +63,8 @@ def light_of_drive(drive: int, rng: Generator) -> Light:
 def develop(picture: Image.Image, texture: Array, reflection: Array, horizon: float, rng: Generator) -> Array:
     """Turn a painted picture into a photograph: surface texture, wet ground, lens, exposure and sensor noise.
 
-    Args:
-        picture: RGB, height x width.
-        texture: Contrast of the surface texture per pixel, shape (height, width).
-        reflection: Strength of the mirror image per pixel, shape (height, width), in [0, 1].
-        horizon: Row of the horizon, the axis of the mirror.
-        rng: Source of all randomness.
-
-    Returns:
-        The photograph, shape (height, width, 3), in [0, 1].
+    Texture is the contrast of the surface, reflection the strength in [0, 1] of the image mirrored at the horizon, both
+    of shape (H, W); the photograph is (H, W, 3), in [0, 1].
     """
     softness = rng.uniform(0.0, 0.75)
     photo = np.asarray(picture.filter(ImageFilter.GaussianBlur(softness)), np.float32) / 255

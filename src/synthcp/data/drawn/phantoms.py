@@ -107,7 +107,7 @@ class _Artist:
     def _blob(self, centre: Tensor, radii: Tensor, warp: float = 0.06) -> Tensor:
         """An ellipsoid, each voxel of which was moved a little; shape (X, Y, Z), bool."""
         moved = self.places + warp * torch.cat([smooth_field(self.size, 4, self.generator) for _ in range(3)])
-        return (((moved - _upright(centre)) / _upright(radii)) ** 2).sum(dim=0) < 1
+        return (((moved - centre.view(-1, 1, 1, 1)) / radii.view(-1, 1, 1, 1)) ** 2).sum(dim=0) < 1
 
     def _contrast(self) -> float:
         """Of a lesion to the organ: darker or brighter, often nearly none."""
@@ -119,10 +119,6 @@ class _Artist:
 
     def _chance(self) -> float:
         return float(torch.rand((), generator=self.generator))
-
-
-def _upright(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
 
 
 SOURCE = Source(
