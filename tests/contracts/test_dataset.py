@@ -18,15 +18,20 @@ from synthcp.data.specs import DATASETS, open_dataset
 NAMES = ("city_1", "city_2", "town_10")
 
 
-def write_parts(root: Path, part: str) -> None:
-    """Write three images with labels, one of them with every value."""
-    (root / "classes.json").write_text(json.dumps({"names": ["sky", "road", "car"]}))
+def write_three(image: str, label: str, *values: int, root: Path) -> None:
+    """Write three images and label files of some values; the paths hold the NAME."""
     for number, name in enumerate(NAMES):
         pixels = np.random.default_rng(number).integers(0, 256, (18, 23, 4), dtype=np.uint8)
-        labels = np.array([0, 1, 2, 255], dtype=np.uint8)[pixels[..., 3] % 4]
-        for kind, array in (("images", pixels[..., :3]), ("labels", labels)):
-            (root / kind / part).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(root / kind / part / f"{name}.png")
+        labels = np.array(values, dtype=np.uint8)[pixels[..., 3] % len(values)]
+        for path, array in ((image, pixels[..., :3]), (label, labels)):
+            place = root / path.replace("NAME", name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(place)
+
+
+def write_parts(root: Path, part: str) -> None:
+    (root / "classes.json").write_text(json.dumps({"names": ["sky", "road", "car"]}))
+    write_three(f"images/{part}/NAME.png", f"labels/{part}/NAME.png", 0, 1, 2, 255, root=root)
 
 
 def folder(root: Path) -> str:
@@ -48,17 +53,6 @@ def cityscapes(root: Path) -> str:
     image, label = "leftImg8bit/train/ulm/NAME_leftImg8bit.png", "gtFine/train/ulm/NAME_gtFine_labelIds.png"
     write_three(image, label, 0, 7, 33, root=root)
     return f"cityscapes:{root}"
-
-
-def write_three(image: str, label: str, *values: int, root: Path) -> None:
-    """Write three images and label files of some values; the paths hold the NAME."""
-    for number, name in enumerate(NAMES):
-        pixels = np.random.default_rng(number).integers(0, 256, (18, 23, 4), dtype=np.uint8)
-        labels = np.array(values, dtype=np.uint8)[pixels[..., 3] % len(values)]
-        for path, array in ((image, pixels[..., :3]), (label, labels)):
-            place = root / path.replace("NAME", name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(place)
 
 
 def streethazards(root: Path) -> str:

@@ -85,13 +85,6 @@ def test_severity_is_within_its_range():
     assert all(error_of(Degraded(plain, (0, 0)), plain, index) == 0 for index in range(6))
 
 
-def test_labels_and_the_rest_stay_as_they_are():
-    plain, dataset = phantoms(), Degraded(phantoms())
-    assert dataset.ids == plain.ids and dataset.classes == plain.classes
-    assert dataset[2].label_map.equal(plain[2].label_map) and dataset.label_map(2).equal(plain[2].label_map)
-    assert dataset[2].group == plain[2].group and dataset.preparation is None and dataset.grid(2) is None
-
-
 def test_the_spec_passes_options_on():
     dataset = open_dataset("degraded:phantoms:?count=2&size=12x14x16&seed=5&severity=0.25..0.5&split=val")
     assert (dataset.severity, dataset.seed) == ((0.25, 0.5), 5)
