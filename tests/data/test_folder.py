@@ -30,26 +30,15 @@ def test_flat_layout_pairs_by_id_in_natural_order(flat):
     assert dataset.classes.names == ("sky", "road", "car")
 
 
-def test_split_layout(tmp_path, write_image, write_label, write_classes):
+def test_split_layout(tmp_path, fails, write_image, write_label, write_classes):
     for split, name in (("train", "Oslo/a"), ("train", "Oslo/b"), ("val", "Bern/c")):
         write_image(tmp_path / "images" / split / f"{name}.png")
         write_label(tmp_path / "labels" / split / f"{name}.png")
     write_classes(tmp_path)
     assert Folder(tmp_path).ids == ["Oslo/a", "Oslo/b"]
     assert [sample.group for sample in Folder(tmp_path, "val")] == ["Bern"]
-
-
-def test_unknown_split_names_those_there_are(tmp_path, fails, write_image, write_classes):
-    write_image(tmp_path / "images" / "train" / "a.png")
-    write_classes(tmp_path)
-    with fails("images has no split 'val'", "choose one of train", error=DataError):
-        Folder(tmp_path, "val")
-
-
-def test_without_labels_the_samples_are_unlabelled(tmp_path, write_image, write_classes):
-    write_image(tmp_path / "images" / "a.png")
-    write_classes(tmp_path)
-    assert Folder(tmp_path)[0].label_map is None
+    with fails("images has no split 'test'", "choose one of train, val", error=DataError):
+        Folder(tmp_path, "test")
 
 
 def test_anomaly_masks_are_optional_for_each_image(flat, write_label):
@@ -92,10 +81,11 @@ def test_without_a_list_of_classes_the_labels_tell_them(flat, fails, write_label
         Folder(flat)
 
 
-def test_without_classes_and_labels(flat, fails):
-    (flat / "classes.json").unlink()
+def test_without_labels_the_samples_are_unlabelled_and_need_classes(flat, fails):
     for label in (flat / "labels").iterdir():
         label.unlink()
+    assert Folder(flat)[0].label_map is None
+    (flat / "classes.json").unlink()
     with fails("classes.json", "no such file", error=DataError):
         Folder(flat)
 

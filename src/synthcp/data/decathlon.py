@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +48,10 @@ class Decathlon(VolumeDataset):
 
     def __init__(self, root: Path, split: str = "train", preparation: VolumePreparation | None = None) -> None:
         unlabelled = split == "unlabelled"
-        content = read_description(root, ["labels", "test" if unlabelled else "training"], LAYOUT)
-        if unlabelled:
-            cases = require_cases(root, split, _cases(root, content["test"], labelled=False))
-        else:
-            cases = split_cases(root, _cases(root, content["training"], labelled=True), split)
+        part = "test" if unlabelled else "training"
+        content = read_description(root, {"labels": dict, part: list}, LAYOUT)
+        cases = _cases(root, content[part], labelled=not unlabelled)
+        cases = require_cases(root, split, cases) if unlabelled else split_cases(root, cases, split)
         super().__init__(_classes(root, content["labels"]), cases, preparation or VolumePreparation())
 
 
@@ -128,19 +127,16 @@ def _write(path: Path, values: NDArray[Any], affine: NDArray[Any]) -> None:
     write_nifti(path, grid.to_ras(values), grid)
 
 
-def _classes(root: Path, labels: Any) -> Classes:
+def _classes(root: Path, labels: Mapping[str, Any]) -> Classes:
     path = root / "dataset.json"
-    proper = isinstance(labels, dict) and all(key.isdecimal() for key in labels)
-    if not proper or not all(isinstance(name, str) for name in labels.values()):
+    if not all(key.isdecimal() and isinstance(name, str) for key, name in labels.items()):
         raise DataError(f'{path}: "labels" must give a name for each index, {{"0": "background"}}; {LAYOUT}')
     entries = [{"index": int(key), "name": name} for key, name in labels.items()]
     return make_classes(path, entries, background=0)
 
 
-def _cases(root: Path, entries: Any, labelled: bool) -> list[SampleFiles]:
+def _cases(root: Path, entries: Sequence[Any], labelled: bool) -> list[SampleFiles]:
     """The listed files; what macOS leaves beside them ("._name") is left out."""
-    if not isinstance(entries, list):
-        raise DataError(f'{root / "dataset.json"}: "{"training" if labelled else "test"}" must be a list; {LAYOUT}')
     cases = [_case(root, entry, labelled) for entry in entries]
     return [case for case in cases if not case.image.name.startswith(".")]
 

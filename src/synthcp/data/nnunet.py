@@ -26,7 +26,6 @@ LAYOUT = (
     "nnU-Net's layout is imagesTr/CASE_0000.nii.gz (_0001 and on for more channels), labelsTr/CASE.nii.gz and "
     'dataset.json with "channel_names", "labels": {"background": 0, ...} and "file_ending"'
 )
-KEYS = ("channel_names", "labels", "file_ending")
 
 
 class NnUNet(VolumeDataset):
@@ -48,8 +47,10 @@ class NnUNet(VolumeDataset):
     def __init__(
         self, root: Path, split: str = "train", preparation: VolumePreparation | None = None, fold: int = 0
     ) -> None:
-        content = read_description(root, KEYS, LAYOUT)
-        ending, channels = _ending(root, content["file_ending"]), _channels(root, content["channel_names"])
+        content = read_description(root, {"channel_names": dict, "labels": dict, "file_ending": str}, LAYOUT)
+        ending, channels = content["file_ending"], len(content["channel_names"])
+        if ending not in SUFFIXES:
+            raise DataError(f"{root} has files that end in {ending!r}; {' and '.join(SUFFIXES)} are read; convert them")
         if split == "unlabelled":
             cases = [_case(root, "Ts", case, ending, channels) for case in _unlabelled(root, ending)]
         else:
@@ -60,22 +61,8 @@ class NnUNet(VolumeDataset):
         super().__init__(_classes(root, content["labels"]), kept, preparation or VolumePreparation())
 
 
-def _ending(root: Path, ending: Any) -> str:
-    if ending not in SUFFIXES:
-        raise DataError(f"{root} has files that end in {ending!r}; {' and '.join(SUFFIXES)} are read; convert them")
-    return str(ending)
-
-
-def _channels(root: Path, names: Any) -> int:
-    if not isinstance(names, dict) or not names:
-        raise DataError(f'{root / "dataset.json"}: "channel_names" must be an object, {{"0": "CT"}}; {LAYOUT}')
-    return len(names)
-
-
-def _classes(root: Path, labels: Any) -> Classes:
+def _classes(root: Path, labels: Mapping[str, Any]) -> Classes:
     path = root / "dataset.json"
-    if not isinstance(labels, dict):
-        raise DataError(f'{path}: "labels" must be an object; {LAYOUT}')
     regions = [name for name, index in labels.items() if isinstance(index, list)]
     if regions:
         raise DataError(

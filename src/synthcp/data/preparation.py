@@ -19,22 +19,14 @@ from synthcp.errors import DataError, InputError
 from synthcp.system.spec import DECIMAL, Reader, choices
 
 WINDOWS: dict[str, tuple[float, float]] = {
-    "pancreas": (-100, 240),
-    "monai": (-87, 199),
-    "nnunet": (-92, 215),
-    "alarm": (-200, 400),
-    "nih": (-125, 275),
-    "abdomen": (-160, 240),
+    "pancreas": (-100, 240),  # as in much work on the NIH pancreas data, for normal and diseased pancreas
+    "monai": (-87, 199),  # of MONAI's pancreas networks (DiNTS, Swin UNETR)
+    "nnunet": (-92, 215),  # percentiles 0.5 and 99.5 of the foreground in nnU-Net's plan of the Decathlon's pancreas
+    "alarm": (-200, 400),  # of the shape-based alarm (Liu et al., ICCV 2019)
+    "nih": (-125, 275),  # the wider one of the NIH pancreas work
+    "abdomen": (-160, 240),  # the radiologist's soft tissue window, width 400 and level 40
 }
-"""Windows of CT in Hounsfield units, by name: which values become 0 and 1.
-
-- pancreas: as in much work on the NIH pancreas data, for normal and diseased pancreas.
-- monai: of MONAI's pancreas networks (DiNTS, Swin UNETR).
-- nnunet: the 0.5 and 99.5 percentiles of the foreground in nnU-Net's plan of the Decathlon's pancreas task.
-- alarm: of the shape-based alarm (Liu et al., ICCV 2019).
-- nih: the wider one of the NIH pancreas work.
-- abdomen: the radiologist's soft tissue window, width 400 and level 40.
-"""
+"""Windows of CT in Hounsfield units, by name: which values become 0 and 1."""
 
 PERCENTILES = "percentiles"
 _SHARES = (0.5, 99.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from synthcp.records import Classes, Sample
 SPLITS = ("train", "val", "test", "all", "unlabelled")
 FIRST_OF_VAL, FIRST_OF_TEST = 0.60, 0.75
 """Shares of the labelled cases at which val and test begin."""
+KINDS: dict[type, str] = {dict: "an object with entries", list: "a list", str: "a text"}
 
 
 class VolumeDataset(FileDataset):
@@ -89,19 +90,21 @@ def require_cases(root: Path, split: str, cases: list[SampleFiles]) -> list[Samp
     return cases
 
 
-def read_description(root: Path, keys: Sequence[str], layout: str) -> dict[str, Any]:
-    """Read ROOT/dataset.json, which must have the keys; the layout is for the message.
+def read_description(root: Path, keys: Mapping[str, type], layout: str) -> dict[str, Any]:
+    """Read ROOT/dataset.json, which must have the keys, with values of these types; the layout is for the message.
 
     Raises:
-        DataError: The file is missing or malformed, or lacks a key.
+        DataError: The file is missing or malformed, lacks a key or has another value there.
     """
     path = root / "dataset.json"
     content = read_json(path, layout)
     if not isinstance(content, dict):
         raise DataError(f"{path} must hold an object {{...}}; {layout}")
-    for key in keys:
+    for key, kind in keys.items():
         if key not in content:
             raise DataError(f'{path} lacks the key "{key}"; {layout}')
+        if not isinstance(content[key], kind) or content[key] == {}:
+            raise DataError(f'{path}: "{key}" must be {KINDS[kind]}; {layout}')
     return content
 
 
