@@ -87,10 +87,11 @@ def _pairs(images: Path, labels: Path) -> list[SampleFiles]:
     photos = _by_place(images, "leftImg8bit")
     truths = _by_place(labels, *(f"gtFine_{kind}" for kind in VALUES))
     require_some(photos, images, "image", LAYOUT)
-    alone = min(photos.keys() ^ truths.keys(), default=None)
+    seen, known = ({place.partition("/")[0] for place in side} | set(side) for side in (photos, truths))
+    alone = sorted(seen ^ known)  # a city comes before its images
     if alone:
-        here, there = (images, labels) if alone in photos else (labels, images)
-        raise DataError(f"{alone} is in {here} but not in {there}; {LAYOUT}")
+        here, there = (images, labels) if alone[0] in seen else (labels, images)
+        raise DataError(f"{alone[0]} is in {here} but not in {there}; {LAYOUT}")
     places = {place: place.split("/") for place in photos}
     return [SampleFiles(name, photos[place], truths[place], group=city) for place, (city, name) in places.items()]
 
