@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from synthcp.data.base import Dataset
@@ -12,9 +11,6 @@ from synthcp.errors import DataError
 
 class Subset(Derived):
     """Some samples of a data set, in the given order."""
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
-        super().__init__(dataset, indices)
 
 
 def spread(dataset: Dataset, count: int) -> Subset:
