@@ -241,15 +241,3 @@ def test_volumes_need_nibabel(save, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
     with pytest.raises(MissingExtraError, match=r'nibabel is not installed.*pip install "synthcp\[medical\]"'):
         read_nifti(path)
-
-
-def test_a_map_at_working_spacing_goes_back_to_its_place(save):
-    """The centre of a blob, in mm from the corner of the volume, is kept within half a voxel on the way there."""
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[3:6, 5:9, 2:5] = 1
-    values, grid = read_label_nifti(save(labels))
-    working = VolumePreparation(spacing=(1, 1, 1)).labels(values, grid)
-    assert tuple(working.shape) == (11, 9, 22)
-    centre = [np.mean(axis) + 0.5 for axis in np.nonzero(values)]
-    seen = [np.mean(axis) + 0.5 for axis in np.nonzero(working.numpy())]
-    assert np.multiply(centre, grid.spacing) == pytest.approx(np.array(seen), abs=0.5)

@@ -9,15 +9,11 @@ from synthcp.data.specs import DATASETS, open_dataset, with_split
 from synthcp.errors import DataError, InputError
 
 
-def test_camvid_takes_the_split_from_the_spec_before_the_argument(camvid_root):
-    dataset = open_dataset(f"camvid:{camvid_root}", "test")
-    assert isinstance(dataset, CamVid) and dataset.ids == ["Seq05VD_f1"]
+def test_the_split_of_the_spec_comes_before_the_argument(camvid_root):
+    for kind, opened in (("camvid", CamVid), ("folder", Folder)):
+        dataset = open_dataset(f"{kind}:{camvid_root}", "test")
+        assert isinstance(dataset, opened) and dataset.ids == ["Seq05VD_f1"]
     assert open_dataset(f"camvid:{camvid_root}?split=no_car", "test").ids == ["0016E5_3", "Seq05VD_f1"]
-
-
-def test_folder(camvid_root):
-    dataset = open_dataset(f"folder:{camvid_root}", "test")
-    assert isinstance(dataset, Folder) and dataset.ids == ["Seq05VD_f1"]
 
 
 def test_a_root_may_hold_colons_and_the_home(tmp_path, monkeypatch, write_image, write_classes):
