@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
+from torch import Tensor
 
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.config.scales import SCALES
 from synthcp.data.base import Dataset
+from synthcp.data.derived import Derived
 from synthcp.data.specs import open_dataset
 from synthcp.fitting.heads import UNTRAINED, control_path
 from synthcp.fitting.options import FitOptions
@@ -87,21 +89,24 @@ class Found:
         return sum(self.hits[:count]) / errors
 
 
-class WithErrors(Dataset):
+class WithErrors(Derived):
     """A data set with planted label errors."""
 
     def __init__(self, dataset: Dataset, planted: Sequence[Planted]) -> None:
-        self.classes, self.ids = dataset.classes, dataset.ids
+        super().__init__(dataset)
         self._planted = {error.id: error for error in planted}
-        self._dataset = dataset
 
     def __getitem__(self, index: int) -> Sample:
         """Return one sample, with its error if it has one."""
-        sample = self._dataset[index]
+        sample = super().__getitem__(index)
         error = self._planted.get(sample.id)
         if error is None or sample.label_map is None:
             return sample
         return replace(sample, label_map=sample.label_map.masked_fill(torch.from_numpy(error.mask), error.given))
+
+    def label_map(self, index: int) -> Tensor | None:
+        """Return the label map of one sample, with its error if it has one."""
+        return self[index].label_map
 
 
 def main() -> None:

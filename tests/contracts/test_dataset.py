@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,38 +19,6 @@ from synthcp.data.specs import DATASETS, open_dataset
 NAMES = ("city_1", "city_2", "town_10")
 
 
-def write_parts(root: Path, part: str) -> None:
-    """Write three images with labels, one of them with every value."""
-    (root / "classes.json").write_text(json.dumps({"names": ["sky", "road", "car"]}))
-    for number, name in enumerate(NAMES):
-        pixels = np.random.default_rng(number).integers(0, 256, (18, 23, 4), dtype=np.uint8)
-        labels = np.array([0, 1, 2, 255], dtype=np.uint8)[pixels[..., 3] % 4]
-        for kind, array in (("images", pixels[..., :3]), ("labels", labels)):
-            (root / kind / part).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(array).save(root / kind / part / f"{name}.png")
-
-
-def folder(root: Path) -> str:
-    write_parts(root, "train")
-    masks = root / "anomalies" / "train"
-    masks.mkdir(parents=True)
-    Image.fromarray(np.eye(18, 23, dtype=np.uint8) * 255).save(masks / "city_2.png")
-    return f"folder:{root}"
-
-
-def camvid(root: Path) -> str:
-    write_parts(root, "train")
-    (root / "splits").mkdir()
-    (root / "splits" / "train.txt").write_text("\n".join(NAMES))
-    return f"camvid:{root}"
-
-
-def cityscapes(root: Path) -> str:
-    image, label = "leftImg8bit/train/ulm/NAME_leftImg8bit.png", "gtFine/train/ulm/NAME_gtFine_labelIds.png"
-    write_three(image, label, 0, 7, 33, root=root)
-    return f"cityscapes:{root}"
-
-
 def write_three(image: str, label: str, *values: int, root: Path) -> None:
     """Write three images and label files of some values; the paths hold the NAME."""
     for number, name in enumerate(NAMES):
@@ -61,41 +30,41 @@ def write_three(image: str, label: str, *values: int, root: Path) -> None:
             Image.fromarray(array).save(place)
 
 
-def streethazards(root: Path) -> str:
-    write_three("test/images/test/t5/NAME.png", "test/annotations/test/t5/NAME.png", 0, 1, 13, 14, root=root)
-    return f"streethazards:{root}?split=test"
+PAIRS: dict[str, tuple[str, str, tuple[int, ...], str]] = {
+    "folder": ("images/train/NAME.png", "labels/train/NAME.png", (0, 1, 2, 255), "train"),
+    "camvid": ("images/train/NAME.png", "labels/train/NAME.png", (0, 1, 2, 255), "train"),
+    "cityscapes": (
+        "leftImg8bit/train/ulm/NAME_leftImg8bit.png", "gtFine/train/ulm/NAME_gtFine_labelIds.png", (0, 7, 33), "train",
+    ),
+    "streethazards": ("test/images/test/t5/NAME.png", "test/annotations/test/t5/NAME.png", (0, 1, 13, 14), "test"),
+    "bdd_anomaly": (
+        "seg/images/train/NAME.jpg", "seg/labels/train/NAME_train_id.png", (0, 15, 16, 17, 18, 255), "test",
+    ),
+    "road_anomaly": ("frames/NAME.jpg", "frames/NAME.labels/labels_semantic.png", (0, 2), "test"),
+    "smiyc": ("images/NAME.webp", "labels_masks/NAME_labels_semantic.png", (0, 1, 255), "val"),
+    "fishyscapes": ("leftImg8bit/train/a/NAME_leftImg8bit.png", "masks/0003_NAME_labels.png", (0, 1, 255), "val"),
+    "lost_and_found": (
+        "leftImg8bit/test/a/NAME_leftImg8bit.png", "gtCoarse/test/a/NAME_gtCoarse_labelIds.png", (0, 1, 2, 200), "test",
+    ),
+}  # fmt: skip
+"""Kinds of images with a label file each: the place of both, what the labels hold, and the split."""
 
 
-def bdd_anomaly(root: Path) -> str:
-    write_three("seg/images/train/NAME.jpg", "seg/labels/train/NAME_train_id.png", 0, 15, 16, 17, 18, 255, root=root)
-    write_three("seg/images/val/other_NAME.jpg", "seg/labels/val/other_NAME_train_id.png", 0, 15, root=root)
-    return f"bdd_anomaly:{root}?split=test"
-
-
-def road_anomaly(root: Path) -> str:
-    write_three("frames/NAME.jpg", "frames/NAME.labels/labels_semantic.png", 0, 2, root=root)
-    return f"road_anomaly:{root}?split=test"
-
-
-def smiyc(root: Path) -> str:
-    write_three("images/NAME.webp", "labels_masks/NAME_labels_semantic.png", 0, 1, 255, root=root)
-    return f"smiyc:{root}?split=val"
-
-
-def fishyscapes(root: Path) -> str:
-    write_three("leftImg8bit/train/a/NAME_leftImg8bit.png", "masks/0003_NAME_labels.png", 0, 1, 255, root=root)
-    return f"fishyscapes:{root}?split=val"
-
-
-def lost_and_found(root: Path) -> str:
-    image, label = "leftImg8bit/test/a/NAME_leftImg8bit.png", "gtCoarse/test/a/NAME_gtCoarse_labelIds.png"
-    write_three(image, label, 0, 1, 2, 200, root=root)
-    return f"lost_and_found:{root}?split=test"
-
-
-def heldout(root: Path) -> str:
-    write_parts(root, "test")
-    return f"heldout:folder:{root}?split=test&classes=car"
+def pairs(root: Path, kind: str) -> str:
+    """Write three images with labels of a kind, and what it needs besides."""
+    image, label, values, split = PAIRS[kind]
+    write_three(image, label, *values, root=root)
+    if kind in ("folder", "camvid"):
+        (root / "classes.json").write_text(json.dumps({"names": ["sky", "road", "car"]}))
+    if kind == "folder":
+        (root / "anomalies/train").mkdir(parents=True)
+        Image.fromarray(np.eye(18, 23, dtype=np.uint8) * 255).save(root / "anomalies/train/city_2.png")
+    elif kind == "camvid":
+        (root / "splits").mkdir()
+        (root / "splits" / "train.txt").write_text("\n".join(NAMES))
+    elif kind == "bdd_anomaly":
+        write_three("seg/images/val/other_NAME.jpg", "seg/labels/val/other_NAME_train_id.png", 0, 15, root=root)
+    return f"{kind}:{root}?split={split}"
 
 
 def write_volume(path: Path, voxels: np.ndarray) -> None:
@@ -129,26 +98,14 @@ def nnunet(root: Path) -> str:
     return f"nnunet:{root}?split=all&window=0..200"
 
 
-def degraded(root: Path) -> str:
-    return f"degraded:{nnunet(root)}&severity=0.5..1"
-
-
 SPECS: dict[str, Callable[[Path], str]] = {
-    "folder": folder,
-    "camvid": camvid,
-    "cityscapes": cityscapes,
+    **{kind: partial(pairs, kind=kind) for kind in PAIRS},
     "scenes": lambda root: "scenes:?count=3&size=32x48&split=test",
-    "streethazards": streethazards,
-    "bdd_anomaly": bdd_anomaly,
-    "road_anomaly": road_anomaly,
-    "smiyc": smiyc,
-    "fishyscapes": fishyscapes,
-    "lost_and_found": lost_and_found,
-    "heldout": heldout,
+    "heldout": lambda root: f"heldout:{pairs(root, 'streethazards')}&classes=traffic sign",
     "phantoms": lambda root: "phantoms:?count=3&size=18x16x20&split=test",
     "decathlon": decathlon,
     "nnunet": nnunet,
-    "degraded": degraded,
+    "degraded": lambda root: f"degraded:{nnunet(root)}&severity=0.5..1",
 }
 
 

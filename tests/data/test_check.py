@@ -27,34 +27,20 @@ def test_good_labels_pass(dataset):
     require_labels(dataset(2))
 
 
-def test_unknown_value(dataset, fails):
-    with fails("label 200 in bad", "classes are 0..2", "ignore value is 255", "fix the label", error=DataError):
-        check_labels(dataset(1, 200))
-
-
-def test_many_unknown_values_are_cut_short(dataset, fails):
-    with fails("label 30, 31, 32, 33, 34 and more in bad", error=DataError):
-        check_labels(dataset(*range(36, 29, -1)))
-
-
-def test_255_is_taken_for_the_real_ignore_value(dataset, fails):
-    with fails("label 255 in bad", 'set "ignore_index": 255', error=DataError):
-        check_labels(dataset(0, 255, ignore_index=11))
-
-
-def test_labels_that_count_from_one_or_ignore_the_next_index(dataset, fails):
-    with fails("label 3 in bad", 'set "ignore_index": 3', "subtract 1", "write 0 as 255", error=DataError):
-        check_labels(dataset(1, 2, 3))
-
-
-def test_mixed_sizes(dataset, fails):
-    with fails("bad: the image is (24, 28), its label map (20, 28)", error=DataError):
-        check_labels(dataset(1, size=(24, 28)))
-
-
-def test_mixed_channels(dataset, fails):
-    with fails("good: the image has 3 channels, the first of the data set 1", error=DataError):
-        check_labels(dataset(1, mode="L"))
+@pytest.mark.parametrize(
+    ("values", "options", "texts"),
+    [
+        ((1, 200), {}, ("label 200 in bad", "classes are 0..2", "ignore value is 255", "fix the label")),
+        (range(36, 29, -1), {}, ("label 30, 31, 32, 33, 34 and more in bad",)),
+        ((0, 255), {"ignore_index": 11}, ("label 255 in bad", 'set "ignore_index": 255')),
+        ((1, 2, 3), {}, ("label 3 in bad", 'set "ignore_index": 3', "subtract 1", "write 0 as 255")),
+        ((1,), {"size": (24, 28)}, ("bad: the image is (24, 28), its label map (20, 28)",)),
+        ((1,), {"mode": "L"}, ("good: the image has 3 channels, the first of the data set 1",)),
+    ],
+)
+def test_bad_samples(dataset, fails, values, options, texts):
+    with fails(*texts, error=DataError):
+        check_labels(dataset(*values, **options))
 
 
 def test_nothing_but_ignored_pixels(tmp_path, fails, write_image, write_label, write_classes):

@@ -68,8 +68,8 @@ def test_default_colors_are_distinct_and_do_not_depend_on_the_count():
         ({"classes": {"Sky": 0}}, "must be a list of objects"),
         ({"classes": [SKY, {"index": 1}]}, 'entry 1 of "classes" lacks the key "name"'),
         ({"classes": [SKY, {"name": "Road"}]}, 'entry 1 of "classes" lacks the key "index"'),
-        ({"classes": [SKY, {"index": 2, "name": "Road"}]}, "must be 0 to 1, each once, not [0, 2]"),
-        ({"classes": [SKY, {"index": 0, "name": "Road"}]}, "must be 0 to 1, each once, not [0, 0]"),
+        ({"classes": [SKY, {"index": 2, "name": "Road"}]}, "without a gap, not [0, 2]"),
+        ({"classes": [SKY, {"index": 0, "name": "Road"}]}, "without a gap, not [0, 0]"),
         ({"classes": [SKY, ROAD, {"index": 2, "name": "Sky"}]}, 'the name "Sky" comes twice'),
     ],
 )

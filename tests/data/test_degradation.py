@@ -25,14 +25,9 @@ def worse(image, severity, seed):
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_severity_0_changes_nothing(size):
-    image = picture(size)
-    assert worse(image, 0, seed=1).equal(image)
-
-
-@pytest.mark.parametrize("size", SIZES)
 def test_more_severity_is_worse(size):
     image = picture(size)
+    assert worse(image, 0, seed=1).equal(image)
     for seed in range(8):
         errors = [float((worse(image, severity, seed) - image).abs().mean()) for severity in (0.01, 0.3, 0.6, 1)]
         assert errors == sorted(errors) and errors[0] < 0.01 and errors[-1] > 0.02
@@ -45,14 +40,9 @@ def test_more_severity_is_worse(size):
 
 def test_it_is_mixed_at_random_and_repeats_itself():
     image = picture(SIZES[0])
+    kept = image.clone()
     assert worse(image, 1, 5).equal(worse(image, 1, 5))
     assert not worse(image, 1, 5).equal(worse(image, 1, 6))
-
-
-def test_degrading_leaves_the_image_alone():
-    image = picture(SIZES[1])
-    kept = image.clone()
-    worse(image, 0.8, 2)
     assert image.equal(kept)
 
 
@@ -85,13 +75,6 @@ def test_severity_is_within_its_range():
     assert all(error_of(Degraded(plain, (0, 0)), plain, index) == 0 for index in range(6))
 
 
-def test_labels_and_the_rest_stay_as_they_are():
-    plain, dataset = phantoms(), Degraded(phantoms())
-    assert dataset.ids == plain.ids and dataset.classes == plain.classes
-    assert dataset[2].label_map.equal(plain[2].label_map) and dataset.label_map(2).equal(plain[2].label_map)
-    assert dataset[2].group == plain[2].group and dataset.preparation is None and dataset.grid(2) is None
-
-
 def test_the_spec_passes_options_on():
     dataset = open_dataset("degraded:phantoms:?count=2&size=12x14x16&seed=5&severity=0.25..0.5&split=val")
     assert (dataset.severity, dataset.seed) == ((0.25, 0.5), 5)
@@ -104,13 +87,12 @@ def test_the_spec_passes_options_on():
 @pytest.mark.parametrize(
     ("spec", "texts"),
     [
-        ("degraded:", ("needs another data set", "degraded:decathlon:ROOT")),
-        ("degraded:phantoms:?severity=1", ("severity=1:", "LOW..HIGH")),
-        ("degraded:phantoms:?severity=0.5..0.2", ("severity=0.5..0.2", "from 0 to 1")),
-        ("degraded:phantoms:?severity=0..2", ("severity=0..2", "from 0 to 1")),
-        ("degraded:phantoms:?spacing=1", ("no option 'spacing'", "severity")),
+        ("", ("needs another data set", "degraded:decathlon:ROOT")),
+        ("phantoms:?severity=0.5..0.2", ("severity=0.5..0.2", "from 0 to 1")),
+        ("phantoms:?severity=0..2", ("severity=0..2", "from 0 to 1")),
+        ("phantoms:?spacing=1", ("no option 'spacing'", "severity")),
     ],
 )
 def test_wrong_specs(fails, spec, texts):
     with fails(*texts, error=InputError):
-        open_dataset(spec)
+        open_dataset(f"degraded:{spec}")

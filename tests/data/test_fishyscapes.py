@@ -6,6 +6,7 @@ import torch
 
 from synthcp.data.fishyscapes import Fishyscapes
 from synthcp.data.images import read_image
+from synthcp.data.specs import open_dataset
 from synthcp.errors import DataError
 
 NAMES = ("04_Weg_8_000000_000030", "01_Str_45_000002_000070")
@@ -35,7 +36,7 @@ def test_lost_and_found(root):
 def test_the_images_may_lie_elsewhere(root, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("photos")
     (root / "leftImg8bit").rename(elsewhere / "leftImg8bit")
-    assert len(Fishyscapes(root, images=elsewhere)) == 2
+    assert len(open_dataset(f"fishyscapes:{root}?images={elsewhere}", "val")) == 2
 
 
 def test_static_is_the_image_plus_an_overlay(root):

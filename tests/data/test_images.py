@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -96,15 +97,32 @@ def test_mask_of_one_bit(tmp_path):
     assert torch.equal(read_mask(tmp_path / "a.png"), torch.from_numpy(bits))
 
 
+def _grey(*size: int) -> bytes:
+    stream = BytesIO()
+    Image.new("L", size).save(stream, "PNG")
+    return stream.getvalue()
+
+
 @pytest.mark.parametrize("read", [read_image, read_label_map, read_mask])
 class TestBrokenFiles:
-    def test_missing(self, tmp_path, fails, read):
-        with fails("nowhere.png", "no such file", error=DataError):
-            read(tmp_path / "nowhere.png")
-
-    def test_zero_bytes(self, tmp_path, fails, read):
-        (tmp_path / "a.png").touch()
-        with fails("a.png", "empty (0 bytes)", error=DataError):
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [
+            (None, "no such file"),
+            (b"", "empty (0 bytes)"),
+            (b"not pixels, but words\n" * 9, "is not an image"),
+            (_png_header(30000, 30000), "more than 100 megapixels"),
+            (_png_header(10000, 10001), "more than 100 megapixels"),
+            (_png_header(10000, 10000), "truncated"),  # the size is within the limit, only the pixels are missing
+            (_grey(1, 1), "1x1; images are at least 16x16"),
+            (_grey(40, 15), "40x15"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_content(self, tmp_path, fails, read, content, text):
+        if content is not None:
+            (tmp_path / "a.png").write_bytes(content)
+        with fails("a.png", text, error=DataError):
             read(tmp_path / "a.png")
 
     @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "tif", "webp"])
@@ -116,34 +134,6 @@ class TestBrokenFiles:
         with fails(path.name, error=DataError):
             read(path)
 
-    def test_text_named_png(self, tmp_path, fails, read):
-        (tmp_path / "a.png").write_text("not pixels, but words\n" * 9)
-        with fails("a.png", "is not an image", error=DataError):
-            read(tmp_path / "a.png")
-
-    def test_huge_header(self, tmp_path, fails, read):
-        (tmp_path / "a.png").write_bytes(_png_header(30000, 30000))
-        with fails("a.png", "more than 100 megapixels", error=DataError):
-            read(tmp_path / "a.png")
-
-    def test_header_just_above_the_limit(self, tmp_path, fails, read):
-        (tmp_path / "a.png").write_bytes(_png_header(10000, 10001))
-        with fails("a.png", "more than 100 megapixels", error=DataError):
-            read(tmp_path / "a.png")
-
-    def test_header_within_the_limit_fails_for_its_lack_of_pixels_only(self, tmp_path, fails, read):
-        (tmp_path / "a.png").write_bytes(_png_header(10000, 10000))
-        with fails("a.png", "truncated", error=DataError):
-            read(tmp_path / "a.png")
-
-    def test_one_pixel(self, tmp_path, fails, read, write_image):
-        with fails("a.png", "1x1", "16x16", error=DataError):
-            read(write_image(tmp_path / "a.png", size=(1, 1)))
-
-    def test_one_side_too_small(self, tmp_path, fails, read, write_image):
-        with fails("a.png", "40x15", error=DataError):
-            read(write_image(tmp_path / "a.png", size=(15, 40)))
-
 
 @pytest.mark.parametrize("exif", [b"no TIFF header", b"II*\0\xff\xff\xff\x7f", b"II*\0\x08\0\0\0\x05\0\x12\x01"])
 def test_damaged_exif_does_not_harm_the_pixels(tmp_path, exif):
@@ -151,24 +141,18 @@ def test_damaged_exif_does_not_harm_the_pixels(tmp_path, exif):
     assert torch.equal(read_image(tmp_path / "a.jpg"), torch.ones(3, 24, 16))
 
 
-def test_cmyk_image(tmp_path, fails, write_image):
-    with fails("a.jpg", "CMYK", "convert it to RGB first", error=DataError):
-        read_image(write_image(tmp_path / "a.jpg", mode="CMYK"))
-
-
-def test_deep_image(tmp_path, fails, write_image):
-    with fails("a.png", "I;16", error=DataError):
-        read_image(write_image(tmp_path / "a.png", mode="I;16"))
-
-
-def test_grey_image_for_an_rgb_monitor(tmp_path, fails, write_image):
-    with fails("a.png is grey (1 channel)", "fitted on RGB (3 channels)", 'convert("RGB")', error=DataError):
-        read_image(write_image(tmp_path / "a.png", mode="L"), channels=3)
-
-
-def test_rgb_image_for_a_grey_monitor(tmp_path, fails, write_image):
-    with fails("a.png is RGB (3 channels)", "fitted on grey (1 channel)", 'convert("L")', error=DataError):
-        read_image(write_image(tmp_path / "a.png"), channels=1)
+@pytest.mark.parametrize(
+    ("name", "mode", "channels", "texts"),
+    [
+        ("a.jpg", "CMYK", None, ("a.jpg", "CMYK", "convert it to RGB first")),
+        ("a.png", "I;16", None, ("a.png", "I;16")),
+        ("a.png", "L", 3, ("a.png is grey (1 channel)", "fitted on RGB (3 channels)", 'convert("RGB")')),
+        ("a.png", "RGB", 1, ("a.png is RGB (3 channels)", "fitted on grey (1 channel)", 'convert("L")')),
+    ],
+)
+def test_images_of_other_channels(tmp_path, fails, write_image, name, mode, channels, texts):
+    with fails(*texts, error=DataError):
+        read_image(write_image(tmp_path / name, mode=mode), channels)
 
 
 @pytest.mark.parametrize("read", [read_label_map, read_mask])

@@ -92,6 +92,7 @@ def test_the_label_ignore_is_no_class(root):
         ({"file_ending": ".png"}, ("end in '.png'", ".nii.gz and .nii")),
         ({"channel_names": None}, ('lacks the key "channel_names"', "nnU-Net's layout")),
         ({"channel_names": 2}, ('"channel_names" must be an object',)),
+        ({"channel_names": {}}, ('"channel_names" must be an object with entries',)),
     ],
 )
 def test_a_malformed_description_is_refused(root, fails, entries, texts):

@@ -33,8 +33,6 @@ def test_samples_are_resized_and_kept_to_the_nearest_of_256_values(side: int, ig
     dataset = Few(ignore_index)
     prepared = Prepared(dataset, side)
     size = (30, 44) if side == 0 else (15, 22)
-    assert prepared.ids == dataset.ids and prepared.classes == dataset.classes and len(prepared) == 3
-    assert prepared.groups == ["g0", "g1", "g2"]
     for sample, packed in zip(dataset, prepared, strict=True):
         assert (packed.id, packed.group) == (sample.id, sample.group)
         assert packed.image.shape[1:] == size and packed.image.dtype == torch.float32
@@ -62,11 +60,6 @@ def test_the_samples_are_read_once() -> None:
     prepared = Prepared(dataset, 15, lambda *call: calls.append(call))
     assert prepared[1].image.equal(prepared[1].image)
     assert dataset.reads == 3 and calls == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_samples_keep_their_size_whatever_the_patch() -> None:
-    prepared = Prepared(Few(), 0, patch=(32, 40))
-    assert prepared.patch == (32, 40) and prepared[0].image.shape == (3, 30, 44)
 
 
 def test_volumes_too() -> None:

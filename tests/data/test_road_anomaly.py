@@ -4,6 +4,7 @@ import pytest
 
 from synthcp.data.images import read_image
 from synthcp.data.road_anomaly import RoadAnomaly
+from synthcp.data.specs import open_dataset
 from synthcp.errors import DataError, InputError
 
 SCENES = {"animals10": "street", "animals2_cow": "paved", "tires03": "other"}
@@ -42,10 +43,11 @@ def test_both_layouts(request, layout):
 
 
 def test_scenes(listed, fails):
-    assert RoadAnomaly(listed, scenes=["street"]).ids == ["animals10"]
-    assert RoadAnomaly(listed, scenes=["street", "other"]).ids == ["animals10", "tires03"]
+    spec = f"road_anomaly:{listed}?split=test&scene="
+    assert open_dataset(f"{spec}street").ids == ["animals10"]
+    assert open_dataset(f"{spec}street,other").ids == ["animals10", "tires03"]
     with fails("scene=stret", "did you mean street?", "other, paved, street", error=InputError):
-        RoadAnomaly(listed, scenes=["stret"])
+        open_dataset(f"{spec}stret")
 
 
 @pytest.mark.parametrize(
@@ -60,12 +62,12 @@ def test_scenes(listed, fails):
 def test_a_manifest_that_will_not_do(listed, fails, content, text):
     (listed / "manifest.csv").write_bytes(content)
     with fails("manifest.csv", text, error=DataError):
-        RoadAnomaly(listed, scenes=["street"])
+        RoadAnomaly(listed, scene=["street"])
 
 
 def test_scenes_need_a_manifest(released, fails):
     with fails("manifest.csv: no such file", "name and scene", error=DataError):
-        RoadAnomaly(released, scenes=["street"])
+        RoadAnomaly(released, scene=["street"])
 
 
 def test_missing_parts(released, fails):

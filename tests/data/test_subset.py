@@ -6,7 +6,7 @@ import pytest
 
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.specs import open_dataset
-from synthcp.data.subset import Subset, spread
+from synthcp.data.subset import spread
 from synthcp.errors import DataError
 
 SCENES = "scenes:?count=5&size=48x64"
@@ -15,13 +15,6 @@ SCENES = "scenes:?count=5&size=48x64"
 @pytest.fixture
 def scenes() -> Scenes:
     return Scenes(ScenesConfig(count=5, height=48, width=64))
-
-
-def test_a_subset_keeps_samples_and_their_ids(scenes: Scenes) -> None:
-    part = Subset(scenes, [3, 1])
-    assert list(part.ids) == [scenes.ids[3], scenes.ids[1]] and len(part) == 2 and part.classes == scenes.classes
-    assert [sample.id for sample in part] == list(part.ids)
-    assert part[0].image.equal(scenes[3].image)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,18 @@
-"""A data set: index -> Sample, with its classes."""
+"""A data set: index -> Sample, with its classes; and what makes it a kind of data that a SPEC can name."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from torch import Tensor
 
 from synthcp.data.nifti import Grid
 from synthcp.data.preparation import VolumePreparation
 from synthcp.records import Classes, Sample
+from synthcp.system.spec import Reader
 
 
 class Dataset(ABC):
@@ -50,3 +53,20 @@ class Dataset(ABC):
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One kind of data set, as `data.specs.DATASETS` lists it.
+
+    Attributes:
+        open: Called as open(root, split, **options) with the options that the SPEC names.
+        options: How the value of each option is read; every kind has those of `data.specs.EVERY` besides.
+        root: What the root is: a folder (a Path), nothing (None) of what is drawn, or another SPEC (its Dataset).
+        example: A SPEC around another one, for messages.
+    """
+
+    open: Callable[..., Dataset]
+    options: Mapping[str, Reader] = field(default_factory=dict)
+    root: Literal["folder", "nothing", "spec"] = "folder"
+    example: str = ""

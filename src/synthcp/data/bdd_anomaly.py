@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
-from synthcp.data.anomaly import AnomalyFiles, LabelValues, require_file, require_some
+from synthcp.data.base import Source
 from synthcp.data.cityscapes import CLASSES
-from synthcp.data.folder import SampleFiles, images_directly_in, require_split
+from synthcp.data.files import FileDataset, SampleFiles, require_file, require_some, require_split
+from synthcp.data.finding import images_directly_in
 from synthcp.data.heldout import HeldOutClasses
+from synthcp.data.labels import LabelValues
 from synthcp.data.streethazards import Treatment
+from synthcp.system.spec import choice
 
 LAYOUT = "BDD100K is read from seg/images/{train,val}/NAME.jpg and seg/labels/{train,val}/NAME_train_id.png"
 FOLDERS = {"train": ("train",), "val": ("val",), "test": ("train", "val")}
@@ -38,7 +42,7 @@ class BddAnomaly(HeldOutClasses):
         values = LabelValues(known=range(len(CLASSES)), anomaly=(), void=(NO_LABEL,), outside=outside)
         files = [file for folder in FOLDERS[split] for file in _files(root / "seg", folder)]
         like = "test" if split == "test" else "train"  # validation images hold no anomaly either
-        super().__init__(AnomalyFiles(files, values, CLASSES), ANOMALIES, like, with_anomaly=1)
+        super().__init__(FileDataset(CLASSES, files, values), ANOMALIES, like, with_anomaly=1)
 
 
 def _files(root: Path, folder: str) -> list[SampleFiles]:
@@ -50,3 +54,6 @@ def _files(root: Path, folder: str) -> list[SampleFiles]:
 def _file(image: Path, labels: Path) -> SampleFiles:
     label = require_file(labels / f"{image.stem}_train_id.png", image, LAYOUT)
     return SampleFiles(image.stem, image, label, label, group=image.stem.partition("-")[0])  # VIDEO-FRAME
+
+
+SOURCE = Source(BddAnomaly, {"unlabeled": choice(*get_args(Treatment))})

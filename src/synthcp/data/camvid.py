@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from synthcp.data.base import Source
 from synthcp.data.classes import read_classes
-from synthcp.data.folder import FileDataset, SampleFiles, find_images
+from synthcp.data.files import FileDataset, SampleFiles, require_file, require_parts
+from synthcp.data.finding import find_images
 from synthcp.errors import DataError
 
 LAYOUT = (
@@ -22,10 +24,8 @@ class CamVid(FileDataset):
     """
 
     def __init__(self, root: Path, split: str = "train") -> None:
-        for part in ("images", "labels", "splits", "classes.json"):
-            if not (root / part).exists():
-                raise DataError(f"{root / part} is missing; {LAYOUT}")
-        images = {image.path.stem: image.path for image in find_images([root / "images"])}
+        require_parts((root / part for part in ("images", "labels", "splits", "classes.json")), LAYOUT)
+        images = {image.paths[0].stem: image.paths[0] for image in find_images([root / "images"])}
         names = _read_names(root / "splits", split)
         super().__init__(read_classes(root / "classes.json"), [_files(root, images, name) for name in names])
 
@@ -45,6 +45,7 @@ def _files(root: Path, images: dict[str, Path], name: str) -> SampleFiles:
     if name not in images:
         raise DataError(f"{name}.jpg is in the split but not in {root / 'images'}; {LAYOUT}")
     label_map = root / "labels" / images[name].parent.name / f"{name}.png"
-    if not label_map.is_file():
-        raise DataError(f"{label_map} is missing, the label of {images[name].name}; {LAYOUT}")
-    return SampleFiles(name, images[name], label_map, group=name.rpartition("_")[0])
+    return SampleFiles(name, images[name], require_file(label_map, images[name], LAYOUT), group=name.rpartition("_")[0])
+
+
+SOURCE = Source(CamVid)

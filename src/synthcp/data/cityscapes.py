@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from synthcp.data.anomaly import LabelValues, require_some
-from synthcp.data.folder import FileDataset, SampleFiles, Truth, require_split
+from synthcp.data.base import Source
+from synthcp.data.files import FileDataset, SampleFiles, require_parts, require_some, require_split
 from synthcp.data.images import read_image
+from synthcp.data.labels import LabelValues, Truth
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.errors import DataError
 from synthcp.records import Classes
+from synthcp.system.spec import choice
 
 LAYOUT = (
     "Cityscapes (leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip) is read from leftImg8bit/{train,val}/CITY/"
@@ -52,16 +54,16 @@ class Cityscapes(FileDataset):
     Args:
         root: Holds leftImg8bit/ and gtFine/.
         split: "train", "val" or "test".
-        shrink: How many times smaller each side of image and labels is made: 2 reads 1024 x 512 of 2048 x 1024 pixels.
+        size: Of `SIZES`: images and labels are made smaller; "half" reads 1024 x 512 of 2048 x 1024 pixels.
 
     Raises:
         DataError: No such split, a part of the layout is missing, or an image or a label has no partner.
     """
 
-    def __init__(self, root: Path, split: str = "train", shrink: int = 1) -> None:
+    def __init__(self, root: Path, split: str = "train", size: str = "full") -> None:
         require_split(root, split, FOLDERS)
         super().__init__(CLASSES, _pairs(root / "leftImg8bit" / FOLDERS[split], root / "gtFine" / FOLDERS[split]))
-        self.shrink = shrink
+        self.shrink = SIZES[size]
 
     def image(self, files: SampleFiles) -> Tensor:
         """Read the image of one sample, averaged over the pixels that become one."""
@@ -81,17 +83,17 @@ class Cityscapes(FileDataset):
 
 
 def _pairs(images: Path, labels: Path) -> list[SampleFiles]:
-    for folder in (images.parent, labels.parent, images, labels):
-        if not folder.is_dir():
-            raise DataError(f"{folder} is missing; {LAYOUT}")
+    require_parts((images.parent, labels.parent, images, labels), LAYOUT)
     photos = _by_place(images, "leftImg8bit")
     truths = _by_place(labels, *(f"gtFine_{kind}" for kind in VALUES))
     require_some(photos, images, "image", LAYOUT)
-    alone = sorted(_with_cities(photos) ^ _with_cities(truths))  # a city comes before its images
+    seen, known = ({place.partition("/")[0] for place in side} | set(side) for side in (photos, truths))
+    alone = sorted(seen ^ known)  # a city comes before its images
     if alone:
-        here, there = (images, labels) if alone[0] in _with_cities(photos) else (labels, images)
+        here, there = (images, labels) if alone[0] in seen else (labels, images)
         raise DataError(f"{alone[0]} is in {here} but not in {there}; {LAYOUT}")
-    return [SampleFiles(_name(place), photos[place], truths[place], group=_city(place)) for place in photos]
+    places = {place: place.split("/") for place in photos}
+    return [SampleFiles(name, photos[place], truths[place], group=city) for place, (city, name) in places.items()]
 
 
 def _by_place(folder: Path, *endings: str) -> dict[str, Path]:
@@ -103,13 +105,4 @@ def _by_place(folder: Path, *endings: str) -> dict[str, Path]:
     }
 
 
-def _with_cities(places: Collection[str]) -> set[str]:
-    return {_city(place) for place in places} | set(places)
-
-
-def _city(place: str) -> str:
-    return place.partition("/")[0]
-
-
-def _name(place: str) -> str:
-    return place.partition("/")[2]
+SOURCE = Source(Cityscapes, {"size": choice(*SIZES)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,48 @@ def read_classes(path: Path) -> Classes:
         DataError: No such file, no JSON, a missing or wrong value, a gap in the indices, a name that comes twice, or
             an ignore index that is a class.
     """
-    content = _load(path)
-    entries = _long_form(path, content) if "classes" in content else _short_form(path, content)
-    names = tuple(entry["name"] for entry in entries)
-    ignore_index = content.get("ignore_index", 255)
+    content = read_json(path, 'write one, such as {"names": ["sky", "road"], "ignore_index": 255}')
+    _require(path, isinstance(content, dict), 'must hold an object {...} with the key "names" or "classes"')
+    entries = _long_form(path, content["classes"]) if "classes" in content else _short_form(path, content)
+    return make_classes(path, entries, content.get("ignore_index", 255))
+
+
+def read_json(path: Path, hint: str) -> Any:
+    """Read a JSON file; raises DataError, with the hint, when it is missing or malformed."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; {hint}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not readable as JSON ({error}); correct the file") from error
+
+
+def make_classes(
+    path: Path, entries: Sequence[dict[str, Any]], ignore_index: Any = 255, background: int | None = None
+) -> Classes:
+    """Return the label set that a file tells.
+
+    Args:
+        path: For messages.
+        entries: Index, name and perhaps colour of every class.
+        ignore_index: That label maps carry where there is no class.
+        background: Index of the class that is none, of volumes.
+
+    Raises:
+        DataError: As `read_classes`.
+    """
+    indices = [entry["index"] for entry in entries]
+    gapless = all(indices.count(index) == 1 for index in range(len(entries)))
+    _require(path, gapless, f"class indices must be 0, 1, ... without a gap, not {indices}; renumber the labels")
+    ordered = sorted(entries, key=lambda entry: int(entry["index"]))
+    names = tuple(entry["name"] for entry in ordered)
     _check_names(path, names)
-    _check_ignore_index(path, ignore_index, len(names))
-    palette = default_colors(len(names))
-    colors = tuple(_color(path, entry.get("color", default)) for entry, default in zip(entries, palette, strict=True))
-    return Classes(names, colors, ignore_index)
+    _require(path, isinstance(ignore_index, int), f'"ignore_index" must be a whole number, not {ignore_index!r}')
+    rule = f'"ignore_index" {ignore_index} is a class index (0 to {len(names) - 1}); choose one outside, such as 255'
+    _require(path, not 0 <= ignore_index < len(names), rule)
+    palette = zip(ordered, default_colors(len(names)), strict=True)
+    colors = tuple(_color(path, entry.get("color", default)) for entry, default in palette)
+    return Classes(names, colors, ignore_index, background)
 
 
 def infer_classes(values: Collection[int], source: Path) -> Classes:
@@ -68,40 +101,25 @@ def _spread(index: int) -> Color:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _load(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DataError(f'{path}: no such file; write one, such as {{"names": ["sky", "road"], "ignore_index": 255}}')
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not readable as JSON ({error}); correct the file") from error
-    _require(path, isinstance(content, dict), 'must hold an object {...} with the key "names" or "classes"')
-    return dict(content)
-
-
-def _long_form(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    entries = content["classes"]
+def _long_form(path: Path, entries: Any) -> list[dict[str, Any]]:
     proper = isinstance(entries, list) and all(isinstance(entry, dict) for entry in entries)
     _require(path, proper, '"classes" must be a list of objects with the keys index, name and color')
     for position, entry in enumerate(entries):
         for key in ("index", "name"):
             _require(path, key in entry, f'entry {position} of "classes" lacks the key "{key}"; add it')
-    indices = [entry["index"] for entry in entries]
-    rule = f"class indices must be 0 to {len(entries) - 1}, each once, not {indices}; renumber the classes and labels"
-    _require(path, all(indices.count(index) == 1 for index in range(len(entries))), rule)
-    return sorted(entries, key=lambda entry: int(entry["index"]))
+    return list(entries)
 
 
 def _short_form(path: Path, content: dict[str, Any]) -> list[dict[str, Any]]:
-    names = content.get("names")
-    _require(path, isinstance(names, list), 'lacks the key "names", a list of class names; add it')
-    names = list(content["names"])
-    if "colors" not in content:
-        return [{"name": name} for name in names]
-    colors = content["colors"]
+    names, colors = content.get("names"), content.get("colors")
+    if not isinstance(names, list):
+        raise DataError(f'{path}: lacks the key "names", a list of class names; add it')
+    entries: list[dict[str, Any]] = [{"index": index, "name": name} for index, name in enumerate(names)]
+    if colors is None:
+        return entries
     proper = isinstance(colors, list) and len(colors) == len(names)
     _require(path, proper, f'"colors" must be a list with one colour for each of the {len(names)} names')
-    return [{"name": name, "color": color} for name, color in zip(names, colors, strict=True)]
+    return [{**entry, "color": color} for entry, color in zip(entries, colors, strict=True)]
 
 
 def _check_names(path: Path, names: tuple[Any, ...]) -> None:
@@ -109,12 +127,6 @@ def _check_names(path: Path, names: tuple[Any, ...]) -> None:
     for name in names:
         _require(path, isinstance(name, str) and name != "", f"{name!r} is no class name; names are texts")
         _require(path, names.count(name) == 1, f'the name "{name}" comes twice; names must differ; rename one')
-
-
-def _check_ignore_index(path: Path, ignore_index: Any, count: int) -> None:
-    _require(path, isinstance(ignore_index, int), f'"ignore_index" must be a whole number, not {ignore_index!r}')
-    rule = f'"ignore_index" {ignore_index} is a class index (0 to {count - 1}); choose a value outside, such as 255'
-    _require(path, not 0 <= ignore_index < count, rule)
 
 
 def _color(path: Path, color: Any) -> Color:

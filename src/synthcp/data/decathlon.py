@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthcp.data.base import Dataset
+from synthcp.data.base import Dataset, Source
+from synthcp.data.classes import make_classes
+from synthcp.data.files import SampleFiles
+from synthcp.data.finding import without_suffix
 from synthcp.data.nifti import Grid, write_nifti
-from synthcp.data.preparation import WINDOWS, VolumePreparation
+from synthcp.data.preparation import OPTIONS, WINDOWS, VolumePreparation
 from synthcp.data.volume_dataset import (
-    CaseFiles,
     VolumeDataset,
-    classes_of,
-    in_order,
     read_description,
     require_cases,
     split_cases,
+    volume_files,
 )
-from synthcp.data.volumes import without_suffix
 from synthcp.errors import DataError, ShapeError
 from synthcp.records import Classes, Sample
 from synthcp.system.files import save_json
@@ -48,11 +48,10 @@ class Decathlon(VolumeDataset):
 
     def __init__(self, root: Path, split: str = "train", preparation: VolumePreparation | None = None) -> None:
         unlabelled = split == "unlabelled"
-        content = read_description(root, ["labels", "test" if unlabelled else "training"], LAYOUT)
-        if unlabelled:
-            cases = require_cases(root, split, _cases(root, content["test"], labelled=False))
-        else:
-            cases = split_cases(root, in_order(_cases(root, content["training"], labelled=True)), split)
+        part = "test" if unlabelled else "training"
+        content = read_description(root, {"labels": dict, part: list}, LAYOUT)
+        cases = _cases(root, content[part], labelled=not unlabelled)
+        cases = require_cases(root, split, cases) if unlabelled else split_cases(root, cases, split)
         super().__init__(_classes(root, content["labels"]), cases, preparation or VolumePreparation())
 
 
@@ -128,26 +127,27 @@ def _write(path: Path, values: NDArray[Any], affine: NDArray[Any]) -> None:
     write_nifti(path, grid.to_ras(values), grid)
 
 
-def _classes(root: Path, labels: Any) -> Classes:
+def _classes(root: Path, labels: Mapping[str, Any]) -> Classes:
     path = root / "dataset.json"
-    proper = isinstance(labels, dict) and all(key.isdecimal() for key in labels)
-    if not proper or not all(isinstance(name, str) for name in labels.values()):
+    if not all(key.isdecimal() and isinstance(name, str) for key, name in labels.items()):
         raise DataError(f'{path}: "labels" must give a name for each index, {{"0": "background"}}; {LAYOUT}')
-    return classes_of(path, {int(key): name for key, name in labels.items()})
+    entries = [{"index": int(key), "name": name} for key, name in labels.items()]
+    return make_classes(path, entries, background=0)
 
 
-def _cases(root: Path, entries: Any, labelled: bool) -> Sequence[CaseFiles]:
+def _cases(root: Path, entries: Sequence[Any], labelled: bool) -> list[SampleFiles]:
     """The listed files; what macOS leaves beside them ("._name") is left out."""
-    if not isinstance(entries, list):
-        raise DataError(f'{root / "dataset.json"}: "{"training" if labelled else "test"}" must be a list; {LAYOUT}')
     cases = [_case(root, entry, labelled) for entry in entries]
-    return [case for case in cases if not case.image[0].name.startswith(".")]
+    return [case for case in cases if not case.image.name.startswith(".")]
 
 
-def _case(root: Path, entry: Any, labelled: bool) -> CaseFiles:
+def _case(root: Path, entry: Any, labelled: bool) -> SampleFiles:
     entry = {"image": entry} if isinstance(entry, str) else entry
     keys = ("image", "label") if labelled else ("image",)
     if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in keys):
         raise DataError(f"{root / 'dataset.json'}: the entry {entry!r} does not name {' and '.join(keys)}; {LAYOUT}")
     image = root / entry["image"]
-    return CaseFiles(without_suffix(image.name), (image,), root / entry["label"] if labelled else None)
+    return volume_files([image], root / entry["label"] if labelled else None, without_suffix(image.name))
+
+
+SOURCE = Source(lambda root, split, **options: Decathlon(root, split, VolumePreparation(**options)), OPTIONS)

@@ -8,11 +8,12 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from synthcp.data.base import Dataset
-from synthcp.data.drawn.fields import blurred, smooth_field
-from synthcp.data.nifti import Grid
+from synthcp.data.base import Dataset, Source
+from synthcp.data.derived import Derived
+from synthcp.data.fields import blurred, smooth_field
 from synthcp.errors import InputError
 from synthcp.records import Sample
+from synthcp.system.spec import low_high, whole_number
 
 NOISE = 0.3
 """Standard deviation of the noise at severity 1."""
@@ -50,7 +51,7 @@ def degrade(image: Tensor, severity: float, generator: torch.Generator) -> Tenso
     return torch.clamp(uneven + grain, 0, 1)
 
 
-class Degraded(Dataset):
+class Degraded(Derived):
     """Another data set, each image degraded; how much, and in which way, is a function of seed and id alone.
 
     Args:
@@ -66,31 +67,22 @@ class Degraded(Dataset):
         low, high = severity
         if not 0 <= low <= high <= 1:
             raise InputError(f"severity={low:g}..{high:g}: give the lowest and the highest, from 0 to 1")
-        self.classes = dataset.classes
-        self.ids = dataset.ids
-        self.preparation = dataset.preparation
-        self.patch = dataset.patch
+        super().__init__(dataset)
         self.severity = severity
         self.seed = seed
-        self._dataset = dataset
 
     def __getitem__(self, index: int) -> Sample:
         """Return one sample, degraded."""
-        sample = self._dataset[index]
+        sample = super().__getitem__(index)
         generator = torch.Generator().manual_seed(crc32(f"{self.seed} {sample.id}".encode()))
         low, high = self.severity
         severity = low + (high - low) * float(torch.rand((), generator=generator))
         return replace(sample, image=degrade(sample.image, severity, generator))
 
-    @property
-    def groups(self) -> list[str]:
-        """The group of every sample, in order."""
-        return self._dataset.groups
 
-    def label_map(self, index: int) -> Tensor | None:
-        """Return the label map of one sample."""
-        return self._dataset.label_map(index)
-
-    def grid(self, index: int) -> Grid | None:
-        """Return the grid of one sample."""
-        return self._dataset.grid(index)
+SOURCE = Source(
+    lambda dataset, split, **options: Degraded(dataset, **options),
+    {"severity": low_high, "seed": whole_number},
+    root="spec",
+    example="degraded:decathlon:ROOT?severity=0.2..1",
+)

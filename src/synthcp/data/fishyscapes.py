@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, require_some
-from synthcp.data.folder import SampleFiles, require_split
+from synthcp.data.base import Source
+from synthcp.data.files import FileDataset, SampleFiles, require_some, require_split
 from synthcp.data.images import read_image
+from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE
 from synthcp.errors import DataError
+from synthcp.system.spec import folder
 
 LAYOUT = (
     "Fishyscapes is read from any number of files NUMBER_NAME_labels.png, as its archives unpack, and "
@@ -21,7 +23,7 @@ LAYOUT = (
 LABEL_NAME = re.compile(r"(\d+_(.+))_labels\.png")
 
 
-class Fishyscapes(AnomalyFiles):
+class Fishyscapes(FileDataset):
     """The validation images; the group is the street or city. There are no label maps.
 
     The archives hold labels alone, 0 known, 1 anomaly, 255 outside the region of interest. The images come from the
@@ -42,7 +44,7 @@ class Fishyscapes(AnomalyFiles):
         labels = sorted(root.rglob("*_labels.png"))
         require_some(labels, root, "label file", LAYOUT)
         photos = {path.name.partition("_leftImg8bit.")[0]: path for path in (images or root).rglob("*_leftImg8bit.*")}
-        super().__init__([_files(label, photos) for label in labels], ZERO_ONE)
+        super().__init__(KNOWN_OR_ANOMALY, [_files(label, photos) for label in labels], ZERO_ONE)
         if len(set(self.ids)) < len(labels):
             twice = max(self.ids, key=self.ids.count)
             raise DataError(f"{root} holds {twice}_labels.png twice; give every version of a set a root of its own")
@@ -77,3 +79,6 @@ def _laid_over(image: Tensor, path: Path) -> Tensor:
     if overlay.shape != image.shape:
         raise DataError(f"{path} is {tuple(overlay.shape)}, its image {tuple(image.shape)}; use the original images")
     return (image + overlay).clamp(0, 1)
+
+
+SOURCE = Source(Fishyscapes, {"images": folder})

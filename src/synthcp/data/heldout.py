@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
-from synthcp.data.base import Dataset
-from synthcp.data.nifti import Grid
+from synthcp.data.base import Dataset, Source
+from synthcp.data.derived import Derived
 from synthcp.errors import DataError, InputError
 from synthcp.records import Classes, Sample
-from synthcp.system.spec import choices
+from synthcp.system.spec import choice, choices, name_list, whole_number
 
 Leave = Literal["images", "pixels"]
+EXAMPLE = "heldout:camvid:ROOT?classes=Bicyclist"
 
 
-class HeldOutClasses(Dataset):
+class HeldOutClasses(Derived):
     """A labelled data set without some of its classes, which are the unknown objects of its test images.
 
     The classes leave the label set; those that remain are renumbered. In a training split, only the images that hold
@@ -47,18 +48,15 @@ class HeldOutClasses(Dataset):
         with_anomaly: int = 0,
     ) -> None:
         _check_names(names, dataset.classes.names)
-        self.classes = _without(dataset.classes, names)
-        self.preparation = dataset.preparation
-        self.patch = dataset.patch
-        self._dataset = dataset
         self._held = [dataset.classes.names.index(name) for name in names]
         self._training = split.startswith("train")
-        self._indices = self._choose(leave, with_anomaly)
-        self.ids = [dataset.ids[index] for index in self._indices]
+        self.dataset = dataset  # which is read to choose its samples
+        super().__init__(dataset, self._choose(leave, with_anomaly))
+        self.classes = _without(dataset.classes, names)
 
     def __getitem__(self, index: int) -> Sample:
         """Return one sample; raises DataError when it has no label map."""
-        sample = self._dataset[self._indices[index]]
+        sample = super().__getitem__(index)
         labels = _require_labels(sample.label_map, sample.id)
         mask = sample.anomaly_mask
         if not self._training:
@@ -66,23 +64,13 @@ class HeldOutClasses(Dataset):
             mask = held if mask is None else held | mask
         return replace(sample, label_map=self._renumbered(labels), anomaly_mask=mask)
 
-    @property
-    def groups(self) -> list[str]:
-        """The group of every sample, in order."""
-        groups = self._dataset.groups
-        return [groups[index] for index in self._indices]
-
     def label_map(self, index: int) -> Tensor:
         """Return the label map of one sample; raises DataError when it has none."""
-        return self._renumbered(self._labels(self._indices[index]))
-
-    def grid(self, index: int) -> Grid | None:
-        """Return the grid of one sample."""
-        return self._dataset.grid(self._indices[index])
+        return self._renumbered(_require_labels(super().label_map(index), self.ids[index]))
 
     def _choose(self, leave: Leave, with_anomaly: int) -> list[int]:
         """Indices of the samples to keep."""
-        everything = range(len(self._dataset))
+        everything = range(len(self.dataset))
         if self._training and leave == "pixels":
             return list(everything)
         pixels = torch.stack([self._count(index) for index in everything])  # (samples, held classes)
@@ -95,13 +83,13 @@ class HeldOutClasses(Dataset):
 
     def _count(self, index: int) -> Tensor:
         """Pixels of each held-out class."""
-        labels = self._labels(index)
+        labels = _require_labels(self.dataset.label_map(index), self.dataset.ids[index])
         return torch.stack([(labels == held).sum() for held in self._held])
 
     def _require_anomalies(self, pixels: Tensor, with_anomaly: int) -> None:
         for held, count in zip(self._held, pixels.sum(dim=0).tolist(), strict=True):
             if count == 0:
-                name = self._dataset.classes.names[held]
+                name = self.dataset.classes.names[held]
                 raise DataError(f"no image{self._like()} holds {name}; hold out a class that the split has")
         most = int(pixels.sum(dim=1).max())
         if most < with_anomaly:
@@ -110,9 +98,6 @@ class HeldOutClasses(Dataset):
                 "with_anomaly"
             )
 
-    def _labels(self, index: int) -> Tensor:
-        return _require_labels(self._dataset.label_map(index), self._dataset.ids[index])
-
     def _is_held(self, labels: Tensor) -> Tensor:
         return torch.isin(labels, torch.tensor(self._held))
 
@@ -120,20 +105,22 @@ class HeldOutClasses(Dataset):
         """The label map in the remaining classes; a value that is no class stays, so that a check can find it."""
         renumbered = labels.clone()
         renumbered[self._is_held(labels)] = self.classes.ignore_index
-        kept = [old for old in range(len(self._dataset.classes)) if old not in self._held]
+        kept = [old for old in range(len(self.dataset.classes)) if old not in self._held]
         for new, old in enumerate(kept):
             renumbered[labels == old] = new
         return renumbered
 
     def _named(self) -> str:
-        return " or ".join(self._dataset.classes.names[held] for held in self._held)
+        return " or ".join(self.dataset.classes.names[held] for held in self._held)
 
     def _like(self) -> str:
         """The split, by its first image."""
-        return f" of the {len(self._dataset)} ({self._dataset.ids[0]} and on)"
+        return f" of the {len(self.dataset)} ({self.dataset.ids[0]} and on)"
 
 
 def _check_names(names: Sequence[str], known: Sequence[str]) -> None:
+    if not names:
+        raise InputError(f"heldout needs classes, such as {EXAMPLE}")
     for name in names:
         if name not in known:
             raise InputError(f"no class {name!r} to hold out; {choices(name, known)}")
@@ -158,3 +145,15 @@ def _require_labels(label_map: Tensor | None, sample_id: str) -> Tensor:
     if label_map is None:
         raise DataError(f"{sample_id} has no label map; classes can only be held out of labelled images")
     return label_map
+
+
+def _open(dataset: Dataset, split: str, classes: Sequence[str] = (), **options: Any) -> Dataset:
+    return HeldOutClasses(dataset, classes, split, **options)
+
+
+SOURCE = Source(
+    _open,
+    {"classes": name_list, "leave": choice(*get_args(Leave)), "with_anomaly": whole_number},
+    root="spec",
+    example=EXAMPLE,
+)

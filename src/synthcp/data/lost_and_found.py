@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from synthcp.data.anomaly import AnomalyFiles, LabelValues, require_some
-from synthcp.data.folder import SampleFiles, require_split
-from synthcp.errors import DataError
+from synthcp.data.base import Source
+from synthcp.data.files import FileDataset, SampleFiles, require_file, require_some, require_split
+from synthcp.data.labels import KNOWN_OR_ANOMALY, LabelValues
 
 LAYOUT = (
     "Lost and Found is read from leftImg8bit/{train,test}/STREET/NAME_leftImg8bit.png and "
@@ -17,7 +17,7 @@ VALUES = LabelValues(known=(1,), anomaly=range(2, 201), void=(0, 255), outside=(
 LABELS = ("labelIds", "labelTrainIds")
 
 
-class LostAndFound(AnomalyFiles):
+class LostAndFound(FileDataset):
     """One split; the group is the street. There are no label maps.
 
     In label files, 1 is free road, 2 to 200 are lost objects, and the rest (0 and 255) lies outside the region of
@@ -31,13 +31,14 @@ class LostAndFound(AnomalyFiles):
         require_split(root, split, SPLITS)
         images = sorted((root / "leftImg8bit" / split).glob("*/*_leftImg8bit.*"))
         require_some(images, root / "leftImg8bit" / split, "image", LAYOUT)
-        super().__init__([_files(image, root / "gtCoarse" / split) for image in images], VALUES)
+        super().__init__(KNOWN_OR_ANOMALY, [_files(image, root / "gtCoarse" / split) for image in images], VALUES)
 
 
 def _files(image: Path, labels: Path) -> SampleFiles:
     name, street = image.stem.removesuffix("_leftImg8bit"), image.parent.name
     options = [labels / street / f"{name}_gtCoarse_{kind}.png" for kind in LABELS]
-    found = [path for path in options if path.is_file()]
-    if not found:
-        raise DataError(f"{options[0]} is missing, the label of {image}; {LAYOUT}")
-    return SampleFiles(name, image, anomaly_mask=found[0], group=street)
+    label = next((path for path in options if path.is_file()), options[0])
+    return SampleFiles(name, image, anomaly_mask=require_file(label, image, LAYOUT), group=street)
+
+
+SOURCE = Source(LostAndFound)

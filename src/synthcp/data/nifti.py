@@ -64,14 +64,12 @@ class Grid:
     @property
     def spacing(self) -> tuple[float, float, float]:
         """Millimetres between voxels along right, anterior, superior."""
-        unit = _MILLIMETRES[self.header.get_xyzt_units()[0]]
-        return self._turned([float(unit * step) for step in np.linalg.norm(self.affine[:3, :3], axis=0)])
+        return self._turned([float(self._unit * step) for step in np.linalg.norm(self.affine[:3, :3], axis=0)])
 
     @property
     def voxel_volume(self) -> float:
         """Of one voxel, in cubic millimetres."""
-        unit = _MILLIMETRES[self.header.get_xyzt_units()[0]]
-        return float(abs(np.linalg.det(unit * self.affine[:3, :3])))
+        return float(abs(np.linalg.det(self._unit * self.affine[:3, :3])))
 
     def position(self, at: Sequence[float]) -> tuple[float, ...]:
         """Where a point of the volume lies in the world: towards the patient's right, front and head, in mm.
@@ -83,8 +81,7 @@ class Grid:
         orientation = orientations.io_orientation(self.affine)
         turned = self.affine @ orientations.inv_ornt_aff(orientation, self.shape)
         voxel = [share * side - 0.5 for share, side in zip(at, self.size, strict=True)]
-        unit = _MILLIMETRES[self.header.get_xyzt_units()[0]]
-        return tuple(float(unit * along) for along in (turned @ [*voxel, 1.0])[:3])
+        return tuple(float(self._unit * along) for along in (turned @ [*voxel, 1.0])[:3])
 
     def to_ras(self, values: NDArray[Any]) -> NDArray[Any]:
         """Turn values that lie like the file, shape (*shape, ...), to right, anterior, superior."""
@@ -96,6 +93,11 @@ class Grid:
         orientations = _nibabel().orientations
         back = orientations.ornt_transform(RAS, orientations.io_orientation(self.affine))
         return np.ascontiguousarray(orientations.apply_orientation(values, back))
+
+    @property
+    def _unit(self) -> float:
+        """Millimetres of one unit of the header."""
+        return _MILLIMETRES[self.header.get_xyzt_units()[0]]
 
     def _turned(self, along: Sequence[Any]) -> tuple[Any, Any, Any]:
         """What is said along each axis of the file, along each axis of RAS."""
@@ -219,13 +221,9 @@ def _open(path: Path) -> Any:
 def _grid(path: Path, volume: Any) -> Grid:
     shape, affine = tuple(volume.shape), volume.affine
     if len(shape) < 3 or min(shape[:3]) < 2:
-        raise DataError(
-            f"{path} is flat ({'x'.join(map(str, shape))}); a volume has 2 or more voxels on each of 3 axes"
-        )
+        raise DataError(f"{path} is flat ({_shown(shape)}); a volume has 2 or more voxels on each of 3 axes")
     if sum(side > 1 for side in shape[3:]) > 1:
-        raise DataError(
-            f"{path} has the shape {'x'.join(map(str, shape))}; a volume has 3 axes, or 4 with channels last"
-        )
+        raise DataError(f"{path} has the shape {_shown(shape)}; a volume has 3 axes, or 4 with channels last")
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
         raise DataError(f"{path} has an affine that says not where its voxels lie; correct its sform or qform")
     return Grid(volume.header.copy(), np.array(affine, dtype=np.float64), shape[:3])

@@ -6,26 +6,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from synthcp.data.base import Dataset, Source
+from synthcp.data.classes import make_classes, read_json
+from synthcp.data.files import SampleFiles
 from synthcp.data.nifti import SUFFIXES
-from synthcp.data.preparation import VolumePreparation
+from synthcp.data.preparation import OPTIONS, VolumePreparation
 from synthcp.data.volume_dataset import (
-    CaseFiles,
     VolumeDataset,
-    classes_of,
-    in_order,
     read_description,
-    read_json,
     require_cases,
     split_cases,
+    volume_files,
 )
 from synthcp.errors import DataError
 from synthcp.records import Classes
+from synthcp.system.spec import whole_number
 
 LAYOUT = (
     "nnU-Net's layout is imagesTr/CASE_0000.nii.gz (_0001 and on for more channels), labelsTr/CASE.nii.gz and "
     'dataset.json with "channel_names", "labels": {"background": 0, ...} and "file_ending"'
 )
-KEYS = ("channel_names", "labels", "file_ending")
 
 
 class NnUNet(VolumeDataset):
@@ -47,34 +47,22 @@ class NnUNet(VolumeDataset):
     def __init__(
         self, root: Path, split: str = "train", preparation: VolumePreparation | None = None, fold: int = 0
     ) -> None:
-        content = read_description(root, KEYS, LAYOUT)
-        ending, channels = _ending(root, content["file_ending"]), _channels(root, content["channel_names"])
+        content = read_description(root, {"channel_names": dict, "labels": dict, "file_ending": str}, LAYOUT)
+        ending, channels = content["file_ending"], len(content["channel_names"])
+        if ending not in SUFFIXES:
+            raise DataError(f"{root} has files that end in {ending!r}; {' and '.join(SUFFIXES)} are read; convert them")
         if split == "unlabelled":
             cases = [_case(root, "Ts", case, ending, channels) for case in _unlabelled(root, ending)]
         else:
             names = _names(root / "labelsTr", ending)
-            labelled = in_order(_case(root, "Tr", case, ending, channels) for case in names)
+            labelled = [_case(root, "Tr", case, ending, channels) for case in names]
             cases = _split(root, labelled, split, fold)
         kept = require_cases(root, split, cases)
         super().__init__(_classes(root, content["labels"]), kept, preparation or VolumePreparation())
 
 
-def _ending(root: Path, ending: Any) -> str:
-    if ending not in SUFFIXES:
-        raise DataError(f"{root} has files that end in {ending!r}; {' and '.join(SUFFIXES)} are read; convert them")
-    return str(ending)
-
-
-def _channels(root: Path, names: Any) -> int:
-    if not isinstance(names, dict) or not names:
-        raise DataError(f'{root / "dataset.json"}: "channel_names" must be an object, {{"0": "CT"}}; {LAYOUT}')
-    return len(names)
-
-
-def _classes(root: Path, labels: Any) -> Classes:
+def _classes(root: Path, labels: Mapping[str, Any]) -> Classes:
     path = root / "dataset.json"
-    if not isinstance(labels, dict):
-        raise DataError(f'{path}: "labels" must be an object; {LAYOUT}')
     regions = [name for name, index in labels.items() if isinstance(index, list)]
     if regions:
         raise DataError(
@@ -84,7 +72,8 @@ def _classes(root: Path, labels: Any) -> Classes:
     if not all(isinstance(index, int) for index in labels.values()):
         raise DataError(f'{path}: "labels" must give an index for each name, {{"background": 0}}; {LAYOUT}')
     ignore_index = labels.get("ignore", 255)
-    return classes_of(path, {index: name for name, index in labels.items() if name != "ignore"}, ignore_index)
+    entries = [{"index": index, "name": name} for name, index in labels.items() if name != "ignore"]
+    return make_classes(path, entries, ignore_index, background=0)
 
 
 def _names(folder: Path, ending: str) -> list[str]:
@@ -100,15 +89,15 @@ def _unlabelled(root: Path, ending: str) -> list[str]:
     return [name.removesuffix("_0000") for name in names if name.endswith("_0000")]
 
 
-def _case(root: Path, part: str, name: str, ending: str, channels: int) -> CaseFiles:
+def _case(root: Path, part: str, name: str, ending: str, channels: int) -> SampleFiles:
     images = tuple(root / f"images{part}" / f"{name}_{channel:04d}{ending}" for channel in range(channels))
-    return CaseFiles(name, images, root / "labelsTr" / f"{name}{ending}" if part == "Tr" else None)
+    return volume_files(images, root / "labelsTr" / f"{name}{ending}" if part == "Tr" else None, name)
 
 
-def _split(root: Path, cases: Sequence[CaseFiles], split: str, fold: int) -> list[CaseFiles]:
+def _split(root: Path, cases: Sequence[SampleFiles], split: str, fold: int) -> list[SampleFiles]:
     path = root / "splits_final.json"
     if split == "all" or not path.is_file():
-        return list(split_cases(root, cases, split))
+        return split_cases(root, cases, split)
     folds = read_json(path, LAYOUT)
     if not isinstance(folds, list) or not 0 <= fold < len(folds) or not isinstance(folds[fold], dict):
         raise DataError(f"{path} has no fold {fold}; it must hold a list of folds, counted from 0; choose fold=NUMBER")
@@ -117,8 +106,15 @@ def _split(root: Path, cases: Sequence[CaseFiles], split: str, fold: int) -> lis
     return _named(path, {case.id: case for case in cases}, folds[fold][split])
 
 
-def _named(path: Path, cases: Mapping[str, CaseFiles], names: Sequence[str]) -> list[CaseFiles]:
+def _named(path: Path, cases: Mapping[str, SampleFiles], names: Sequence[str]) -> list[SampleFiles]:
     for name in names:
         if name not in cases:
             raise DataError(f"{path} names the case {name!r}, which labelsTr does not hold; correct one of them")
     return [cases[name] for name in names]
+
+
+def _open(root: Path, split: str, fold: int = 0, **options: Any) -> Dataset:
+    return NnUNet(root, split, VolumePreparation(**options), fold)
+
+
+SOURCE = Source(_open, {**OPTIONS, "fold": whole_number})

@@ -16,25 +16,17 @@ from torch import Tensor
 from synthcp.data.nifti import Grid, read_label_nifti, read_nifti, require_same_grid
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.errors import DataError, InputError
-from synthcp.system.spec import choices
+from synthcp.system.spec import DECIMAL, Reader, choices
 
 WINDOWS: dict[str, tuple[float, float]] = {
-    "pancreas": (-100, 240),
-    "monai": (-87, 199),
-    "nnunet": (-92, 215),
-    "alarm": (-200, 400),
-    "nih": (-125, 275),
-    "abdomen": (-160, 240),
+    "pancreas": (-100, 240),  # as in much work on the NIH pancreas data, for normal and diseased pancreas
+    "monai": (-87, 199),  # of MONAI's pancreas networks (DiNTS, Swin UNETR)
+    "nnunet": (-92, 215),  # percentiles 0.5 and 99.5 of the foreground in nnU-Net's plan of the Decathlon's pancreas
+    "alarm": (-200, 400),  # of the shape-based alarm (Liu et al., ICCV 2019)
+    "nih": (-125, 275),  # the wider one of the NIH pancreas work
+    "abdomen": (-160, 240),  # the radiologist's soft tissue window, width 400 and level 40
 }
-"""Windows of CT in Hounsfield units, by name: which values become 0 and 1.
-
-- pancreas: as in much work on the NIH pancreas data, for normal and diseased pancreas.
-- monai: of MONAI's pancreas networks (DiNTS, Swin UNETR).
-- nnunet: the 0.5 and 99.5 percentiles of the foreground in nnU-Net's plan of the Decathlon's pancreas task.
-- alarm: of the shape-based alarm (Liu et al., ICCV 2019).
-- nih: the wider one of the NIH pancreas work.
-- abdomen: the radiologist's soft tissue window, width 400 and level 40.
-"""
+"""Windows of CT in Hounsfield units, by name: which values become 0 and 1."""
 
 PERCENTILES = "percentiles"
 _SHARES = (0.5, 99.5)
@@ -135,3 +127,15 @@ def _limits(window: str) -> tuple[float, float]:
             f"window {window!r} is none; {choices(window, [*WINDOWS, PERCENTILES])}, or a range such as -160..240"
         )
     return WINDOWS[window]
+
+
+def _spacing(text: str) -> tuple[float, ...]:
+    """Of all axes alike, or of each."""
+    sides = text.split("x")
+    if len(sides) not in (1, 3) or not all(re.fullmatch(DECIMAL, side) for side in sides):
+        raise InputError("the value must be millimetres, such as 1x1x2 or 1.5")
+    return tuple(map(float, sides * (3 // len(sides))))
+
+
+OPTIONS: dict[str, Reader] = {"spacing": _spacing, "window": str}
+"""Of the SPECs of volumes."""

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.nifti import Grid
+from synthcp.data.derived import Derived
 from synthcp.data.transforms import resize, resize_labels, short_side
 from synthcp.records import Sample
 
 
-class Prepared(Dataset):
+class Prepared(Derived):
     """Every image and label map of a data set, resized so that the shorter side is `side` (0 keeps the size).
 
     Images are kept as uint8, label maps as uint8 where they fit; a sample costs 4 bytes a pixel.
@@ -27,10 +27,7 @@ class Prepared(Dataset):
         progress: Callable[[int, int], None] | None = None,
         patch: tuple[int, ...] = (),
     ) -> None:
-        self.classes = dataset.classes
-        self.ids = dataset.ids
-        self.preparation = dataset.preparation
-        self._grid = dataset.grid
+        super().__init__(dataset)
         self.patch = patch
         self._samples: list[Sample] = []
         for index in range(len(dataset)):
@@ -41,12 +38,12 @@ class Prepared(Dataset):
     def __getitem__(self, index: int) -> Sample:
         """Return one sample as float image and int64 label map."""
         packed = self._samples[index]
-        label_map = None if packed.label_map is None else packed.label_map.long()
-        return replace(packed, image=packed.image.float() / 255, label_map=label_map)
+        return replace(packed, image=packed.image.float() / 255, label_map=self.label_map(index))
 
-    def grid(self, index: int) -> Grid | None:
-        """Return the grid of one sample."""
-        return self._grid(index)
+    def label_map(self, index: int) -> Tensor | None:
+        """Return the label map of one sample."""
+        label_map = self._samples[index].label_map
+        return None if label_map is None else label_map.long()
 
     @property
     def groups(self) -> list[str]:

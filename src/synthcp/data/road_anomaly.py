@@ -6,10 +6,12 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, LabelValues, require_file, require_some
-from synthcp.data.folder import SampleFiles, group_of, images_directly_in, require_split
+from synthcp.data.base import Source
+from synthcp.data.files import FileDataset, SampleFiles, require_file, require_some, require_split
+from synthcp.data.finding import group_of, images_directly_in
+from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE, LabelValues
 from synthcp.errors import DataError, InputError
-from synthcp.system.spec import choices
+from synthcp.system.spec import choices, name_list
 
 LAYOUT = (
     "Road Anomaly is read from frames/NAME.jpg with frames/NAME.labels/labels_semantic.png (2 = anomaly), as released, "
@@ -18,27 +20,28 @@ LAYOUT = (
 RELEASED = LabelValues(known=(0, 1), anomaly=(2,), void=(255,), outside=(255,))
 
 
-class RoadAnomaly(AnomalyFiles):
+class RoadAnomaly(FileDataset):
     """All frames, to test with; there are no label maps.
 
     Args:
         root: Holds frames/, or images/ and labels/.
         split: Only "test".
-        scenes: Keeps the frames of these scenes, by the columns name and scene of manifest.csv; empty keeps all.
+        scene: Keeps the frames of these scenes, by the columns name and scene of manifest.csv; empty keeps all.
 
     Raises:
         InputError: A scene that manifest.csv does not name.
         DataError: Another split, a part of the layout is missing, or manifest.csv is needed and is not usable.
     """
 
-    def __init__(self, root: Path, split: str = "test", scenes: Sequence[str] = ()) -> None:
+    def __init__(self, root: Path, split: str = "test", scene: Sequence[str] = ()) -> None:
         require_split(root, split, ("test",))
         released = (root / "frames").is_dir()
         images = images_directly_in(root / ("frames" if released else "images"))
         require_some(images, root, "frame", LAYOUT)
-        if scenes:
-            images = _of_scenes(images, root / "manifest.csv", scenes)
-        super().__init__([_files(image, root, released) for image in images], RELEASED if released else ZERO_ONE)
+        if scene:
+            images = _of_scenes(images, root / "manifest.csv", scene)
+        files = [_files(image, root, released) for image in images]
+        super().__init__(KNOWN_OR_ANOMALY, files, RELEASED if released else ZERO_ONE)
 
 
 def _files(image: Path, root: Path, released: bool) -> SampleFiles:
@@ -70,3 +73,6 @@ def _read_scenes(manifest: Path) -> Mapping[str, str]:
         raise DataError(f"{manifest} has no column {error}; scene= needs the columns name and scene") from error
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{manifest} is not readable as CSV ({error}); correct the file") from error
+
+
+SOURCE = Source(RoadAnomaly, {"scene": name_list})

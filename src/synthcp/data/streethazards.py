@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from synthcp.data.anomaly import AnomalyFiles, LabelValues, require_file
-from synthcp.data.folder import SampleFiles, find_images, group_of, require_split
-from synthcp.errors import DataError
+from synthcp.data.base import Source
+from synthcp.data.files import FileDataset, SampleFiles, require_file, require_parts, require_split
+from synthcp.data.finding import find_images, group_of
+from synthcp.data.labels import LabelValues
 from synthcp.records import Classes
+from synthcp.system.spec import choice
 
 LAYOUT = (
     "StreetHazards (streethazards_train.tar and streethazards_test.tar) is read from train/images/{training,validation}"
@@ -30,7 +32,7 @@ NO_LABEL, UNLABELED, OTHER, ANOMALY = 0, 1, 4, 14
 Treatment = Literal["known", "void"]
 
 
-class StreetHazards(AnomalyFiles):
+class StreetHazards(FileDataset):
     """One split; the group is the town. In label files, 1 to 13 are the classes, 14 is the anomaly, 0 no label.
 
     Args:
@@ -50,15 +52,16 @@ class StreetHazards(AnomalyFiles):
         require_split(root, split, FOLDERS)
         part, name = FOLDERS[split]
         images, labels = root / part / "images" / name, root / part / "annotations" / name
-        for folder in (images, labels):
-            if not folder.is_dir():
-                raise DataError(f"{folder} is missing; {LAYOUT}")
+        require_parts((images, labels), LAYOUT)
         treatments = {NO_LABEL: unlabeled, UNLABELED: unlabeled, OTHER: other}
         outside = [value for value, treatment in treatments.items() if treatment == "void"]
         values = LabelValues(known=range(1, 14), anomaly=(ANOMALY,), void=(NO_LABEL,), outside=outside)
-        super().__init__((_files(image.id, image.path, labels) for image in find_images([images])), values, CLASSES)
+        super().__init__(CLASSES, [_files(image.id, image.paths[0], labels) for image in find_images([images])], values)
 
 
 def _files(sample_id: str, image: Path, labels: Path) -> SampleFiles:
     label = require_file(labels / f"{sample_id}.png", image, LAYOUT)
     return SampleFiles(sample_id, image, label, label, group=group_of(sample_id))
+
+
+SOURCE = Source(StreetHazards, {"unlabeled": choice(*get_args(Treatment)), "other": choice(*get_args(Treatment))})

@@ -2,45 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from torch import Tensor
-
 from synthcp.data.base import Dataset
-from synthcp.data.nifti import Grid
+from synthcp.data.derived import Derived
 from synthcp.errors import DataError
-from synthcp.records import Sample
 
 
-class Subset(Dataset):
+class Subset(Derived):
     """Some samples of a data set, in the given order."""
-
-    def __init__(self, dataset: Dataset, indices: Sequence[int]) -> None:
-        self.classes = dataset.classes
-        self.ids = [dataset.ids[index] for index in indices]
-        self.preparation = dataset.preparation
-        self.patch = dataset.patch
-        self._dataset = dataset
-        self._indices = indices
-
-    def __getitem__(self, index: int) -> Sample:
-        """Return one sample."""
-        return self._dataset[self._indices[index]]
-
-    @property
-    def groups(self) -> list[str]:
-        """The group of every sample, in order."""
-        groups = self._dataset.groups
-        return [groups[index] for index in self._indices]
-
-    def label_map(self, index: int) -> Tensor | None:
-        """Return the label map of one sample."""
-        return self._dataset.label_map(self._indices[index])
-
-    def grid(self, index: int) -> Grid | None:
-        """Return the grid of one sample."""
-        return self._dataset.grid(self._indices[index])
 
 
 def spread(dataset: Dataset, count: int) -> Subset:

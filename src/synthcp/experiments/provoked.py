@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.data.derived import Derived
 from synthcp.data.subset import Subset
 from synthcp.fitting.context import Context
 from synthcp.monitor.networks import build_segmenter
@@ -42,21 +44,25 @@ class Provoked:
     aside: tuple[int, ...]
 
 
-class Hidden(Dataset):
+class Hidden(Derived):
     """A data set in which some classes carry the ignore index."""
 
     def __init__(self, dataset: Dataset, hidden: Sequence[int]) -> None:
-        self.classes = dataset.classes
-        self.ids = dataset.ids
-        self._dataset = dataset
+        super().__init__(dataset)
         self._hidden = torch.tensor(hidden)
 
     def __getitem__(self, index: int) -> Sample:
         """Return one sample."""
-        sample = self._dataset[index]
-        assert sample.label_map is not None  # check_labels ran before
-        unseen = torch.isin(sample.label_map, self._hidden)
-        return replace(sample, label_map=sample.label_map.masked_fill(unseen, self.classes.ignore_index))
+        sample = super().__getitem__(index)
+        return replace(sample, label_map=self._without(sample.label_map))
+
+    def label_map(self, index: int) -> Tensor:
+        """Return the label map of one sample."""
+        return self._without(super().label_map(index))
+
+    def _without(self, label_map: Tensor | None) -> Tensor:
+        assert label_map is not None  # check_labels ran before
+        return label_map.masked_fill(torch.isin(label_map, self._hidden), self.classes.ignore_index)
 
 
 def deal_classes(pixels: Sequence[int], folds: int) -> list[tuple[int, ...]]:

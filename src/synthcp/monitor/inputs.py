@@ -8,11 +8,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from synthcp.data.folder import find_images
+from synthcp.data.finding import find_images, find_volumes, is_volume, without_suffix
 from synthcp.data.images import read_image
 from synthcp.data.nifti import Grid
 from synthcp.data.preparation import read_volume
-from synthcp.data.volumes import find_volumes, is_volume, without_suffix
 from synthcp.errors import DataError, InputError
 from synthcp.monitor.settings import MonitorSettings
 
@@ -44,9 +43,8 @@ def find_inputs(items: Sequence[Path], settings: MonitorSettings) -> list[Input]
     for path in items:
         if path.is_file():
             _require_kind(path, settings)
-    if settings.spatial_dims == 3:
-        return [Input(volume.id, volume.paths) for volume in find_volumes(items)]
-    return [Input(image.id, (image.path,)) for image in find_images(items)]
+    find = find_volumes if settings.spatial_dims == 3 else find_images
+    return [Input(found.id, found.paths) for found in find(items)]
 
 
 def input_of(path: Path, settings: MonitorSettings) -> Input:

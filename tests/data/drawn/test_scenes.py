@@ -26,12 +26,6 @@ def shares(split: str) -> torch.Tensor:
     return torch.stack(counts) / drawn(split)[0].label_map.numel()
 
 
-def test_defaults():
-    scenes = Scenes()
-    assert len(scenes) == 200 and scenes[0].image.shape == (3, 96, 128)
-    assert scenes.ids[7] == scenes[7].id == "train-0007"
-
-
 def test_class_indices_names_and_colors_agree():
     assert [CLASSES.names[label] for label in (Label.SKY, Label.PAVEMENT, Label.SIGN)] == ["sky", "pavement", "sign"]
     assert len(CLASSES.colors) == len(CLASSES) == 9 == len(set(CLASSES.colors))
@@ -63,11 +57,9 @@ def test_no_two_scenes_are_alike_over_indices_splits_and_seeds():
     assert len({sample.image.numpy().tobytes() for sample in scenes}) == len(scenes)
 
 
-def test_ids_and_groups_of_splits_are_disjoint():
-    ids = [sample.id for split in SPLITS for sample in drawn(split)]
-    groups = {split: {sample.group for sample in drawn(split)} for split in SPLITS}
-    assert len(set(ids)) == len(ids)
-    assert len(set.union(*groups.values())) == sum(len(names) for names in groups.values())
+def test_groups_of_splits_are_disjoint():
+    groups = [{sample.group for sample in drawn(split)} for split in SPLITS]
+    assert len(set.union(*groups)) == sum(map(len, groups))
 
 
 def test_a_drive_is_a_run_of_neighbours_that_look_alike():
@@ -75,14 +67,6 @@ def test_a_drive_is_a_run_of_neighbours_that_look_alike():
     assert groups == sorted(groups) and groups.count(groups[0]) == SCENES_PER_DRIVE
     means = torch.stack([sample.image.mean((1, 2)) for sample in drawn("val")]).unflatten(0, (-1, SCENES_PER_DRIVE))
     assert means.var(dim=1).mean() < 0.5 * means.mean(dim=1).var(dim=0).mean()
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_images_and_label_maps_are_valid(split):
-    for sample in drawn(split):
-        assert sample.image.dtype == torch.float32 and sample.label_map.dtype == torch.int64
-        assert 0 <= sample.image.min() and sample.image.max() <= 1 and sample.image.std() > 0.03
-        assert set(sample.label_map.unique().tolist()) <= {*range(len(CLASSES)), CLASSES.ignore_index}
 
 
 @pytest.mark.parametrize(
@@ -118,13 +102,7 @@ def test_unknown_objects_are_in_test_scenes_only():
         assert not any(sample.anomaly_mask.any() for sample in drawn(split))
     share = sum(bool(sample.anomaly_mask.any()) for sample in drawn("test")) / COUNT
     assert share == pytest.approx(UNKNOWN_SHARE, abs=0.2)
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_a_pixel_is_ignored_if_and_only_if_it_is_unknown(split):
-    for sample in drawn(split):
-        assert sample.anomaly_mask.dtype == torch.bool
-        assert torch.equal(sample.anomaly_mask, sample.label_map == 255)
+    assert all(sample.anomaly_mask.equal(sample.label_map == 255) for split in SPLITS for sample in drawn(split))
 
 
 def test_unknown_objects_can_be_left_out():

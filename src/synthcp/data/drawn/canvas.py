@@ -16,6 +16,13 @@ from synthcp.data.drawn.light import Array, Color, Light, develop
 
 SUPERSAMPLING = 3  # odd, so that every pixel has a centre to take its label from
 NEAREST = 0.8  # metres; nothing is painted closer to the camera
+Point = tuple[float, float, float]
+"""(x, y, z) in metres."""
+Normal = tuple[float, float]
+"""(x, z) of the normal of an upright surface."""
+Box = tuple[float, float, float, float]
+FLAT: Normal = (0.0, 0.0)
+"""The normal of the ground."""
 
 
 class Label(IntEnum):
@@ -39,21 +46,13 @@ TEXTURE[[Label.SKY, Label.BUILDING, Label.ROAD, Label.PAVEMENT, Label.TREE]] = 0
 
 @dataclass(frozen=True)
 class Camera:
-    """A pinhole camera that looks along z; x points right, y up, the ground is y = 0.
+    """A pinhole camera that looks along z; x points right, y up, the ground is y = 0, the middle of the road x = 0."""
 
-    Attributes:
-        focal: Focal length in pixels.
-        center: Column of the vanishing point.
-        horizon: Row of the horizon.
-        x: Place across the street in metres; 0 is the middle of the road.
-        height: Height above the ground in metres.
-    """
-
-    focal: float
-    center: float
-    horizon: float
-    x: float
-    height: float
+    focal: float  # length in pixels
+    center: float  # column of the vanishing point
+    horizon: float  # row of the horizon
+    x: float  # metres
+    height: float  # metres above the ground
 
     def project(self, x: float, y: float, z: float) -> tuple[float, float]:
         """Column and row of a point given in metres."""
@@ -62,38 +61,20 @@ class Camera:
 
 
 class Canvas:
-    """Picture and label map, painted together from far to near.
-
-    Attributes:
-        camera: Where the street is seen from, in pixels of the finished picture.
-        light: How the street is lit.
-    """
+    """Picture and label map, painted together from far to near; sizes are in pixels of the finished picture."""
 
     def __init__(self, height: int, width: int, camera: Camera, light: Light) -> None:
         self.camera, self.light = camera, light
         size = (width * SUPERSAMPLING, height * SUPERSAMPLING)
         self._picture, self._labels = Image.new("RGB", size), Image.new("L", size, int(Label.SKY))
-        self._brush, self._glaze = ImageDraw.Draw(self._picture), ImageDraw.Draw(self._picture, "RGBA")
-        self._marker = ImageDraw.Draw(self._labels)
-        self._paint_sky(*size)
+        self._brush, self._marker = ImageDraw.Draw(self._picture), ImageDraw.Draw(self._labels)
+        self._glaze = ImageDraw.Draw(self._picture, "RGBA")
+        depth = np.clip(np.arange(size[1]) / (camera.horizon * SUPERSAMPLING), 0, 1)[:, None] ** 1.5
+        sky = np.array(light.zenith) * (1 - depth) + np.array(light.horizon) * depth
+        self._picture.paste(Image.fromarray(sky.astype(np.uint8)[:, None]).resize(size))
 
-    def _paint_sky(self, width: int, height: int) -> None:
-        depth = np.clip(np.arange(height) / (self.camera.horizon * SUPERSAMPLING), 0, 1)[:, None] ** 1.5
-        rows = np.array(self.light.zenith) * (1 - depth) + np.array(self.light.horizon) * depth
-        self._picture.paste(Image.fromarray(rows.astype(np.uint8)[:, None]).resize((width, height)))
-
-    def _corners(self, points: Sequence[tuple[float, float, float]]) -> list[tuple[float, float]]:
-        corners = (self.camera.project(*point) for point in points)
-        return [(column * SUPERSAMPLING, row * SUPERSAMPLING) for column, row in corners]
-
-    def polygon(
-        self,
-        points: Sequence[tuple[float, float, float]],
-        color: Color,
-        label: Label | None,
-        normal: tuple[float, float] = (0.0, 0.0),
-    ) -> None:
-        """Paint a flat surface given by its corners (x, y, z) in metres; without a label, the labels stay."""
+    def polygon(self, points: Sequence[Point], color: Color, label: Label | None, normal: Normal = FLAT) -> None:
+        """Paint a flat surface given by its corners; without a label, the labels stay."""
         corners = self._corners(points)
         if all(column < 0 for column, _ in corners) or all(column > self._picture.width for column, _ in corners):
             return
@@ -102,14 +83,7 @@ class Canvas:
         if label is not None:
             self._marker.polygon(corners, fill=int(label))
 
-    def ellipse(
-        self,
-        box: tuple[float, float, float, float],
-        distance: float,
-        color: Color,
-        label: Label | None,
-        normal: tuple[float, float] = (0.0, 0.0),
-    ) -> None:
+    def ellipse(self, box: Box, distance: float, color: Color, label: Label | None, normal: Normal = FLAT) -> None:
         """Paint an ellipse; box is (left, top, right, bottom) in pixels of the finished picture."""
         left, top, right, bottom = (side * SUPERSAMPLING for side in box)
         corners = (min(left, right), top, max(left, right), bottom)
@@ -117,10 +91,9 @@ class Canvas:
         if label is not None:
             self._marker.ellipse(corners, fill=int(label))
 
-    def glaze(self, points: Sequence[tuple[float, float, float]], color: Color, opacity: float) -> None:
+    def glaze(self, points: Sequence[Point], color: tuple[int, int, int], opacity: float) -> None:
         """Paint a see-through surface, such as a shadow: the picture changes, the labels stay."""
-        red, green, blue = (round(channel) for channel in color)
-        self._glaze.polygon(self._corners(points), fill=(red, green, blue, round(255 * opacity)))
+        self._glaze.polygon(self._corners(points), fill=(*color, round(255 * opacity)))
 
     def shadow(self, x: float, z: float, radius: float, height: float) -> None:
         """Cast the shadow of an upright thing on the ground, and a darker one where it touches the ground."""
@@ -141,31 +114,26 @@ class Canvas:
         picture = self._picture.reduce(SUPERSAMPLING)
         return develop(picture, TEXTURE[label_map], reflection, self.camera.horizon, rng), label_map
 
+    def _corners(self, points: Sequence[Point]) -> list[tuple[float, float]]:
+        corners = (self.camera.project(*point) for point in points)
+        return [(column * SUPERSAMPLING, row * SUPERSAMPLING) for column, row in corners]
 
+
+@dataclass
 class Plane:
-    """An upright plane standing on the ground at (x, z), painted in its own coordinates: a along, b up.
+    """An upright plane standing on the ground at (x, z), painted in its own coordinates: a along, b up."""
 
-    Attributes:
-        label: The class of what is painted; None leaves the labels as they are.
-    """
+    canvas: Canvas
+    label: Label | None  # None leaves the labels as they are
+    x: float
+    z: float
+    heading: tuple[float, float] = (1.0, 0.0)  # in x and z
+    size: float = 1.0  # metres of one unit of a and b
 
-    def __init__(
-        self,
-        canvas: Canvas,
-        label: Label | None,
-        x: float,
-        z: float,
-        heading: tuple[float, float] = (1.0, 0.0),
-        size: float = 1.0,
-    ) -> None:
-        self.canvas, self.label, self.x, self.z, self.heading, self.size = canvas, label, x, z, heading, size
-        across, along = -heading[1], heading[0]
-        away = across * (x - canvas.camera.x) + along * z > 0
+    def __post_init__(self) -> None:
+        across, along = -self.heading[1], self.heading[0]
+        away = across * (self.x - self.canvas.camera.x) + along * self.z > 0
         self._normal = (-across, -along) if away else (across, along)
-
-    def _point(self, a: float, b: float) -> tuple[float, float, float]:
-        a, b = a * self.size, b * self.size
-        return self.x + a * self.heading[0], b, self.z + a * self.heading[1]
 
     def polygon(self, points: Sequence[tuple[float, float]], color: Color) -> None:
         """Paint a polygon given by its corners (a, b)."""
@@ -183,3 +151,14 @@ class Plane:
         row, depth = (row + other_row) / 2, self._point(a, b)[2]
         reach = height * self.size * camera.focal / max(depth, NEAREST)
         self.canvas.ellipse((left, row - reach, right, row + reach), depth, color, self.label, self._normal)
+
+    def sheet(self, start: tuple[float, float], end: tuple[float, float], width: float, color: Color) -> None:
+        """Paint a rectangle that stands out of the plane by a width on both sides, from (a, b) to (a, b)."""
+        (a, b), (c, d), (along, into) = start, end, self.heading
+        corners = [(a, b, -width), (a, b, width), (c, d, width), (c, d, -width)]
+        world = [(self.x + a * along + side * into, b, self.z + a * into - side * along) for a, b, side in corners]
+        self.canvas.polygon(world, color, self.label)
+
+    def _point(self, a: float, b: float) -> Point:
+        a, b = a * self.size, b * self.size
+        return self.x + a * self.heading[0], b, self.z + a * self.heading[1]

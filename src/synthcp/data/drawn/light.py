@@ -10,43 +10,31 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-Color = tuple[float, float, float]
+Color = tuple[float, ...]
+"""(R, G, B), each in 0-255."""
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Light:
-    """One weather at one time of day; colours in 0-255.
-
-    Attributes:
-        zenith: Colour of the sky far up.
-        horizon: Colour of the sky far down, which haze mixes into everything distant.
-        tint: Factor of every colour of an object.
-        sun: Strength of the direct light, in [0, 1]: cast shadows and the contrast between walls.
-        haze: Share of the light lost per metre.
-        wet: Strength of the reflections on the ground, in [0, 1]; rain falls where it is positive.
-        lamps: Share of the windows that are lit.
-        shadow: Offset (x, z) of a cast shadow per metre of height.
-    """
+    """One weather at one time of day."""
 
     zenith: Color
-    horizon: Color
-    tint: Color
-    sun: float
-    haze: float
-    wet: float = 0.0
-    lamps: float = 0.02
-    shadow: tuple[float, float] = (0.5, 0.3)
+    horizon: Color  # of the sky far down, which haze mixes into everything distant
+    tint: Color  # factors of the colours of all objects
+    sun: float  # direct light, in [0, 1]: cast shadows and the contrast between walls
+    haze: float  # share of the light lost per metre
+    wet: float = 0.0  # reflections on the ground, in [0, 1]; rain falls where it is positive
+    lamps: float = 0.02  # share of the windows that are lit
+    shadow: tuple[float, float] = (0.5, 0.3)  # offset (x, z) of a cast shadow per metre of height
 
-    def shade(self, color: Color, distance: float, normal: tuple[float, float]) -> tuple[int, int, int]:
+    def shade(self, color: Color, distance: float, normal: tuple[float, float]) -> tuple[int, ...]:
         """The colour of a surface at a distance in metres, with the (x, z) of its normal; (0, 0) for the ground."""
         lit = 1 - 0.9 * self.sun * (normal[0] * self.shadow[0] + normal[1] * self.shadow[1])
         clear = exp(-self.haze * distance)
         own, air = lit * clear, 1 - clear
-        red = color[0] * self.tint[0] * own + self.horizon[0] * air
-        green = color[1] * self.tint[1] * own + self.horizon[1] * air
-        blue = color[2] * self.tint[2] * own + self.horizon[2] * air
-        return min(255, int(red)), min(255, int(green)), min(255, int(blue))
+        channels = zip(color, self.tint, self.horizon, strict=True)
+        return tuple(min(255, int(value * tint * own + haze * air)) for value, tint, haze in channels)
 
 
 WEATHERS = (
@@ -63,34 +51,20 @@ def light_of_drive(drive: int, rng: Generator) -> Light:
     """The light that the scenes of one drive share; the weathers take turns, so that few drives show them all."""
     weather = WEATHERS[drive % len(WEATHERS)]
     angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 0.9)
-    red, green, blue = np.multiply(weather.tint, rng.uniform(0.92, 1.06)) * rng.uniform(0.96, 1.04, 3)
+    tint = np.multiply(weather.tint, rng.uniform(0.92, 1.06)) * rng.uniform(0.96, 1.04, 3)
     return replace(
         weather,
-        tint=(float(red), float(green), float(blue)),
+        tint=tuple(tint.tolist()),
         haze=weather.haze * rng.uniform(0.6, 1.5),
         shadow=(length * sin(angle), length * cos(angle)),
     )
 
 
-def smooth_noise(rng: Generator, height: int, width: int, cell: int) -> Array:
-    """Standard normal noise, smooth over cells of the given number of pixels; shape (height, width)."""
-    coarse = rng.standard_normal((height // cell + 2, width // cell + 2), np.float32)
-    fine = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
-    return np.asarray(fine, np.float32)
-
-
 def develop(picture: Image.Image, texture: Array, reflection: Array, horizon: float, rng: Generator) -> Array:
     """Turn a painted picture into a photograph: surface texture, wet ground, lens, exposure and sensor noise.
 
-    Args:
-        picture: RGB, height x width.
-        texture: Contrast of the surface texture per pixel, shape (height, width).
-        reflection: Strength of the mirror image per pixel, shape (height, width), in [0, 1].
-        horizon: Row of the horizon, the axis of the mirror.
-        rng: Source of all randomness.
-
-    Returns:
-        The photograph, shape (height, width, 3), in [0, 1].
+    Texture is the contrast of the surface, reflection the strength in [0, 1] of the image mirrored at the horizon, both
+    of shape (H, W); the photograph is (H, W, 3), in [0, 1].
     """
     softness = rng.uniform(0.0, 0.75)
     photo = np.asarray(picture.filter(ImageFilter.GaussianBlur(softness)), np.float32) / 255
@@ -98,7 +72,9 @@ def develop(picture: Image.Image, texture: Array, reflection: Array, horizon: fl
     if reflection.any():
         mirrored = photo[np.clip(2 * round(horizon) - np.arange(height), 0, height - 1)]
         photo = photo + reflection[..., None] * (mirrored - photo)
-    grain = 0.6 * rng.standard_normal((height, width), np.float32) + smooth_noise(rng, height, width, 5)
+    grain = 0.6 * rng.standard_normal((height, width), np.float32)
+    coarse = Image.fromarray(rng.standard_normal((height // 5 + 2, width // 5 + 2), np.float32))
+    grain = grain + np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
     photo = photo * (1 + texture * grain)[..., None]
     rows, columns = np.linspace(-1, 1, height, dtype=np.float32), np.linspace(-1, 1, width, dtype=np.float32)
     vignette = 1 - rng.uniform(0.0, 0.22) * (rows[:, None] ** 2 + columns**2) / 2

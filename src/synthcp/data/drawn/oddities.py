@@ -19,11 +19,10 @@ def place_oddities(canvas: Canvas, street: Street, count: int, rng: Generator) -
     for kind in rng.permutation(len(ODDITIES))[:count]:
         paint, height = ODDITIES[kind]
         z = 4.5 + 13 * rng.random() ** 1.3
-        reach = 0.8 * min(camera.center, camera.center) * z / camera.focal
+        reach = 0.8 * camera.center * z / camera.focal
         left, right = max(-kerb, camera.x - reach), min(kerb, camera.x + reach)
         x = rng.uniform(left, max(left, right))
-        flip = rng.choice([-1.0, 1.0])
-        plane = Plane(canvas, Label.UNKNOWN, x, z, (flip, 0.0), rng.uniform(0.85, 1.25))
+        plane = Plane(canvas, Label.UNKNOWN, x, z, (rng.choice([-1.0, 1.0]), 0.0), rng.uniform(0.85, 1.25))
         things.append(Thing(x, z, 0.4 * height, height, partial(paint, plane, rng)))
     return things
 
@@ -36,14 +35,12 @@ def animal(plane: Plane, rng: Generator) -> None:
     for foot in (-0.6, -0.42, 0.42, 0.6):
         plane.box(foot - thick, 0, foot + thick, belly, dim(hide, 0.8))
     back, depth = belly + 0.42, 0.3 if deer else 0.6
-    plane.polygon(
-        [(-0.72, back), (0.7, back), (0.72, back - depth), (0, back - depth - 0.1), (-0.68, back - depth)], hide
-    )
+    trunk = [(-0.72, back), (0.7, back), (0.72, back - depth), (0, back - depth - 0.1), (-0.68, back - depth)]
+    plane.polygon(trunk, hide)
     plane.polygon([(-0.7, back), (-0.78, back), (-0.9, belly - 0.25), (-0.84, belly - 0.25)], dim(hide, 0.7))
     plane.polygon([(0.4, back - 0.3), (0.45, back), (0.85, back + 0.45), (1.05, back + 0.25), (0.72, back - 0.3)], hide)
-    plane.polygon(
-        [(0.82, back + 0.5), (1.0, back + 0.48), (1.32, back + 0.2), (1.26, back + 0.06), (0.95, back + 0.1)], hide
-    )
+    head = [(0.82, back + 0.5), (1.0, back + 0.48), (1.32, back + 0.2), (1.26, back + 0.06), (0.95, back + 0.1)]
+    plane.polygon(head, hide)
     plane.disc(1.28, back + 0.13, 0.09, 0.09, dim(hide, 0.5))
     if deer:
         for tip in (0.7, 1.1):

@@ -9,11 +9,12 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
-from synthcp.data.base import Dataset
+from synthcp.data.base import Dataset, Source
 from synthcp.data.classes import default_colors
-from synthcp.data.drawn.fields import blurred, smooth_field
+from synthcp.data.fields import blurred, smooth_field
 from synthcp.errors import InputError
 from synthcp.records import Classes, Sample
+from synthcp.system.spec import size, whole_number
 
 SPLITS = ("train", "val", "test")
 CLASSES = Classes(("background", "organ", "lesion"), default_colors(3), background=0)
@@ -106,7 +107,7 @@ class _Artist:
     def _blob(self, centre: Tensor, radii: Tensor, warp: float = 0.06) -> Tensor:
         """An ellipsoid, each voxel of which was moved a little; shape (X, Y, Z), bool."""
         moved = self.places + warp * torch.cat([smooth_field(self.size, 4, self.generator) for _ in range(3)])
-        return (((moved - _upright(centre)) / _upright(radii)) ** 2).sum(dim=0) < 1
+        return (((moved - centre.view(-1, 1, 1, 1)) / radii.view(-1, 1, 1, 1)) ** 2).sum(dim=0) < 1
 
     def _contrast(self) -> float:
         """Of a lesion to the organ: darker or brighter, often nearly none."""
@@ -120,5 +121,8 @@ class _Artist:
         return float(torch.rand((), generator=self.generator))
 
 
-def _upright(values: Tensor) -> Tensor:
-    return values.view(-1, 1, 1, 1)
+SOURCE = Source(
+    lambda _, split, **options: Phantoms(PhantomsConfig(split=split, **options)),
+    {"count": whole_number, "seed": whole_number, "size": size("XxYxZ", "32x32x24")},
+    root="nothing",
+)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.random import Generator
 
-from synthcp.data.base import Dataset
+from synthcp.data.base import Dataset, Source
 from synthcp.data.drawn.canvas import Camera, Canvas, Label
 from synthcp.data.drawn.light import light_of_drive
 from synthcp.data.drawn.oddities import place_oddities
 from synthcp.data.drawn.street import Street, paint_street, plan_street
 from synthcp.errors import InputError
 from synthcp.records import Classes, Sample
+from synthcp.system.spec import size, whole_number
 
 SPLITS = ("train", "val", "test")
 SCENES_PER_DRIVE = 10
@@ -106,3 +108,12 @@ class Scenes(Dataset):
             x=place,
             height=rng.uniform(1.5, 2.2),
         )
+
+
+def _open(_: None, split: str, size: tuple[int, int] = (96, 128), **options: Any) -> Dataset:
+    return Scenes(ScenesConfig(height=size[0], width=size[1], split=split, **options))
+
+
+SOURCE = Source(
+    _open, {"count": whole_number, "seed": whole_number, "size": size("HEIGHTxWIDTH", "96x128")}, root="nothing"
+)

@@ -26,27 +26,16 @@ NO_CROSSING = -100.0  # behind the camera
 
 @dataclass(frozen=True)
 class Street:
-    """What the scenes of one drive share; lengths in metres.
+    """What the scenes of one drive share; lengths in metres."""
 
-    Attributes:
-        road: Half the width of the road.
-        pavement: Width of each pavement.
-        asphalt: Colour of the road.
-        paving: Colour of the pavements.
-        walls: Colours of the buildings.
-        leaves: Colour of the trees.
-        green: Share of the lots and of the kerb that belongs to trees.
-        floors: Usual number of floors.
-    """
-
-    road: float
-    pavement: float
+    road: float  # half the width of it
+    pavement: float  # width of each of the two
     asphalt: Color
     paving: Color
     walls: tuple[Color, ...]
     leaves: Color
-    green: float
-    floors: int
+    green: float  # share of the lots and of the kerb that belongs to trees
+    floors: int  # usual number
 
 
 @dataclass(frozen=True)
@@ -104,8 +93,8 @@ def _clouds(canvas: Canvas, rng: Generator) -> None:
         for _ in range(6):
             x, y = column + rng.normal(0, 3) * size, row + rng.normal(0, 0.4) * size
             share = rng.uniform(0.3, 0.6)
-            red, green, blue = (a + share * (b - a) for a, b in zip(light.zenith, light.horizon, strict=True))
-            color = (red / light.tint[0], green / light.tint[1], blue / light.tint[2])
+            sky = zip(light.zenith, light.horizon, light.tint, strict=True)
+            color = tuple((a + share * (b - a)) / tint for a, b, tint in sky)
             canvas.ellipse((x - 2.4 * size, y - size, x + 2.4 * size, y + size), 0, color, Label.SKY)
 
 
@@ -294,6 +283,5 @@ def _rain(canvas: Canvas, rng: Generator) -> None:
     reach = camera.center / camera.focal
     for a, b, fall in rng.uniform((-3, -1, 0.05), (3, 1, 0.15), (90, 3)):
         x, y = camera.x + 2 * reach * a, camera.height + 2 * b
-        canvas.glaze(
-            [(x, y, 2), (x + 0.012, y, 2), (x + 0.03, y + fall, 2), (x + 0.02, y + fall, 2)], (225, 230, 238), 0.3
-        )
+        drop = [(x, y, 2), (x + 0.012, y, 2), (x + 0.03, y + fall, 2), (x + 0.02, y + fall, 2)]
+        canvas.glaze(drop, (225, 230, 238), 0.3)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import cos, pi, sin
+from typing import NamedTuple
 
 import numpy as np
 from numpy.random import Generator
@@ -32,13 +32,13 @@ def pick(rng: Generator, colors: tuple[Color, ...], spread: float = 0.08) -> Col
 def vary(rng: Generator, color: Color, spread: float = 0.08) -> Color:
     """The colour, a little lighter or darker and of a slightly other hue."""
     brightness = 1 + spread * rng.uniform(-1, 1)
-    red, green, blue = rng.uniform(1 - 0.4 * spread, 1 + 0.4 * spread, 3).tolist()
-    return color[0] * brightness * red, color[1] * brightness * green, color[2] * brightness * blue
+    hue = rng.uniform(1 - 0.4 * spread, 1 + 0.4 * spread, 3).tolist()
+    return tuple(value * brightness * factor for value, factor in zip(color, hue, strict=True))
 
 
 def dim(color: Color, factor: float) -> Color:
     """The colour times a factor."""
-    return color[0] * factor, color[1] * factor, color[2] * factor
+    return tuple(value * factor for value in color)
 
 
 def tree(canvas: Canvas, rng: Generator, x: float, z: float, leaves: Color) -> None:
@@ -87,8 +87,7 @@ def sign(canvas: Canvas, rng: Generator, x: float, z: float) -> None:
         plane.box(-0.24, 2.42, 0.24, 2.58, (240, 240, 236))
 
 
-@dataclass(frozen=True)
-class _Body:
+class _Body(NamedTuple):
     """Shape of a car: half length, half width, height of bonnet and roof, and where the cabin begins and ends."""
 
     length: float
@@ -113,34 +112,22 @@ def car(canvas: Canvas, rng: Generator, x: float, z: float, turn: float) -> None
     to_camera = (canvas.camera.x - x, -z)
     side = body.width * np.sign(right[0] * to_camera[0] + right[1] * to_camera[1])
     end = body.length * np.sign(nose[0] * to_camera[0] + nose[1] * to_camera[1])
-    flank = Plane(canvas, Label.CAR, x + side * right[0], z + side * right[1], nose)
-    face = Plane(canvas, Label.CAR, x + end * nose[0], z + end * nose[1], right)
-    _car_top(canvas, (x, z), nose, body, paint, front=bool(end > 0))
-    _car_flank(flank, body, paint)
-    _car_face(face, body, paint, front=bool(end > 0))
+    front = bool(end > 0)
+    _car_top(Plane(canvas, Label.CAR, x, z, nose), body, paint, front)
+    _car_flank(Plane(canvas, Label.CAR, x + side * right[0], z + side * right[1], nose), body, paint)
+    _car_face(Plane(canvas, Label.CAR, x + end * nose[0], z + end * nose[1], right), body, paint, front)
 
 
-def _car_top(
-    canvas: Canvas, middle: tuple[float, float], nose: tuple[float, float], body: _Body, paint: Color, front: bool
-) -> None:
+def _car_top(middle: Plane, body: _Body, paint: Color, front: bool) -> None:
     """The bonnet, the windscreen or the rear window, and the roof; a runs to the nose."""
     rear, roof_rear, roof_front, screen = body.cabin
     low, high = (screen, roof_front) if front else (rear, roof_rear)
-
-    def sheet(start: tuple[float, float], end: tuple[float, float], width: float, color: Color) -> None:
-        (a, b), (c, d) = start, end
-        corners = [(a, b, -width), (a, b, width), (c, d, width), (c, d, -width)]
-        world = [
-            (middle[0] + a * nose[0] + side * nose[1], b, middle[1] + a * nose[1] - side * nose[0])
-            for a, b, side in corners
-        ]
-        canvas.polygon(world, color, Label.CAR)
-
-    sheet((-body.length, body.bonnet), (body.length, body.bonnet), body.width, dim(paint, 1.1))
-    sheet((low, body.bonnet), (high, body.roof), body.width, dim(paint, 0.95))
-    sheet((low + 0.1 * (high - low), body.bonnet + 0.06), (high, body.roof - 0.1), body.width - 0.1, GLASS)
-    if canvas.camera.height > body.roof:
-        sheet((roof_rear, body.roof), (roof_front, body.roof), body.width, dim(paint, 1.1))
+    bonnet, roof, width = body.bonnet, body.roof, body.width
+    middle.sheet((-body.length, bonnet), (body.length, bonnet), width, dim(paint, 1.1))
+    middle.sheet((low, bonnet), (high, roof), width, dim(paint, 0.95))
+    middle.sheet((low + 0.1 * (high - low), bonnet + 0.06), (high, roof - 0.1), width - 0.1, GLASS)
+    if middle.canvas.camera.height > roof:
+        middle.sheet((roof_rear, roof), (roof_front, roof), width, dim(paint, 1.1))
 
 
 def _car_flank(plane: Plane, body: _Body, paint: Color) -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from synthcp.data.drawn.fields import blurred, smooth_field
+from synthcp.data.fields import blurred, smooth_field
 
 
 @pytest.mark.parametrize("size", [(2, 15, 12, 9), (3, 21, 34)])

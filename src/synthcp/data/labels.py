@@ -1,8 +1,8 @@
-"""Label files that mark unknown objects: what their values mean, and data sets that have no other labels."""
+"""What the values of label files mean."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -10,13 +10,21 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from synthcp.data.folder import FileDataset, SampleFiles, Truth
 from synthcp.data.images import read_label_map
 from synthcp.errors import DataError
 from synthcp.records import Classes
 
 KNOWN_OR_ANOMALY = Classes(("known", "anomaly"), ((120, 120, 120), (255, 60, 0)))
 """Stands in for the classes of a data set without label maps; nothing is judged by them, as M has its own."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the label files of an image say of it, as in `Sample`; a part that they do not say is None."""
+
+    label_map: Tensor | None = None
+    anomaly_mask: Tensor | None = None
+    roi: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -62,39 +70,6 @@ class LabelValues:
 
 ZERO_ONE = LabelValues(known=(0,), anomaly=(1,), void=(255,), outside=(255,))
 """0 known, 1 anomaly, 255 outside the region of interest: Road Anomaly, Fishyscapes, SegmentMeIfYouCan."""
-
-
-class AnomalyFiles(FileDataset):
-    """Images with label files that mark unknown objects; without a label file, nothing is known of an image.
-
-    Args:
-        files: With the label file as anomaly_mask; where it tells classes too, as label_map as well.
-        values: What the values of the label files mean.
-        classes: Left out when the label files tell none.
-    """
-
-    def __init__(self, files: Iterable[SampleFiles], values: LabelValues, classes: Classes = KNOWN_OR_ANOMALY) -> None:
-        super().__init__(classes, files)
-        self.values = values
-
-    def truth(self, files: SampleFiles) -> Truth:
-        """Read what the label file says of one sample."""
-        if files.anomaly_mask is None:
-            return Truth()
-        return self.values.truth(files.anomaly_mask, self.classes.ignore_index if files.label_map else None)
-
-
-def require_file(path: Path, image: Path, layout: str) -> Path:
-    """Return the label file of an image; raises DataError when there is none."""
-    if not path.is_file():
-        raise DataError(f"{path} is missing, the label of {image}; {layout}")
-    return path
-
-
-def require_some(found: Collection[object], place: Path, what: str, layout: str) -> None:
-    """Raise DataError when nothing was found."""
-    if not found:
-        raise DataError(f"{place} holds no {what}; {layout}")
 
 
 def _among(values: Tensor, chosen: Sequence[int]) -> Tensor:

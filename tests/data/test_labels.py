@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from synthcp.data.anomaly import ZERO_ONE, AnomalyFiles, LabelValues
-from synthcp.data.folder import SampleFiles
+from synthcp.data.files import FileDataset, SampleFiles
+from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE, LabelValues
 from synthcp.errors import DataError
 
 CITY = LabelValues(known=(7, 3), anomaly=range(20, 23), void=(0, 9), outside=(9, 3))
@@ -42,7 +42,7 @@ def test_a_value_that_means_nothing(tmp_path, fails, write_label):
 
 
 def test_without_a_label_file_nothing_is_known(tmp_path, write_image):
-    (sample,) = AnomalyFiles([SampleFiles("a", write_image(tmp_path / "a.png"))], ZERO_ONE)
+    (sample,) = FileDataset(KNOWN_OR_ANOMALY, [SampleFiles("a", write_image(tmp_path / "a.png"))], ZERO_ONE)
     assert sample.label_map is sample.anomaly_mask is sample.roi is None
 
 
@@ -50,4 +50,4 @@ def test_a_mask_of_another_size_than_its_image(tmp_path, fails, write_image, wri
     image = write_image(tmp_path / "image.png", size=(20, 28))
     mask = write_label(tmp_path / "mask.png", 1, size=(28, 20))
     with fails(f"{mask} is 20x28, its image {image} 28x20", "resize the mask", error=DataError):
-        AnomalyFiles([SampleFiles("a", image, anomaly_mask=mask)], ZERO_ONE)[0]
+        FileDataset(KNOWN_OR_ANOMALY, [SampleFiles("a", image, anomaly_mask=mask)], ZERO_ONE)[0]

@@ -1,0 +1,117 @@
+"""Data sets whose samples are read from image files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from synthcp.data.base import Dataset
+from synthcp.data.finding import natural_key
+from synthcp.data.images import read_image, read_label_map, read_mask
+from synthcp.data.labels import LabelValues, Truth
+from synthcp.errors import DataError
+from synthcp.records import Classes, Sample
+
+
+@dataclass(frozen=True)
+class SampleFiles:
+    """The files of one sample; a part that does not exist is None.
+
+    Attributes:
+        id: Of the sample.
+        image: The file of its image.
+        label_map: Class indices, or what `LabelValues` says that they are.
+        anomaly_mask: True where not 0, or what `LabelValues` says; with these, one file may be both.
+        group: Of the sample.
+        channels: Files of further channels, of a volume.
+    """
+
+    id: str
+    image: Path
+    label_map: Path | None = None
+    anomaly_mask: Path | None = None
+    group: str = ""
+    channels: tuple[Path, ...] = ()
+
+
+class FileDataset(Dataset):
+    """Samples that are read from files, in natural order of their ids.
+
+    Args:
+        classes: The label set.
+        files: Of every sample.
+        values: What the values of the anomaly masks mean; None where masks and label maps are files of their own.
+    """
+
+    def __init__(self, classes: Classes, files: Iterable[SampleFiles], values: LabelValues | None = None) -> None:
+        self.classes = classes
+        self.files = sorted(files, key=lambda sample: natural_key(sample.id))
+        self.ids = [sample.id for sample in self.files]
+        self.values = values
+
+    def __getitem__(self, index: int) -> Sample:
+        """Read one sample; raises DataError, naming the file, when it cannot be read or its mask has another size."""
+        files = self.files[index]
+        image, truth = self.image(files), self.truth(files)
+        _check_size(files, image, truth.anomaly_mask)
+        return Sample(files.id, image, truth.label_map, truth.anomaly_mask, files.group, truth.roi)
+
+    @property
+    def groups(self) -> list[str]:
+        """The group of every sample, in order."""
+        return [sample.group for sample in self.files]
+
+    def label_map(self, index: int) -> Tensor | None:
+        """Read the label map of one sample."""
+        return self.truth(self.files[index]).label_map
+
+    def image(self, files: SampleFiles) -> Tensor:
+        """Read the image of one sample, shape (C, *S)."""
+        return read_image(files.image)
+
+    def truth(self, files: SampleFiles) -> Truth:
+        """Read what is known about one sample."""
+        label_map, anomaly_mask = files.label_map, files.anomaly_mask
+        if self.values is not None and anomaly_mask is not None:
+            return self.values.truth(anomaly_mask, self.classes.ignore_index if label_map else None)
+        return Truth(
+            read_label_map(label_map) if label_map else None, read_mask(anomaly_mask) if anomaly_mask else None
+        )
+
+
+def require_split(root: Path, split: str, known: Iterable[str]) -> None:
+    """Raise DataError when a split is none of those that a data set has."""
+    if split not in known:
+        raise DataError(f"{root} has no split {split!r}; choose one of {', '.join(known)}: add ?split=NAME to the SPEC")
+
+
+def require_file(path: Path, image: Path, layout: str) -> Path:
+    """Return the label file of an image; raises DataError when there is none."""
+    if not path.is_file():
+        raise DataError(f"{path} is missing, the label of {image}; {layout}")
+    return path
+
+
+def require_parts(paths: Iterable[Path], layout: str) -> None:
+    """Raise DataError when a part of a layout does not exist."""
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"{path} is missing; {layout}")
+
+
+def require_some(found: Collection[object], place: Path, what: str, layout: str) -> None:
+    """Raise DataError when nothing was found."""
+    if not found:
+        raise DataError(f"{place} holds no {what}; {layout}")
+
+
+def _check_size(files: SampleFiles, image: Tensor, mask: Tensor | None) -> None:
+    if mask is not None and mask.shape != image.shape[1:]:
+        (height, width), (mask_height, mask_width) = image.shape[1:], mask.shape
+        raise DataError(
+            f"{files.anomaly_mask} is {mask_width}x{mask_height}, its image {files.image} {width}x{height}; a mask has "
+            "the size of its image; resize the mask to the nearest pixel"
+        )
