@@ -12,8 +12,8 @@ import pytest
 import synthcp as package
 from synthcp.config.scales import SCALES
 from synthcp.data.specs import open_dataset
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.imperfect import KFold
-from synthcp.fitting.options import FitOptions
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.promise import Promise
 from synthcp.monitor.settings import load_settings, save_settings
@@ -210,7 +210,7 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     tiny = SCALES["tiny"]
     scale = replace(tiny, gan=replace(tiny.gan, steps=7))
     vgg19, weights = Path("a:b.safetensors"), Path("trunk.safetensors")
-    expected = FitOptions(
+    expected = FitConfig(
         "paper", scale, 3, False, True, "cpu", "bf16", vgg19, "deeplab", imperfect=KFold(5), weights=weights
     )
     assert chosen == expected

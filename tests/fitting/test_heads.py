@@ -11,9 +11,9 @@ from synthcp.config.scales import Scale
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.gathering import gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head
-from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import M
 from synthcp.training.comparator import DIRECT
@@ -28,7 +28,7 @@ def test_the_monitors_own_head_lies_in_its_folder_and_all_others_beside_it() -> 
 
 
 def test_heads_differ_by_seed_and_variant_and_are_read_from_disk(smallest_scale: Scale, tmp_path: Path) -> None:
-    options = FitOptions(scale=smallest_scale, device="cpu", precision="fp32")
+    options = FitConfig(scale=smallest_scale, device="cpu", precision="fp32")
     dataset = Scenes(ScenesConfig(count=8, height=48, width=64))
     stages = begin(dataset, tmp_path, options)
     segmenter = stages.segmenter(M)
@@ -52,7 +52,7 @@ def test_heads_differ_by_seed_and_variant_and_are_read_from_disk(smallest_scale:
 
 @pytest.mark.parametrize("early", [True, False])
 def test_a_head_may_leave_half_trained_m_aside(early: bool, smallest_scale: Scale, tmp_path: Path) -> None:
-    options = FitOptions(scale=smallest_scale, device="cpu", precision="fp32")
+    options = FitConfig(scale=smallest_scale, device="cpu", precision="fp32")
     stages = begin(Scenes(ScenesConfig(count=8, height=48, width=64)), tmp_path, options)
     segmenter = stages.segmenter(M)
     gathered = gather(stages.context, segmenter, {SYNTHCP: stages.generator(segmenter)})

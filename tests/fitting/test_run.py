@@ -14,9 +14,9 @@ from PIL import Image
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.gathering import fold_segmenter
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
-from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin as begin_stages
 from synthcp.fitting.run import fit
 from synthcp.fitting.stages import Stages, clear_up
@@ -29,7 +29,7 @@ from synthcp.system.files import load_json, load_tensors, save_tensors
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Begin a fit of four scenes and break it off before its first stage."""
 
-    def run(options: FitOptions, count: int = 4) -> None:
+    def run(options: FitConfig, count: int = 4) -> None:
         scenes = Scenes(ScenesConfig(count=count, height=48, width=64))
         fit(scenes, tmp_path / "run", replace(options, device="cpu", precision="fp32"))
 
@@ -37,7 +37,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     return run
 
 
-TINY = FitOptions(scale="tiny")
+TINY = FitConfig(scale="tiny")
 
 
 def test_a_folder_that_holds_a_run_is_not_touched(begin: Callable[..., None]) -> None:
@@ -63,7 +63,7 @@ def test_a_folder_that_holds_a_run_is_not_touched(begin: Callable[..., None]) ->
     ],
 )
 def test_a_run_is_resumed_with_what_it_was_begun_with(
-    begin: Callable[..., None], options: FitOptions, count: int, text: str
+    begin: Callable[..., None], options: FitConfig, count: int, text: str
 ) -> None:
     begin(TINY)
     with pytest.raises(InputError, match=text) as caught:
@@ -203,7 +203,7 @@ def test_weights_of_another_network_are_refused_before_training(
 def test_weights_are_for_a_model_that_is_fitted_here(fails: Any) -> None:
     for model in ("hf:somewhere", lambda image: image):
         with fails("weights are for a model that is fitted here"):
-            FitOptions(model=model, weights=Path("any.safetensors"))
+            FitConfig(model=model, weights=Path("any.safetensors"))
 
 
 def test_the_folder_of_a_run_may_be_a_text(begin: Callable[..., None], tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from synthcp.config.values import from_dict, to_dict
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
-from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin, fit
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import MonitorSettings
@@ -51,11 +51,11 @@ def scenes(split: str, count: int) -> Scenes:
 
 
 @pytest.fixture
-def options(smallest_scale: Scale) -> FitOptions:
-    return FitOptions(scale=smallest_scale, device="cpu", precision="fp32", controls=False)
+def options(smallest_scale: Scale) -> FitConfig:
+    return FitConfig(scale=smallest_scale, device="cpu", precision="fp32", controls=False)
 
 
-def test_the_model_sees_its_images_at_their_own_size(options: FitOptions, tmp_path: Path) -> None:
+def test_the_model_sees_its_images_at_their_own_size(options: FitConfig, tmp_path: Path) -> None:
     model, held_out = Bright(), scenes("val", 8)
     chosen = replace(options, model=model, imperfect=HeldOut(held_out))
     monitor = fit(scenes("train", 6), tmp_path / "run", chosen)
@@ -70,7 +70,7 @@ def test_the_model_sees_its_images_at_their_own_size(options: FitOptions, tmp_pa
 
 
 def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lent = []
     monkeypatch.setattr(SiameseNetwork, "load_encoder", lambda self, weights: lent.append(weights))
@@ -101,7 +101,7 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     ],
 )
 def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: str
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: str
 ) -> None:
     losses = []
     step = GanTraining.step
@@ -120,7 +120,7 @@ def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
     assert losses == [loss] * stages.settings.scale.gan.steps
 
 
-def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitOptions, tmp_path: Path) -> None:
+def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitConfig, tmp_path: Path) -> None:
     monitor = fit(scenes("train", 6), tmp_path / "run", replace(options, model="unet"))
     assert isinstance(monitor.segmenter, UNet) and monitor.settings.model.layers == 5
     image = torch.rand(3, 48, 64)
@@ -128,7 +128,7 @@ def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitOp
     assert again.anomaly_map is not None and again.error_map.equal(monitor.assess(image).error_map)
 
 
-def test_a_monitor_is_opened_again_with_its_model(options: FitOptions, tmp_path: Path) -> None:
+def test_a_monitor_is_opened_again_with_its_model(options: FitConfig, tmp_path: Path) -> None:
     model = Bright()
     chosen = replace(options, model=model, imperfect=HeldOut(scenes("val", 6)))
     monitor = fit(scenes("train", 4), tmp_path / "run", chosen)
@@ -139,7 +139,7 @@ def test_a_monitor_is_opened_again_with_its_model(options: FitOptions, tmp_path:
 
 
 def test_f_learns_from_what_the_model_says_of_images_it_has_not_seen(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
     monkeypatch.setattr(ImperfectPredictions, "write", lambda self, *arguments: written.append(arguments))
@@ -154,7 +154,7 @@ def test_f_learns_from_what_the_model_says_of_images_it_has_not_seen(
     torch.testing.assert_close(prediction.layers[0], model(held_out[3].image[None]).layers[0])
 
 
-def test_corrupted_labels_leave_f_the_label_map_alone(options: FitOptions, tmp_path: Path) -> None:
+def test_corrupted_labels_leave_f_the_label_map_alone(options: FitConfig, tmp_path: Path) -> None:
     monitor = fit(scenes("train", 6), tmp_path / "run", replace(options, model=Bright(), imperfect=Corrupt()))
     variant = monitor.settings.variant
     assert (variant.uses_doubt, variant.label_input, variant.score) == (False, "one_hot", "raw")
@@ -163,7 +163,7 @@ def test_corrupted_labels_leave_f_the_label_map_alone(options: FitOptions, tmp_p
     assert (monitor.settings.usual.anomaly, monitor.settings.usual.anomaly_share) == (NEVER, 1.0)
 
 
-def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options: FitOptions, tmp_path: Path) -> None:
+def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options: FitConfig, tmp_path: Path) -> None:
     for sample in scenes("train", 6):
         assert sample.label_map is not None
         label_picture(sample.label_map, scenes("train", 6).classes).save(tmp_path / f"{sample.id}.png")
@@ -176,7 +176,7 @@ def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options
 
 
 def test_m_looks_at_the_image_itself_where_the_predictions_come_from_elsewhere(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[tuple[object, ...]] = []
     monkeypatch.setattr(ImperfectPredictions, "write", lambda self, *arguments: written.append(arguments))
@@ -207,14 +207,14 @@ def _stop(*arguments: object) -> None:
         (HeldOut(scenes("train", 3)), "train-0000 is both a training and a held-out image"),
     ],
 )
-def test_what_a_fit_refuses(options: FitOptions, tmp_path: Path, imperfect: Imperfect | None, message: str) -> None:
+def test_what_a_fit_refuses(options: FitConfig, tmp_path: Path, imperfect: Imperfect | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         fit(scenes("train", 4), tmp_path / "run", replace(options, model=Bright(), imperfect=imperfect))
     assert not (tmp_path / "run").exists()
 
 
 def test_every_fold_seed_and_early_checkpoint_is_one_more_view(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: dict[str, list[int]] = {}
     logits = {}

@@ -71,8 +71,8 @@ def fit_verb(
     from synthcp.config.overrides import read_overrides
     from synthcp.data.check import check_labels
     from synthcp.data.specs import open_dataset
+    from synthcp.fitting.config import FitConfig
     from synthcp.fitting.imperfect import Corrupt, parse_imperfect
-    from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.nn.spatial import dims_of
     from synthcp.segmentation.specs import OpenedModel, open_model
@@ -91,7 +91,7 @@ def fit_verb(
     opened = model if model in BUILT_INS else open_model(model, dataset.classes, probe, features)
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
-    options = FitOptions(
+    options = FitConfig(
         *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source, weights
     )
     check_labels(dataset)  # reads every image, so that all that is quicker is refused before

@@ -34,9 +34,9 @@ from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNe
 from synthcp.rivals.vae_alarm import ShapeScore
 from synthcp.segmentation.base import Segmenter
 from synthcp.synthesis.base import Generator
+from synthcp.system.progress import Progress, silent
 from synthcp.training.comparator import DIRECT
 from synthcp.training.crossfit import assign_folds
-from synthcp.training.loop import Progress, silent
 
 MODELS = ("deeplab", "fcn8")
 """M of the paper's Table 1. The first one's layers measure G's drawings, and from its trunk F of ours starts."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import Prepared
 from synthcp.errors import WeightsError
-from synthcp.fitting.options import FitOptions
+from synthcp.fitting.config import FitConfig
 from synthcp.monitor.networks import build_segmenter
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.segmentation.base import Segmenter
 from synthcp.system.files import load_tensors
+from synthcp.system.progress import Progress
 from synthcp.system.runtime import Runtime
-from synthcp.training.loop import Progress
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Context:
     dataset: Prepared
     out: Path
     runtime: Runtime
-    options: FitOptions
+    options: FitConfig
     progress: Progress
 
     @property

@@ -16,9 +16,9 @@ from synthcp.config.variants import VARIANTS
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.errors import InputError
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.context import Context, at_working_size, start_segmenter
 from synthcp.fitting.imperfect import CHOICES, Folds, HeldOut, Imperfect, KFold
-from synthcp.fitting.options import FitOptions
 from synthcp.fitting.stages import Stages, clear_up
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import SETTINGS, MonitorSettings
@@ -28,9 +28,9 @@ from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import BUILT_INS, ModelSettings, default_model
 from synthcp.segmentation.specs import OpenedModel, open_model
 from synthcp.system.files import load_json, save_json
+from synthcp.system.progress import Progress, silent
 from synthcp.system.runtime import Runtime, choose_runtime
 from synthcp.training.crossfit import assign_folds
-from synthcp.training.loop import Progress, silent
 
 CONFIG = "config.json"
 
@@ -38,7 +38,7 @@ CONFIG = "config.json"
 def fit(
     dataset: Dataset,
     out: str | Path,
-    options: FitOptions | None = None,
+    options: FitConfig | None = None,
     progress: Progress = silent,
     facts: dict[str, str] | None = None,
 ) -> Monitor:
@@ -54,7 +54,7 @@ def fit(
     Raises:
         InputError: The folder holds another run, or the data or options are unusable.
     """
-    out, options = Path(out), options or FitOptions()
+    out, options = Path(out), options or FitConfig()
     if not (out / SETTINGS).exists():
         return begin(dataset, out, options, progress, facts).run()
     opened, _, runtime = _opened(dataset, out, options, facts)  # resumed although finished, or killed while clearing up
@@ -65,7 +65,7 @@ def fit(
 def begin(
     dataset: Dataset,
     out: Path,
-    options: FitOptions,
+    options: FitConfig,
     progress: Progress = silent,
     facts: dict[str, str] | None = None,
 ) -> Stages:
@@ -77,7 +77,7 @@ def begin(
 
 
 def _opened(
-    dataset: Dataset, out: Path, options: FitOptions, facts: dict[str, str] | None
+    dataset: Dataset, out: Path, options: FitConfig, facts: dict[str, str] | None
 ) -> tuple[OpenedModel | None, MonitorSettings, Runtime]:
     """The M that somebody brought, the settings of the run, and where it runs; all that can be refused is by now."""
     _check(options)
@@ -88,7 +88,7 @@ def _opened(
     return None if predictor is None else OpenedModel(predictor, model), settings, runtime
 
 
-def _check(options: FitOptions) -> None:
+def _check(options: FitConfig) -> None:
     if not isinstance(options.imperfect, Imperfect | None):
         raise InputError(f"imperfect={options.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()")
     if options.features and options.fits_model:
@@ -97,7 +97,7 @@ def _check(options: FitOptions) -> None:
         raise InputError(f"{options.vgg19}: no such file; give the weights of VGG-19 as safetensors")
 
 
-def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, ModelSettings]:
+def _model(dataset: Dataset, options: FitConfig) -> tuple[Predictor | None, ModelSettings]:
     """The M that somebody brought, None for the built-in one, and what is stored of it."""
     probe = dataset[0].image[None]
     chosen = default_model(dims_of(probe)) if options.model == "" else options.model
@@ -126,7 +126,7 @@ def _read(predictions: SavedPredictions, dataset: Dataset) -> None:
 
 
 def _settings(
-    dataset: Dataset, out: Path, options: FitOptions, model: ModelSettings, facts: dict[str, str]
+    dataset: Dataset, out: Path, options: FitConfig, model: ModelSettings, facts: dict[str, str]
 ) -> tuple[MonitorSettings, Runtime]:
     image = dataset[0].image[None]
     sizes = scales(dims_of(image))
@@ -185,7 +185,7 @@ def _check_held_out(dataset: Dataset, held_out: Dataset, fewest: int) -> None:
     check_labels(held_out)
 
 
-def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tuple[MonitorSettings, Runtime]:
+def _resumed(settings: MonitorSettings, path: Path, options: FitConfig) -> tuple[MonitorSettings, Runtime]:
     if not options.resume:
         raise InputError(f"{path.parent} holds a run already; continue it with --resume or choose another folder")
     saved: dict[str, Any] = load_json(path)
@@ -200,7 +200,7 @@ def _resumed(settings: MonitorSettings, path: Path, options: FitOptions) -> tupl
     return begun, choose_runtime(options.device, saved["precision"])
 
 
-def _facts(options: FitOptions, model: ModelSettings) -> dict[str, str]:
+def _facts(options: FitConfig, model: ModelSettings) -> dict[str, str]:
     return {
         "model": model.spec + (f" ({model.note})" if model.note else ""),
         "imperfect predictions": str(options.imperfect or KFold()),

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -15,16 +15,10 @@ from torch.optim import Optimizer
 
 from synthcp.errors import SynthCPError
 from synthcp.system.files import load_tensors, restore_training_state, save_tensors, training_state
+from synthcp.system.progress import Progress, silent
 from synthcp.system.runtime import seed_of
 
-Progress = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called as progress(stage, step, steps, losses) after every step."""
-
 CHECKPOINT_SECONDS = 20.0
-
-
-def silent(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
-    """Report nothing."""
 
 
 class Training(ABC):

@@ -15,7 +15,7 @@ from synthcp.segmentation.specs import AnyModel
 
 
 @dataclass(frozen=True)
-class FitOptions:
+class FitConfig:
     """What a user may choose.
 
     Attributes:
