@@ -91,13 +91,23 @@ def fit_verb(
     opened = model if model in BUILT_INS else open_model(model, dataset.classes, probe, features)
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
-    options = FitConfig(
-        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source, weights
+    asked = FitConfig(
+        *chosen,
+        seed=seed,
+        controls=controls,
+        resume=resume,
+        device=device,
+        precision=precision,
+        vgg19=_vgg19(perceptual),
+        model=opened,
+        features=features,
+        imperfect=source,
+        weights=weights,
     )
     check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     facts = {"data": data, "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:
-        fit(dataset, out, options, progress, facts)
+        fit(dataset, out, asked, progress=progress, facts=facts)
     typer.echo(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
 
 

@@ -94,7 +94,7 @@ def run_trial(wish: Wish) -> Cost:
     check_labels(few)
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock(Path(folder))
-        fit(*_task(few, wish, Path(folder)), clock)
+        fit(*_task(few, wish, Path(folder)), progress=clock)
     on_gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     return Cost(clock.seconds, peak_memory(), on_gpu, clock.prediction)
 

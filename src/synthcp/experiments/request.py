@@ -91,7 +91,7 @@ class Request:
             weights=self.weights.get(model),
         )
         facts = {"data": self.data, "command": command_line(), "commit": commit()}
-        return begin(dataset, folder, options, progress, facts)
+        return begin(dataset, folder, options, progress=progress, facts=facts)
 
     def open_labelled_tests(
         self, train: Dataset, kind: Literal["images", "volumes"], usual: Sequence[str]
