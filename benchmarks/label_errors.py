@@ -25,8 +25,8 @@ from synthcp.config.scales import SCALES
 from synthcp.data.base import Dataset
 from synthcp.data.derived import Derived
 from synthcp.data.specs import open_dataset
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.heads import UNTRAINED, control_path
-from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Sample
@@ -139,7 +139,7 @@ def opened(folder: Path | None, dataset: Dataset) -> dict[str, Monitor]:
     """The monitor of each method, from a folder; without one, from a tiny fit. The control needs its controls."""
     if folder is None:
         with tempfile.TemporaryDirectory() as run:
-            fit(dataset, Path(run), FitOptions(scale=SCALES["tiny"], device="cpu", precision="fp32"))
+            fit(dataset, Path(run), FitConfig(scale=SCALES["tiny"], device="cpu", precision="fp32"))
             return opened(Path(run), dataset)
     monitor = Monitor.load(folder, "cpu")
     monitors = dict.fromkeys(METHODS, monitor)

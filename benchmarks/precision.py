@@ -24,7 +24,7 @@ from synthcp.monitor.settings import MonitorSettings
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.system.runtime import Module, Runtime, bf16_gain, choose_runtime
 from synthcp.training.comparator import ComparatorTraining, ImperfectExamples
-from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.crossfit import ImperfectPredictions, Synthesizer
 from synthcp.training.gan import GanTraining
 from synthcp.training.loop import Training
 from synthcp.training.segmentation import SegmentationTraining
@@ -97,7 +97,10 @@ def gan(settings: MonitorSettings, dataset: Prepared, runtime: Runtime, folder: 
     config = DiscriminatorConfig(len(dataset.classes), width=SCALE.discriminator_width)
     discriminator = MultiScaleDiscriminator(2, config)
     features = runtime.place(build_segmenter(settings)).eval().requires_grad_(False).features
-    return GanTraining(build_generator(settings), discriminator, features, dataset, SCALE.gan, runtime, seed=0)
+    generator = build_generator(settings)
+    return GanTraining(
+        generator, dataset, SCALE.gan, runtime, seed=0, discriminator=discriminator, perceptual_network=features
+    )
 
 
 def comparator(settings: MonitorSettings, dataset: Prepared, runtime: Runtime, folder: Path) -> Training:
@@ -106,7 +109,8 @@ def comparator(settings: MonitorSettings, dataset: Prepared, runtime: Runtime, f
     segmenter = runtime.place(build_segmenter(settings)).eval()
     generators = {"untrained": runtime.place(build_generator(settings)).eval()}
     for index, sample in enumerate(dataset):
-        imperfect.write("last", index, sample.image, segmenter, dict(generators), runtime)
+        prediction = segmenter.predict("", runtime.send(sample.image[None]))
+        imperfect.write("last", index, Synthesizer(segmenter, generators, runtime)(sample.image, prediction))
     examples = ImperfectExamples(dataset, imperfect, ("last",), range(len(dataset)), "untrained")
     return ComparatorTraining(build_network(settings), examples, SCALE.comparator, runtime, seed=0)
 

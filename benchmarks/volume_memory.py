@@ -24,7 +24,7 @@ from synthcp.config.scales import VOLUME_SCALES
 from synthcp.config.variants import VARIANTS
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
-from synthcp.monitor.settings import MonitorSettings
+from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.records import Classes
 from synthcp.segmentation.settings import BUILT_INS, ModelSettings
 from synthcp.system.runtime import choose_runtime
@@ -73,8 +73,7 @@ def untrained_monitor() -> Monitor:
         spatial_dims=3,
         variant=VARIANTS["ours"],
         scale=VOLUME_SCALES["small"],
-        blend=Blend(),
-        fusion=AnomalyFusion((0.5, -1.0, -1.0, -1.0), (0.2, 1.0, 1.0, 1.0)),
+        learnt=Learnt(Blend(), AnomalyFusion((0.5, -1.0, -1.0, -1.0), (0.2, 1.0, 1.0, 1.0))),
         model=ModelSettings("unet", layers=BUILT_INS["unet"]),
     )
     runtime = choose_runtime("cpu", "fp32")

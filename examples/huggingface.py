@@ -13,7 +13,7 @@ import typer
 from plain_pytorch import train
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
-from synthcp import Assessment, FitOptions, HeldOut, fit, open_dataset
+from synthcp import Assessment, FitConfig, HeldOut, fit, open_dataset
 
 
 def main(
@@ -34,7 +34,7 @@ def main(
 
     spec = f"hf:{out / 'segformer'}?mean=0&std=1"  # trained above on images in [0, 1], not on normalised ones
     unseen = HeldOut(open_dataset(data, "val"))
-    monitor = fit(images, out / "run", FitOptions(model=spec, imperfect=unseen, scale=scale, controls=False))
+    monitor = fit(images, out / "run", FitConfig(model=spec, imperfect=unseen, scale=scale, controls=False))
     print("features:", monitor.settings.model.features)
     assessment = monitor.assess(open_dataset(data, "test")[0].image)
     print(*assessment.alarms or ["no alarm"], sep="\n")

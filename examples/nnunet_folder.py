@@ -18,7 +18,7 @@ import torch
 import typer
 from plain_pytorch import network, train
 
-from synthcp import Assessment, FitOptions, fit, open_dataset
+from synthcp import Assessment, FitConfig, fit, open_dataset
 from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
 from synthcp.fitting.imperfect import Folds
@@ -46,7 +46,7 @@ def main(
         predict(model, unseen, results / f"fold_{fold}" / "validation")
     predict(model, new, results / "new")
 
-    options = FitOptions(model=f"preds:{results}", imperfect=Folds(results), scale=scale, controls=False)
+    options = FitConfig(model=f"preds:{results}", imperfect=Folds(results), scale=scale, controls=False)
     monitor = fit(images, out / "run", options)
     assessment = monitor.assess(new[0].image, new[0].id)
     print(*assessment.alarms or ["no alarm"], sep="\n")

@@ -15,7 +15,7 @@ import typer
 from plain_pytorch import network, train
 from torch.export import Dim
 
-from synthcp import Assessment, FitOptions, HeldOut, fit, open_dataset
+from synthcp import Assessment, FitConfig, HeldOut, fit, open_dataset
 
 
 def export(model: torch.nn.Module, image: torch.Tensor, path: Path) -> None:
@@ -36,7 +36,7 @@ def main(
     export(model, images[0].image, out / "model.onnx")
 
     unseen = HeldOut(open_dataset(data, "val"))
-    options = FitOptions(model=f"onnx:{out / 'model.onnx'}", imperfect=unseen, scale=scale, controls=False)
+    options = FitConfig(model=f"onnx:{out / 'model.onnx'}", imperfect=unseen, scale=scale, controls=False)
     monitor = fit(images, out / "run", options)
     print("features:", monitor.settings.model.features)  # the tensor that goes into the last convolution
     assessment = monitor.assess(open_dataset(data, "test")[0].image)

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 import typer
 from torch import nn
 
-from synthcp import Assessment, FitOptions, HeldOut, fit, open_dataset
+from synthcp import Assessment, FitConfig, HeldOut, fit, open_dataset
 from synthcp.data.base import Dataset
 from synthcp.segmentation.adapters import logits_in
 
@@ -52,7 +52,7 @@ def main(
     model = network(len(images.classes))
     train(model, images, steps)
     unseen = HeldOut(open_dataset(data, "val"))  # F learns from the mistakes that M makes on images it has not seen
-    monitor = fit(images, out, FitOptions(model=model, imperfect=unseen, scale=scale, controls=False))
+    monitor = fit(images, out, FitConfig(model=model, imperfect=unseen, scale=scale, controls=False))
     assessment = monitor.assess(open_dataset(data, "test")[0].image)
     print(*assessment.alarms or ["no alarm"], sep="\n")
     return assessment

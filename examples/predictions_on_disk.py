@@ -16,7 +16,7 @@ import typer
 from PIL import Image
 from plain_pytorch import network, train
 
-from synthcp import Assessment, FitOptions, HeldOut, fit, open_dataset
+from synthcp import Assessment, FitConfig, HeldOut, fit, open_dataset
 from synthcp.data.base import Dataset
 
 
@@ -40,7 +40,7 @@ def main(
         predict(model, dataset, out / "predictions")
 
     spec = f"preds:{out / 'predictions'}"
-    options = FitOptions(model=spec, imperfect=HeldOut(unseen), scale=scale, controls=False)
+    options = FitConfig(model=spec, imperfect=HeldOut(unseen), scale=scale, controls=False)
     monitor = fit(images, out / "run", options)
     assessment = monitor.assess(new[0].image, new[0].id)  # its prediction is found by the id
     print(*assessment.alarms or ["no alarm"], sep="\n")

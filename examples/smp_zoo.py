@@ -16,7 +16,7 @@ import typer
 from plain_pytorch import train
 from safetensors.torch import save_model
 
-from synthcp import Assessment, FitOptions, HeldOut, fit, open_dataset
+from synthcp import Assessment, FitConfig, HeldOut, fit, open_dataset
 
 
 def main(
@@ -32,7 +32,7 @@ def main(
     # this U-Net halves its image five times, so every side is padded to a multiple of 32
     spec = f"smp:Unet/resnet18?weights={out / 'unet.safetensors'}&input=pad:32&mean=0&std=1"
     unseen = HeldOut(open_dataset(data, "val"))
-    monitor = fit(images, out / "run", FitOptions(model=spec, imperfect=unseen, scale=scale, controls=False))
+    monitor = fit(images, out / "run", FitConfig(model=spec, imperfect=unseen, scale=scale, controls=False))
     print("features:", monitor.settings.model.features)
     assessment = monitor.assess(open_dataset(data, "test")[0].image)
     print(*assessment.alarms or ["no alarm"], sep="\n")

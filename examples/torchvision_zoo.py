@@ -16,7 +16,7 @@ from plain_pytorch import train
 from safetensors.torch import save_model
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
-from synthcp import Assessment, FitOptions, HeldOut, fit, open_dataset
+from synthcp import Assessment, FitConfig, HeldOut, fit, open_dataset
 
 
 def main(
@@ -32,7 +32,7 @@ def main(
     spec = f"tv:lraspp_mobilenet_v3_large?weights={out / 'lraspp.safetensors'}&mean=0&std=1"
     unseen = HeldOut(open_dataset(data, "val"))
     # two heads of LR-ASPP share the decision, so it must be said whose input is f_M
-    options = FitOptions(
+    options = FitConfig(
         model=spec, features="classifier.high_classifier", imperfect=unseen, scale=scale, controls=False
     )
     monitor = fit(images, out / "run", options)

@@ -19,7 +19,7 @@ from synthcp.data.base import Dataset
 from synthcp.data.classes import default_colors
 from synthcp.data.drawn.scenes import CLASSES, Scenes, ScenesConfig
 from synthcp.errors import InputError, SynthCPError
-from synthcp.fitting.options import FitOptions
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import fit
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Classes, Sample
@@ -118,7 +118,7 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, smallest_scale: Scale) 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     scenes = Scenes(ScenesConfig(count=12, height=48, width=64))
-    fit(scenes, folder, FitOptions(scale=smallest_scale, device="cpu", precision="fp32"))
+    fit(scenes, folder, FitConfig(scale=smallest_scale, device="cpu", precision="fp32"))
     yield folder
     torch.set_num_threads(threads)
 

@@ -12,8 +12,8 @@ import pytest
 import synthcp as package
 from synthcp.config.scales import SCALES
 from synthcp.data.specs import open_dataset
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.imperfect import KFold
-from synthcp.fitting.options import FitOptions
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.promise import Promise
 from synthcp.monitor.settings import load_settings, save_settings
@@ -29,7 +29,7 @@ SCENES = "scenes:?count=3&size=48x64"
 def fitted(monkeypatch):
     """Calls of fit, in its place."""
     calls = []
-    monkeypatch.setattr("synthcp.fitting.run.fit", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr("synthcp.fitting.run.fit", lambda *arguments, **others: calls.append((*arguments, others)))
     return calls
 
 
@@ -55,7 +55,7 @@ def score(synthcp, run_folder, images, tmp_path):
 
 def with_thresholds(run: Path, folder: Path, thresholds: Thresholds) -> Path:
     monitor = Monitor.load(run, "cpu")
-    monitor.settings = replace(monitor.settings, thresholds=thresholds)
+    monitor.settings = replace(monitor.settings, learnt=replace(monitor.settings.learnt, thresholds=thresholds))
     monitor.save(folder)
     return folder
 
@@ -206,12 +206,23 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     more += ["--weights", "trunk.safetensors"]
     ended = synthcp("fit", "--data", SCENES, "--out", tmp_path / "x", *options.split(), *more)
     assert ended.code == 0 and ended.stdout == f"next: synthcp score IMAGES --monitor {tmp_path / 'x'} --out out/x\n"
-    dataset, out, chosen, _, facts = fitted[0]
+    dataset, out, chosen, others = fitted[0]
+    facts = others["facts"]
     tiny = SCALES["tiny"]
     scale = replace(tiny, gan=replace(tiny.gan, steps=7))
     vgg19, weights = Path("a:b.safetensors"), Path("trunk.safetensors")
-    expected = FitOptions(
-        "paper", scale, 3, False, True, "cpu", "bf16", vgg19, "deeplab", imperfect=KFold(5), weights=weights
+    expected = FitConfig(
+        "paper",
+        scale,
+        seed=3,
+        controls=False,
+        resume=True,
+        device="cpu",
+        precision="bf16",
+        vgg19=vgg19,
+        model="deeplab",
+        imperfect=KFold(5),
+        weights=weights,
     )
     assert chosen == expected
     assert list(dataset.ids) == ["train-0000", "train-0001", "train-0002"] and out == tmp_path / "x"

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from synthcp.data.specs import open_dataset
     from synthcp.errors import SynthCPError
     from synthcp.evaluation import evaluate
+    from synthcp.fitting.config import FitConfig
     from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
-    from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.monitor.monitor import Monitor
     from synthcp.monitor.promise import Promise
@@ -27,7 +27,7 @@ __all__ = [
     "Classes",
     "Corrupt",
     "Detection",
-    "FitOptions",
+    "FitConfig",
     "Folds",
     "HeldOut",
     "KFold",
@@ -53,7 +53,7 @@ _HOMES = {
     "Classes": "records",
     "Corrupt": "fitting.imperfect",
     "Detection": "records",
-    "FitOptions": "fitting.options",
+    "FitConfig": "fitting.config",
     "Folds": "fitting.imperfect",
     "HeldOut": "fitting.imperfect",
     "KFold": "fitting.imperfect",

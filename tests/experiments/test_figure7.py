@@ -9,14 +9,14 @@ from synthcp.config.scales import Scale
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.experiments.anomaly_run import AnomalyRun
 from synthcp.experiments.figure7 import WIDTH, figure7
-from synthcp.fitting.options import FitOptions
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import M
 
 
 @pytest.fixture
 def run(smallest_scale: Scale, tmp_path: Path) -> AnomalyRun:
-    options = FitOptions(scale=smallest_scale, device="cpu", precision="fp32", model="pspnet")
+    options = FitConfig(scale=smallest_scale, device="cpu", precision="fp32", model="pspnet")
     stages = begin(Scenes(ScenesConfig(count=8, height=48, width=64)), tmp_path / "run", options)
     segmenter = stages.segmenter(M)
     return AnomalyRun(stages, segmenter.requires_grad_(False), stages.generator(segmenter).requires_grad_(False))

@@ -7,7 +7,7 @@ import torch
 from synthcp.config.scales import Scale
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.experiments.provoked import Hidden, class_pixels, deal_classes, provoke
-from synthcp.fitting.options import FitOptions
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import begin
 
 
@@ -37,7 +37,7 @@ def test_hidden_classes_are_ignored_and_the_others_stay() -> None:
 def test_each_fold_sets_its_images_aside_and_is_read_from_disk_the_next_time(
     smallest_scale: Scale, tmp_path: Path
 ) -> None:
-    options = FitOptions(scale=smallest_scale, device="cpu", precision="fp32", model="resnet", resume=True)
+    options = FitConfig(scale=smallest_scale, device="cpu", precision="fp32", model="resnet", resume=True)
     stages = begin(scenes(), tmp_path / "run", options)
     first = provoke(stages.context)
     assert sorted(index for fold in first for index in fold.aside) == list(range(8))

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from synthcp.config.scales import Scale
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
-from synthcp.errors import InputError
-from synthcp.fitting.gathering import gather
+from synthcp.data.prepared import Prepared
+from synthcp.fitting.config import FitConfig
+from synthcp.fitting.gathering import LAST, Gathered, View, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head
-from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin
-from synthcp.fitting.stages import M
+from synthcp.fitting.stages import M, Stages
+from synthcp.system.files import load_json
+from synthcp.system.run_folder import STEPS, learnt_path
 from synthcp.training.comparator import DIRECT
+from synthcp.training.crossfit import ImperfectPredictions
 
 
 def test_the_monitors_own_head_lies_in_its_folder_and_all_others_beside_it() -> None:
@@ -27,34 +31,48 @@ def test_the_monitors_own_head_lies_in_its_folder_and_all_others_beside_it() -> 
     ]
 
 
-def test_heads_differ_by_seed_and_variant_and_are_read_from_disk(smallest_scale: Scale, tmp_path: Path) -> None:
-    options = FitOptions(scale=smallest_scale, device="cpu", precision="fp32")
-    dataset = Scenes(ScenesConfig(count=8, height=48, width=64))
-    stages = begin(dataset, tmp_path, options)
+@pytest.fixture
+def stages(smallest_scale: Scale, tmp_path: Path) -> Stages:
+    config = FitConfig(scale=smallest_scale, device="cpu", precision="fp32")
+    return begin(Scenes(ScenesConfig(count=8, height=48, width=64)), tmp_path, config)
+
+
+def test_heads_differ_by_seed_and_variant_and_are_read_from_disk(stages: Stages, fails: Any) -> None:
     segmenter = stages.segmenter(M)
     gathered = gather(stages.context, segmenter, {SYNTHCP: stages.generator(segmenter)})
     half = Head("half", DIRECT, replace(VARIANTS["ours"], branches=1))
     heads = (SHIPPED, Head("again", SYNTHCP, seed=1), Head("paper", SYNTHCP, VARIANTS["paper"]), half)
     fitted = {head.name: stages.comparator(head, gathered, segmenter, segmenter) for head in heads}
-    biases = {name: network.quality.bias.sum().item() for name, (network, _) in fitted.items()}
+    biases = {name: one.network.quality.bias.sum().item() for name, one in fitted.items()}
     assert len(set(biases.values())) == 4
-    assert [settings.variant for _, settings in fitted.values()] == [
-        VARIANTS["ours"], VARIANTS["ours"], VARIANTS["paper"], half.variant
-    ]  # fmt: skip
-    assert fitted["paper"][1].blend is None and fitted["again"][1].blend != fitted[SYNTHCP][1].blend
-    steps = (tmp_path / "metrics.jsonl").read_text()
-    network, settings = stages.comparator(half, gathered, segmenter, segmenter)
-    assert network.quality.bias.sum().item() == biases["half"] and settings == fitted["half"][1]
-    assert (tmp_path / "metrics.jsonl").read_text() == steps
-    with pytest.raises(InputError, match="paper.safetensors was fitted as another variant"):
+    variants = [one.variant for one in fitted.values()]
+    assert variants == [VARIANTS["ours"], VARIANTS["ours"], VARIANTS["paper"], half.variant]
+    assert fitted["paper"].learnt.blend is None
+    assert fitted["again"].learnt.blend != fitted[SYNTHCP].learnt.blend
+    assert load_json(half.path(stages.out).with_suffix(".json")).keys() == {"variant", "learnt"}
+    steps = (stages.out / STEPS).read_text()
+    again = stages.comparator(half, gathered, segmenter, segmenter)
+    assert again.network.quality.bias.sum().item() == biases["half"] and again.learnt == fitted["half"].learnt
+    assert (stages.out / STEPS).read_text() == steps
+    with fails("paper.safetensors was fitted as another variant"):
         stages.comparator(replace(heads[2], variant=VARIANTS["official"]), gathered, segmenter, segmenter)
 
 
-@pytest.mark.parametrize("early", [True, False])
-def test_a_head_may_leave_half_trained_m_aside(early: bool, smallest_scale: Scale, tmp_path: Path) -> None:
-    options = FitOptions(scale=smallest_scale, device="cpu", precision="fp32")
-    stages = begin(Scenes(ScenesConfig(count=8, height=48, width=64)), tmp_path, options)
+def test_the_scores_of_a_head_are_fitted_anew_where_they_were_lost(stages: Stages) -> None:
     segmenter = stages.segmenter(M)
     gathered = gather(stages.context, segmenter, {SYNTHCP: stages.generator(segmenter)})
+    fitted = stages.comparator(SHIPPED, gathered, segmenter, segmenter)
+    learnt_path(SHIPPED.path(stages.out)).unlink()  # as of a run that was killed between the two files
+    steps = (stages.out / STEPS).read_text()
+    assert stages.comparator(SHIPPED, gathered, segmenter, segmenter).learnt == fitted.learnt
+    assert (stages.out / STEPS).read_text() == steps
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_head_may_leave_half_trained_m_aside(early: bool, tmp_path: Path) -> None:
+    scenes = Prepared(Scenes(ScenesConfig(count=8, height=48, width=64)), 0)
+    gathered = Gathered(
+        scenes, ImperfectPredictions(tmp_path), (View("early0.7", 0.7), View("worn", degraded=True), LAST)
+    )
     examples, aside = gathered.examples(SYNTHCP, keep_aside=True, early=early)
-    assert list(examples.views) == (["early0.7", "last"] if early else ["last"]) and list(aside.views) == ["last"]
+    assert list(examples.views) == ["early0.7"] * early + ["worn", "last"] and list(aside.views) == ["last"]

@@ -10,6 +10,7 @@ from synthcp.errors import DataError, InputError
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, parse_imperfect, train_folds
 
 SCENES = "scenes:?count=4&size=48x64"
+HALVES = [0, 0, 0, 1, 1, 1]
 COMMAND = "program --train {train_list} --val {val_list} --out {out}"
 
 
@@ -104,24 +105,24 @@ def test_the_command_trains_each_fold_once(scenes: Scenes, tmp_path: Path) -> No
     )
     command = f"{sys.executable} '{str(program).replace(chr(39), chr(39) + chr(92) + chr(39) * 2)}'"
     command += " {train_list} {val_list} {out}"
-    folder = train_folds(command, scenes, [""] * 6, 2, "contiguous", tmp_path / "folds")
+    folder = train_folds(command, scenes, HALVES, tmp_path / "folds")
     assert folder == tmp_path / "folds"
     ids = list(scenes.ids)
     runs = [eval(line) for line in log.read_text().splitlines()]
     assert runs == [[ids[3:], ids[:3]], [ids[:3], ids[3:]]]
-    train_folds(command, scenes, [""] * 6, 2, "contiguous", tmp_path / "folds")
+    train_folds(command, scenes, HALVES, tmp_path / "folds")
     assert len(log.read_text().splitlines()) == 2  # what has run is not run again
 
 
 def test_a_fold_without_all_of_its_predictions_does_not_count(scenes: Scenes, tmp_path: Path) -> None:
     for left in ("true", f"touch {{out}}/{scenes.ids[0]}.png"):
         with pytest.raises(InputError, match="no prediction"):
-            train_folds(f"{left} # {{train_list}} {{val_list}} {{out}}", scenes, [""] * 6, 2, "contiguous", tmp_path)
+            train_folds(f"{left} # {{train_list}} {{val_list}} {{out}}", scenes, HALVES, tmp_path)
         assert not list(tmp_path.rglob("done"))
 
 
 def test_a_command_that_fails_says_so(scenes: Scenes, tmp_path: Path) -> None:
     command = "exit 7 # {train_list} {val_list} {out}"
     with pytest.raises(InputError, match="ended with code 7"):
-        train_folds(command, scenes, [""] * 6, 2, "contiguous", tmp_path)
+        train_folds(command, scenes, HALVES, tmp_path)
     assert not list(tmp_path.rglob("done"))

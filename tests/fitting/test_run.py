@@ -3,33 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
+from synthcp.config.scales import SCALES
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.gathering import fold_segmenter
-from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
-from synthcp.fitting.options import FitOptions
+from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect, KFold
 from synthcp.fitting.run import begin as begin_stages
 from synthcp.fitting.run import fit
-from synthcp.fitting.stages import Stages, clear_up
+from synthcp.fitting.stages import Stages
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.records import Sample
 from synthcp.system.files import load_json, load_tensors, save_tensors
+from synthcp.system.run_folder import clear_up
 
 
 @pytest.fixture
 def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Begin a fit of four scenes and break it off before its first stage."""
 
-    def run(options: FitOptions, count: int = 4) -> None:
+    def run(options: FitConfig, count: int = 4) -> None:
         scenes = Scenes(ScenesConfig(count=count, height=48, width=64))
         fit(scenes, tmp_path / "run", replace(options, device="cpu", precision="fp32"))
 
@@ -37,7 +40,7 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
     return run
 
 
-TINY = FitOptions(scale="tiny")
+TINY = FitConfig(scale="tiny")
 
 
 def test_a_folder_that_holds_a_run_is_not_touched(begin: Callable[..., None]) -> None:
@@ -47,28 +50,79 @@ def test_a_folder_that_holds_a_run_is_not_touched(begin: Callable[..., None]) ->
     begin(replace(TINY, resume=True))
 
 
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Those of torchvision's ResNet-18, as narrow as the tiny scale."""
+    torch.manual_seed(1)
+    trunk = {
+        key: torch.rand_like(value.float()) for key, value in ResNet(2, ResNetConfig(width=8)).state_dict().items()
+    }
+    save_tensors(
+        tmp_path / "resnet18.safetensors", trunk | {"fc.weight": torch.zeros(10, 64), "fc.bias": torch.ones(10)}
+    )
+    return tmp_path / "resnet18.safetensors"
+
+
+@pytest.fixture
+def others(weights: Path, tmp_path: Path) -> dict[str, object]:
+    """Another value of every option."""
+    (tmp_path / "vgg19").touch()
+    return {
+        "variant": "paper",
+        "scale": "small",
+        "seed": 1,
+        "controls": False,
+        "resume": True,
+        "device": "auto",
+        "precision": "bf16",
+        "generator": "pix2pixhd",
+        "vgg19": tmp_path / "vgg19",
+        "model": "resnet",
+        "features": "1",
+        "imperfect": KFold(2),
+        "weights": weights,
+    }
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(FitConfig)])
+def test_a_run_is_resumed_with_every_option_that_it_was_begun_with(
+    begin: Callable[..., None], others: dict[str, object], fails: Any, name: str
+) -> None:
+    brought = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 9, 1), nn.Conv2d(9, 9, 1))
+    held_out = HeldOut(Scenes(ScenesConfig(3, 48, 64, split="val")))
+    first = replace(TINY, model=brought, imperfect=held_out) if name == "features" else TINY
+    begin(first)
+    changed = replace(first, **{"resume": True, name: others[name]})
+    if name in ("resume", "device"):
+        begin(changed)
+        return
+    with fails("was begun with", f" {name}", "resume with the same"):
+        begin(changed)
+
+
 @pytest.mark.parametrize(
-    ("options", "count", "text"),
+    ("source", "other"),
     [
-        (replace(TINY, scale="small"), 4, "begun with other scale"),
-        (replace(TINY, variant="paper"), 4, "begun with other variant"),
-        (replace(TINY, seed=1), 4, "begun with seed 0; resume with the same seed"),
-        (TINY, 5, "begun with other training_ids"),
-        (
-            replace(TINY, imperfect=KFold(2)),
-            4,
-            "begun with imperfect predictions kfold; resume",
-        ),
-        (replace(TINY, imperfect=Corrupt()), 4, "begun with imperfect predictions kfold; resume with the same"),
+        (KFold(), KFold(rule="contiguous")),
+        (KFold(), Corrupt()),
+        (HeldOut(Scenes(ScenesConfig(3, 48, 64, split="val"))), HeldOut(Scenes(ScenesConfig(4, 48, 64, split="val")))),
     ],
 )
-def test_a_run_is_resumed_with_what_it_was_begun_with(
-    begin: Callable[..., None], options: FitOptions, count: int, text: str
+def test_a_run_is_resumed_with_its_imperfect_predictions(
+    begin: Callable[..., None], fails: Any, source: Imperfect, other: Imperfect
 ) -> None:
+    begin(replace(TINY, imperfect=source))
+    with fails("was begun with another imperfect; resume with the same"):
+        begin(replace(TINY, imperfect=other, resume=True))
+
+
+def test_a_run_is_resumed_on_its_images_and_as_it_is_named_or_spelt_out(begin: Callable[..., None], fails: Any) -> None:
     begin(TINY)
-    with pytest.raises(InputError, match=text) as caught:
-        begin(replace(options, resume=True), count)
-    assert "\n" not in str(caught.value)
+    begin(
+        replace(TINY, variant=VARIANTS["ours"], scale=SCALES["tiny"], imperfect=KFold(), model="deeplab", resume=True)
+    )
+    with fails("was begun with another training_ids; resume with the same"):
+        begin(replace(TINY, resume=True), 5)
 
 
 def test_predictions_that_are_not_there_are_missed_before_anything_is_trained(
@@ -93,7 +147,8 @@ def test_a_finished_run_keeps_nothing_that_only_a_fit_needs(tmp_path: Path) -> N
     kept = ("segmenter.safetensors", "controls/direct.safetensors", "monitor.json", "notes.tmp")
     left = (
         "generator.checkpoint.safetensors",
-        "controls/.direct.safetensors.77.tmp",
+        "fold1-seed1.safetensors",
+        "controls/.77.partial.direct.safetensors",
         "imperfect/last-000000.safetensors",
     )
     for name in (*kept, *left):
@@ -101,13 +156,6 @@ def test_a_finished_run_keeps_nothing_that_only_a_fit_needs(tmp_path: Path) -> N
         (tmp_path / name).touch()
     clear_up(tmp_path)
     assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()} == set(kept)
-
-
-def test_unknown_names(begin: Callable[..., None]) -> None:
-    with pytest.raises(InputError, match="variant 'mine' is unknown; choose one of paper, official, ours"):
-        begin(replace(TINY, variant="mine"))
-    with pytest.raises(InputError, match="scale 'huge' is unknown; choose one of tiny, small, full"):
-        begin(replace(TINY, scale="huge"))
 
 
 def test_the_fold_rule_of_a_fit_comes_before_that_of_its_variant(begin: Callable[..., None], tmp_path: Path) -> None:
@@ -126,6 +174,9 @@ class Grey(Scenes):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
+        ({"variant": "mine"}, "variant 'mine' is unknown; choose one of paper, official, ours"),
+        ({"scale": "huge"}, "scale 'huge' is unknown; choose one of tiny, small, full"),
+        ({"generator": "spad"}, "generator 'spad' is unknown; choose one of spade, pix2pixhd, styled"),
         ({"imperfect": KFold(5)}, "4 images cannot make 5 folds; use fewer folds"),
         ({"imperfect": KFold(2, rule="group")}, "1 group cannot make 2 folds"),
         ({"imperfect": "heldout"}, "imperfect='heldout'; give KFold"),
@@ -143,25 +194,11 @@ def test_what_is_refused_before_training(
     assert not (tmp_path / "run").exists()
 
 
-@pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    """Those of torchvision's ResNet-18, as narrow as the tiny scale."""
-    torch.manual_seed(1)
-    trunk = {
-        key: torch.rand_like(value.float()) for key, value in ResNet(2, ResNetConfig(width=8)).state_dict().items()
-    }
-    save_tensors(
-        tmp_path / "resnet18.safetensors", trunk | {"fc.weight": torch.zeros(10, 64), "fc.bias": torch.ones(10)}
-    )
-    return tmp_path / "resnet18.safetensors"
-
-
 def test_m_and_the_m_of_every_fold_start_from_the_weights(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr("synthcp.fitting.stages.train", lambda training, *_: started.append(training.segmenter))
-    monkeypatch.setattr("synthcp.fitting.gathering.train", lambda training, *_: started.append(training.segmenter))
+    monkeypatch.setattr("synthcp.fitting.fit_once.train", lambda training, *_: started.append(training.segmenter))
     options = replace(TINY, weights=weights, device="cpu", precision="fp32")
     stages = begin_stages(Scenes(ScenesConfig(4, 48, 64)), tmp_path / "run", options)
     stages.segmenter("segmenter")
@@ -172,13 +209,6 @@ def test_m_and_the_m_of_every_fold_start_from_the_weights(
     for key, value in expected.items():
         if not key.startswith("fc.") and "num_batches" not in key:
             assert first[key].equal(value) and second[key].equal(value)
-
-
-def test_weights_are_resumed_with(begin: Callable[..., None], weights: Path, fails: Any) -> None:
-    begin(replace(TINY, weights=weights))
-    begin(replace(TINY, weights=weights, resume=True))
-    with fails("begun with other model; resume with the same data and options"):
-        begin(replace(TINY, resume=True))
 
 
 @pytest.mark.parametrize(
@@ -203,7 +233,7 @@ def test_weights_of_another_network_are_refused_before_training(
 def test_weights_are_for_a_model_that_is_fitted_here(fails: Any) -> None:
     for model in ("hf:somewhere", lambda image: image):
         with fails("weights are for a model that is fitted here"):
-            FitOptions(model=model, weights=Path("any.safetensors"))
+            FitConfig(model=model, weights=Path("any.safetensors"))
 
 
 def test_the_folder_of_a_run_may_be_a_text(begin: Callable[..., None], tmp_path: Path) -> None:

@@ -12,22 +12,21 @@ from torch import Tensor
 
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.config.scales import Scale
-from synthcp.config.values import from_dict, to_dict
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
-from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin, fit
 from synthcp.monitor.monitor import Monitor
-from synthcp.monitor.settings import MonitorSettings
 from synthcp.monitor.thresholds import NEVER
 from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.unet import UNet
-from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.synthesis.pix2pixhd import Pix2PixHDGenerator
+from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions, Synthesizer
 from synthcp.training.gan import GanTraining
 
 
@@ -51,11 +50,11 @@ def scenes(split: str, count: int) -> Scenes:
 
 
 @pytest.fixture
-def options(smallest_scale: Scale) -> FitOptions:
-    return FitOptions(scale=smallest_scale, device="cpu", precision="fp32", controls=False)
+def options(smallest_scale: Scale) -> FitConfig:
+    return FitConfig(scale=smallest_scale, device="cpu", precision="fp32", controls=False)
 
 
-def test_the_model_sees_its_images_at_their_own_size(options: FitOptions, tmp_path: Path) -> None:
+def test_the_model_sees_its_images_at_their_own_size(options: FitConfig, tmp_path: Path) -> None:
     model, held_out = Bright(), scenes("val", 8)
     chosen = replace(options, model=model, imperfect=HeldOut(held_out))
     monitor = fit(scenes("train", 6), tmp_path / "run", chosen)
@@ -70,15 +69,15 @@ def test_the_model_sees_its_images_at_their_own_size(options: FitOptions, tmp_pa
 
 
 def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lent = []
     monkeypatch.setattr(SiameseNetwork, "load_encoder", lambda self, weights: lent.append(weights))
     begin = GanTraining.__init__
 
-    def watched(self: GanTraining, generator: object, judge: object, network: Any, *rest: Any) -> None:
-        lent.append(None if network is None else network.__self__)
-        begin(self, generator, judge, network, *rest)  # type: ignore[arg-type]
+    def watched(self: GanTraining, *parts: Any, perceptual_network: Any, **others: Any) -> None:
+        lent.append(None if perceptual_network is None else perceptual_network.__self__)
+        begin(self, *parts, perceptual_network=perceptual_network, **others)
 
     monkeypatch.setattr(GanTraining, "__init__", watched)
     model = Bright()
@@ -101,7 +100,7 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     ],
 )
 def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: str
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: str
 ) -> None:
     losses = []
     step = GanTraining.step
@@ -120,7 +119,7 @@ def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
     assert losses == [loss] * stages.settings.scale.gan.steps
 
 
-def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitOptions, tmp_path: Path) -> None:
+def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitConfig, tmp_path: Path) -> None:
     monitor = fit(scenes("train", 6), tmp_path / "run", replace(options, model="unet"))
     assert isinstance(monitor.segmenter, UNet) and monitor.settings.model.layers == 5
     image = torch.rand(3, 48, 64)
@@ -128,33 +127,51 @@ def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitOp
     assert again.anomaly_map is not None and again.error_map.equal(monitor.assess(image).error_map)
 
 
-def test_a_monitor_is_opened_again_with_its_model(options: FitOptions, tmp_path: Path) -> None:
+def test_a_monitor_is_opened_again_with_its_model(options: FitConfig, tmp_path: Path) -> None:
     model = Bright()
     chosen = replace(options, model=model, imperfect=HeldOut(scenes("val", 6)))
     monitor = fit(scenes("train", 4), tmp_path / "run", chosen)
     again = Monitor.load(tmp_path / "run", "cpu", model=model)
     image = scenes("test", 1)[0].image
     assert again.settings == monitor.settings and again.assess(image).error_map.equal(monitor.assess(image).error_map)
-    assert from_dict(MonitorSettings, to_dict(monitor.settings)) == monitor.settings
+
+
+class Stopped(Exception):
+    """The end of a fit that a test has seen enough of."""
+
+
+def _stop(*arguments: object) -> None:
+    raise Stopped
+
+
+def watch_synthesizer(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Segmenter | None, Tensor, Prediction]]:
+    """Whatever F is to be shown: who compares, the image and the prediction; the fit stops before F."""
+    shown, call = [], Synthesizer.__call__
+
+    def watched(self: Synthesizer, image: Tensor, prediction: Prediction, **options: Any) -> ImperfectPrediction:
+        shown.append((self.segmenter, image, prediction))
+        return call(self, image, prediction, **options)
+
+    monkeypatch.setattr(Synthesizer, "__call__", watched)
+    monkeypatch.setattr("synthcp.fitting.stages.Stages.comparator", _stop)
+    return shown
 
 
 def test_f_learns_from_what_the_model_says_of_images_it_has_not_seen(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = []
-    monkeypatch.setattr(ImperfectPredictions, "write", lambda self, *arguments: written.append(arguments))
-    monkeypatch.setattr("synthcp.fitting.stages.Stages.comparator", _stop)
+    shown = watch_synthesizer(monkeypatch)
     model, held_out = Bright(), scenes("val", 5)
     with pytest.raises(Stopped):
         fit(scenes("train", 4), tmp_path / "run", replace(options, model=model, imperfect=HeldOut(held_out)))
-    assert [index for _, index, *_ in written] == [0, 1, 2, 3, 4]
-    _, _, image, prediction, segmenter, *_ = written[3]
+    assert len(shown) == 5 and len(list((tmp_path / "run" / "imperfect").iterdir())) == 5
+    segmenter, image, prediction = shown[3]
     assert segmenter is model and image.shape == (3, 32, 43) and prediction.logits.shape == (1, 9, 48, 64)
     assert prediction.seen_size == (48, 64)
     torch.testing.assert_close(prediction.layers[0], model(held_out[3].image[None]).layers[0])
 
 
-def test_corrupted_labels_leave_f_the_label_map_alone(options: FitOptions, tmp_path: Path) -> None:
+def test_corrupted_labels_leave_f_the_label_map_alone(options: FitConfig, tmp_path: Path) -> None:
     monitor = fit(scenes("train", 6), tmp_path / "run", replace(options, model=Bright(), imperfect=Corrupt()))
     variant = monitor.settings.variant
     assert (variant.uses_doubt, variant.label_input, variant.score) == (False, "one_hot", "raw")
@@ -163,7 +180,7 @@ def test_corrupted_labels_leave_f_the_label_map_alone(options: FitOptions, tmp_p
     assert (monitor.settings.usual.anomaly, monitor.settings.usual.anomaly_share) == (NEVER, 1.0)
 
 
-def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options: FitOptions, tmp_path: Path) -> None:
+def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options: FitConfig, tmp_path: Path) -> None:
     for sample in scenes("train", 6):
         assert sample.label_map is not None
         label_picture(sample.label_map, scenes("train", 6).classes).save(tmp_path / f"{sample.id}.png")
@@ -176,28 +193,18 @@ def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options
 
 
 def test_m_looks_at_the_image_itself_where_the_predictions_come_from_elsewhere(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written: list[tuple[object, ...]] = []
-    monkeypatch.setattr(ImperfectPredictions, "write", lambda self, *arguments: written.append(arguments))
-    monkeypatch.setattr("synthcp.fitting.stages.Stages.comparator", _stop)
+    shown = watch_synthesizer(monkeypatch)
     model, images = Bright(), scenes("train", 4)
     for sample in images:  # half as large as the images
         assert sample.label_map is not None
         label_picture(sample.label_map[::2, ::2], images.classes).save(tmp_path / f"{sample.id}.png")
     with pytest.raises(Stopped):
         fit(images, tmp_path / "run", replace(options, model=model, imperfect=Folds(tmp_path)))
-    prediction = written[2][3]
-    assert isinstance(prediction, Prediction) and prediction.seen_size == (48, 64)
+    _, _, prediction = shown[2]
+    assert prediction.seen_size == (48, 64)
     torch.testing.assert_close(prediction.layers, model(images[2].image[None]).layers)
-
-
-class Stopped(Exception):
-    """The end of a fit that a test has seen enough of."""
-
-
-def _stop(*arguments: object) -> None:
-    raise Stopped
 
 
 @pytest.mark.parametrize(
@@ -207,35 +214,29 @@ def _stop(*arguments: object) -> None:
         (HeldOut(scenes("train", 3)), "train-0000 is both a training and a held-out image"),
     ],
 )
-def test_what_a_fit_refuses(options: FitOptions, tmp_path: Path, imperfect: Imperfect | None, message: str) -> None:
+def test_what_a_fit_refuses(options: FitConfig, tmp_path: Path, imperfect: Imperfect | None, message: str) -> None:
     with pytest.raises(InputError, match=message):
         fit(scenes("train", 4), tmp_path / "run", replace(options, model=Bright(), imperfect=imperfect))
     assert not (tmp_path / "run").exists()
 
 
 def test_every_fold_seed_and_early_checkpoint_is_one_more_view(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written: dict[str, list[int]] = {}
-    logits = {}
-
-    def write(
-        self: ImperfectPredictions,
-        view: str,
-        index: int,
-        image: Tensor,
-        prediction: Prediction,
-        *_: object,
-        **__: object,
-    ) -> None:
-        written.setdefault(view, []).append(index)
-        logits[view, index] = prediction.logits
-
-    monkeypatch.setattr(ImperfectPredictions, "write", write)
     monkeypatch.setattr("synthcp.fitting.stages.Stages.comparator", _stop)
     variant = replace(VARIANTS["ours"], fold_seeds=2, early_views=(0.5,))
     with pytest.raises(Stopped):
         fit(scenes("train", 5), tmp_path / "run", replace(options, variant=variant))
-    assert list(written) == ["early0.5", "last", "early0.5-seed1", "last-seed1"]
-    assert all(sorted(indices) == [0, 1, 2, 3, 4] for indices in written.values())
-    assert not any(logits["last", 2].equal(logits[view, 2]) for view in written if view != "last")
+    imperfect = ImperfectPredictions(tmp_path / "run" / "imperfect")
+    views = ("last", "early0.5", "early0.5-seed1", "last-seed1")
+    last, *others = ([imperfect.read(view, index).logits for index in range(5)] for view in views)
+    assert len(list(imperfect.folder.iterdir())) == 20
+    assert not any(last[2].equal(other[2]) for other in others)
+
+
+def test_the_monitor_has_the_generator_that_was_asked_for(options: FitConfig, tmp_path: Path) -> None:
+    monitor = fit(scenes("train", 5), tmp_path / "run", replace(options, generator="pix2pixhd"))
+    again, image = Monitor.load(tmp_path / "run", "cpu"), scenes("test", 1)[0].image
+    assert isinstance(again.generator, Pix2PixHDGenerator)
+    assert again.assess(image).synthesis.equal(monitor.assess(image).synthesis)
+    assert not (tmp_path / "run" / "pix2pixhd.safetensors").exists()

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import fields, replace
 
 import pytest
 import torch
 
+from synthcp.config.values import to_dict
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.images import read_image
 from synthcp.errors import DataError, InputError, WeightsError
@@ -27,6 +30,11 @@ def assert_equal(one, other):
     for field in fields(one):
         first, second = getattr(one, field.name), getattr(other, field.name)
         assert torch.equal(first, second) if isinstance(first, torch.Tensor) else first == second, field.name
+
+
+def with_thresholds(monitor, thresholds):
+    settings = replace(monitor.settings, learnt=replace(monitor.settings.learnt, thresholds=thresholds))
+    return Monitor(settings, monitor.segmenter, monitor.generator, monitor.network, monitor.runtime)
 
 
 def test_another_segmenter_in_its_place_keeps_its_own_weights(monitor, run_folder, image):
@@ -86,8 +94,7 @@ def test_saved_and_loaded_it_judges_alike(monitor, image, tmp_path):
     ],
 )
 def test_beyond_a_threshold_it_alarms(monitor, image, thresholds, alarms):
-    parts = monitor.segmenter, monitor.generator, monitor.network, monitor.runtime
-    assessment = Monitor(replace(monitor.settings, thresholds=thresholds), *parts).assess(image)
+    assessment = with_thresholds(monitor, thresholds).assess(image)
     kinds = {
         kind
         for kind in ("expected to be wrong", "look unknown", "predicted IoU")
@@ -100,9 +107,8 @@ def test_beyond_a_threshold_it_alarms(monitor, image, thresholds, alarms):
 
 
 def test_unknown_pixels_come_as_regions_and_the_largest_is_named_in_the_alarm(monitor, image):
-    parts = monitor.segmenter, monitor.generator, monitor.network, monitor.runtime
     usual = Thresholds(anomaly=float(monitor.assess(image).anomaly_map.quantile(0.8)), anomaly_share=0.1)
-    assessment = Monitor(replace(monitor.settings, thresholds=usual), *parts).assess(image)
+    assessment = with_thresholds(monitor, usual).assess(image)
     largest = max(assessment.regions, key=lambda region: region.area)
     (rows, columns) = (f"{start}-{stop - 1}" for start, stop in largest.box)
     assert assessment.alarms == (
@@ -134,6 +140,23 @@ def test_a_grey_file_is_refused_by_name(monitor, image, tmp_path):
 def test_an_image_that_is_too_small_is_refused(monitor):
     with pytest.raises(DataError, match=r"\(15, 40\) is too small"):
         monitor.assess(torch.zeros(3, 15, 40))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("channels", "3", "setting 'channels' is '3'; it must be a whole number"),
+        ("t", math.nan, "not JSON (NaN is no number)"),
+        ("scale", {"side": 48}, "setting 'scale.depth' is missing"),
+        ("learnt", {"blend": None, "fusion": None, "thresholds": []}, "setting 'learnt.thresholds' is []; it must be"),
+        ("calibration", True, "setting 'calibration' is True; it must be an object {...}"),
+        ("spatial_dims", 4, "setting 'spatial_dims' is 4; it must be one of 2, 3"),
+    ],
+)
+def test_damaged_settings_are_refused_in_one_line(monitor, tmp_path, fails, key, value, text):
+    (tmp_path / "monitor.json").write_text(json.dumps({**to_dict(monitor.settings), key: value}))
+    with fails("monitor.json", text):
+        load_settings(tmp_path)
 
 
 def test_an_unfinished_run_is_no_monitor(tmp_path):

@@ -12,10 +12,9 @@ from synthcp.comparison.siamese import Evidence
 from synthcp.data.base import Dataset
 from synthcp.monitor.thresholds import Thresholds, fit_thresholds
 from synthcp.records import Classes, Detection, Sample
-from synthcp.system.files import save_tensors
 from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import ImperfectExamples
-from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions
 
 COUNT, SIZE = 11, (20, 30)
 
@@ -49,8 +48,8 @@ def examples(tmp_path: Path) -> ImperfectExamples:
         logits = torch.zeros(3, *SIZE)
         logits[0, :10] = 1
         logits[index % 2, 10:] = 1
-        nothing = {"synthesis/x": torch.zeros(1, *SIZE, dtype=torch.uint8), "disagreement/x": torch.zeros(2, *SIZE)}
-        save_tensors(imperfect.path("last", index), {"logits": logits} | nothing)
+        nothing = {"x": torch.zeros(1, *SIZE)}
+        imperfect.write("last", index, ImperfectPrediction(logits, nothing, nothing))
     return ImperfectExamples(Gray(), imperfect, ("last",), range(COUNT), "x")
 
 

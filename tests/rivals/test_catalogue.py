@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
@@ -14,22 +13,22 @@ from synthcp.comparison.base import Detector
 from synthcp.comparison.blend import Blend
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.config.scales import SCALES
-from synthcp.config.values import to_dict
 from synthcp.config.variants import VARIANTS
 from synthcp.errors import InputError, WeightsError
 from synthcp.fitting.heads import UNTRAINED_GENERATOR, control_path
+from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
-from synthcp.monitor.settings import MonitorSettings
+from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.records import Classes, Prediction
 from synthcp.rivals.catalogue import available, load_detectors
-from synthcp.system.files import save_json, save_module
+from synthcp.system.files import save_module
 from synthcp.system.runtime import Runtime
 
 LOGIT_NAMES = ["msp", "entropy", "max-logit", "energy"]
 ALL = [*LOGIT_NAMES, "direct", "untrained", "synthcp"]
 CLASSES = Classes(("a", "b", "c"), ((0, 0, 0),) * 3)
-SETTINGS = MonitorSettings(CLASSES, 3, 2, VARIANTS["ours"], SCALES["tiny"], Blend(0.5, 1.0, 0.0))
+SETTINGS = MonitorSettings(CLASSES, 3, 2, VARIANTS["ours"], SCALES["tiny"], learnt=Learnt(Blend(0.5, 1.0, 0.0)))
 
 
 def judging_network() -> SiameseNetwork:
@@ -54,7 +53,7 @@ def fitted(fresh: Monitor, tmp_path: Path) -> Path:
     for number, name in enumerate(("direct", "untrained"), start=2):
         path = control_path(tmp_path, name)
         save_module(path, judging_network())
-        save_json(path.with_suffix(".json"), to_dict(replace(SETTINGS, blend=Blend(0.5, 0.0, -number))))
+        FittedComparator(judging_network(), SETTINGS.variant, Learnt(Blend(0.5, 0.0, -number))).save_learnt(path)
     save_module(control_path(tmp_path, UNTRAINED_GENERATOR), build_generator(SETTINGS))
     return tmp_path
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,6 @@ from synthcp.nn.labels import one_hot
 from synthcp.rivals.direct import DirectPrediction
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
-from synthcp.system.files import save_tensors
 from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import (
     DIRECT,
@@ -27,7 +27,7 @@ from synthcp.training.comparator import (
     failure_targets,
     fit_score,
 )
-from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions, Synthesizer
 
 
 @pytest.fixture
@@ -39,13 +39,9 @@ def examples(toy: Callable[..., Dataset], tmp_path: Path) -> ImperfectExamples:
         assert sample.label_map is not None
         layout = one_hot(sample.label_map[None], 3)[0]
         noise = torch.rand(layout.shape, generator=torch.Generator().manual_seed(index))
-        tensors = {
-            "logits": 5 * layout + noise,
-            "synthesis/dark": (sample.image * 127.5).round().byte(),
-            "disagreement/dark": sample.image.flip(0).contiguous(),  # as of two layers
-        }
-        save_tensors(imperfect.path("last", index), tensors)
-        save_tensors(imperfect.path("early", index), tensors | {"logits": 2 * layout + noise})
+        halved, distance = {"dark": sample.image / 2}, {"dark": sample.image.flip(0)}  # as of two layers
+        imperfect.write("last", index, ImperfectPrediction(5 * layout + noise, halved, distance))
+        imperfect.write("early", index, ImperfectPrediction(2 * layout + noise, halved, distance))
     return ImperfectExamples(dataset, imperfect, ("early", "last"), (0, 1, 3), "dark")
 
 
@@ -77,7 +73,8 @@ def test_a_drawing_is_read_by_its_name(examples: ImperfectExamples) -> None:
     sample = examples.dataset[1]
     assert sample.label_map is not None and label_map.equal(sample.label_map)
     torch.testing.assert_close(evidence.synthesis, sample.image / 2, atol=0.51 / 255, rtol=0)
-    assert evidence.disagreement.equal(sample.image.flip(0)) and evidence.image.equal(sample.image)
+    torch.testing.assert_close(evidence.disagreement, sample.image.flip(0), atol=1e-3, rtol=0)
+    assert evidence.image.equal(sample.image)
 
 
 def test_direct_shows_the_image_in_the_drawings_place(examples: ImperfectExamples) -> None:
@@ -102,7 +99,7 @@ def test_the_parts_of_a_batch_stay_aligned(examples: ImperfectExamples, cpu: Run
     losses = [training.step(step) for step in range(2)]
     evidence = network.evidence
     torch.testing.assert_close(evidence.synthesis, evidence.image / 2, atol=0.51 / 255, rtol=0)
-    torch.testing.assert_close(evidence.disagreement, evidence.image.flip(1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(evidence.disagreement, evidence.image.flip(1), atol=1e-3, rtol=0)
     colors = torch.tensor(examples.dataset.classes.colors) / 255
     nearest = torch.cdist(evidence.image.movedim(1, -1), colors.expand(6, 32, -1, -1)).argmin(-1)
     agree = (evidence.logits.argmax(1) == nearest)[:, 1:].float().mean()
@@ -145,7 +142,7 @@ def test_direct_prediction_sees_at_test_what_it_saw_in_training(
     generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1))).eval()
     image = dataset[1].image
     prediction = segmenter(image[None])
-    imperfect.write("last", 1, image, prediction, segmenter, {"synthcp": generator}, cpu)
+    imperfect.write("last", 1, Synthesizer(segmenter, {"synthcp": generator}, cpu)(image, prediction))
     trained, _ = ImperfectExamples(dataset, imperfect, ("last",), (1,), DIRECT).read("last", 1)
 
     config = SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True)
@@ -165,7 +162,8 @@ def test_a_degraded_view_is_compared_with_its_own_image(
     segmenter = DeepLab(2, DeepLabConfig(classes=3, width=4)).eval().requires_grad_(False)
     generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1))).eval()
     worn = dataset[1].image / 2
-    imperfect.write("worn", 1, worn, segmenter(worn[None]), segmenter, {"synthcp": generator}, cpu, keep_image=True)
+    synthesizer = Synthesizer(segmenter, {"synthcp": generator}, cpu)
+    imperfect.write("worn", 1, synthesizer(worn, segmenter(worn[None]), keep_image=True))
     for drawing in ("synthcp", DIRECT):
         evidence, label_map = ImperfectExamples(dataset, imperfect, ("worn",), (1,), drawing).read("worn", 1)
         torch.testing.assert_close(evidence.image, worn, atol=0.51 / 255, rtol=0)
@@ -205,8 +203,9 @@ def test_the_score_is_fitted_on_known_pixels_of_the_images_kept_aside(
     aside = ImperfectExamples(dataset, examples.predictions, ("early",), (2,), "dark")
     sample = dataset[2]
     assert sample.label_map is not None
-    logits = aside.predictions.read("early", 2)["logits"].roll(5, dims=2)  # some predictions are wrong now
-    save_tensors(aside.predictions.path("early", 2), aside.predictions.read("early", 2) | {"logits": logits})
+    kept = aside.predictions.read("early", 2)
+    logits = kept.logits.roll(5, dims=2)  # some predictions are wrong now
+    aside.predictions.write("early", 2, replace(kept, logits=logits))
     blend = fit_score(Light(), aside, cpu, seed=0, pixels=10_000)  # type: ignore[arg-type]
     known = sample.label_map != 255
     error = (logits.argmax(0) != sample.label_map).float()

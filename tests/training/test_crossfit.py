@@ -12,7 +12,7 @@ from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.system.runtime import Runtime
-from synthcp.training.crossfit import FoldRule, ImperfectPredictions, assign_folds
+from synthcp.training.crossfit import FoldRule, ImperfectPredictions, Synthesizer, assign_folds
 
 
 @pytest.mark.parametrize("count", [4, 5, 7, 367, 2975])
@@ -82,16 +82,18 @@ def test_predictions_come_back_with_every_drawing_of_them(
     image = torch.rand(3, 32, 40)
     imperfect = ImperfectPredictions(folder)
     prediction = segmenter(image[None])
-    imperfect.write("last", 7, image, prediction, segmenter, generators, cpu)
-    tensors = imperfect.read("last", 7)
-    torch.testing.assert_close(tensors["logits"], prediction.logits[0].detach(), atol=1e-3, rtol=1e-3)
+    imperfect.write("last", 7, Synthesizer(segmenter, generators, cpu)(image, prediction))
+    kept = imperfect.read("last", 7)
+    assert kept.image is None
+    torch.testing.assert_close(kept.objectness, presence, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(kept.logits, prediction.logits[0].detach(), atol=1e-3, rtol=1e-3)
     for name, generator in generators.items():
         assert isinstance(generator, Seen) and generator.label_map.equal(prediction.label_map)
         assert generator.image.equal(image[None])
         synthesis = generator(prediction.label_map, image[None]).detach()
-        torch.testing.assert_close(tensors[f"synthesis/{name}"], synthesis[0], atol=0.5001 / 255, rtol=0)
+        torch.testing.assert_close(kept.syntheses[name], synthesis[0], atol=0.5001 / 255, rtol=0)
         expected = FeatureDistance(segmenter).disagreement(image[None], synthesis, prediction)[0].detach()
-        torch.testing.assert_close(tensors[f"disagreement/{name}"], expected, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(kept.feature_distances[name], expected, atol=1e-3, rtol=1e-3)
 
 
 def test_without_a_live_model_nobody_looks_at_the_drawing(
@@ -99,6 +101,7 @@ def test_without_a_live_model_nobody_looks_at_the_drawing(
 ) -> None:
     image = torch.rand(3, 32, 40)
     imperfect = ImperfectPredictions(folder)
-    imperfect.write("last", 0, image, segmenter(image[None]), None, generators, cpu)
-    tensors = imperfect.read("last", 0)
-    assert tensors["disagreement/first"].shape == (0, 32, 40) and tensors["synthesis/first"].shape == (3, 32, 40)
+    imperfect.write("last", 0, Synthesizer(None, generators, cpu)(image, segmenter(image[None])))
+    kept = imperfect.read("last", 0)
+    assert kept.feature_distances["first"].shape == (0, 32, 40) and kept.syntheses["first"].shape == (3, 32, 40)
+    assert kept.objectness is None

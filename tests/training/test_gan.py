@@ -37,7 +37,15 @@ def training(toy: Callable[..., Dataset], cpu: Runtime) -> GanTraining:
     torch.manual_seed(0)
     generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1)))
     discriminator = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
-    return GanTraining(generator, discriminator, Pyramid(), toy(3), GanConfig(steps=10, batch=2), cpu, seed=0)
+    return GanTraining(
+        generator,
+        toy(3),
+        GanConfig(steps=10, batch=2),
+        cpu,
+        seed=0,
+        discriminator=discriminator,
+        perceptual_network=Pyramid(),
+    )
 
 
 def styled() -> StyledSpadeGenerator:
@@ -47,7 +55,7 @@ def styled() -> StyledSpadeGenerator:
 
 def training_of(generator: Generator, dataset: Dataset, cpu: Runtime, **config: Any) -> GanTraining:
     discriminator = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
-    return GanTraining(generator, discriminator, None, dataset, GanConfig(10, batch=2, **config), cpu, seed=0)
+    return GanTraining(generator, dataset, GanConfig(10, batch=2, **config), cpu, seed=0, discriminator=discriminator)
 
 
 def weights(module: nn.Module) -> list[Tensor]:

@@ -10,10 +10,9 @@ from torch import nn
 
 from synthcp.errors import SynthCPError
 from synthcp.training.loop import (
+    Stage,
     Training,
-    checkpoint_path,
     descend,
-    forget_checkpoint,
     linear_decay,
     polynomial_decay,
     set_learning_rate,
@@ -45,7 +44,8 @@ class Descent(Training):
 
 def test_progress_metrics_and_pictures(folder: Path) -> None:
     training, calls = Descent(), []
-    train(training, 23, folder, "stage", 0, lambda *call: calls.append(call[:3]), pictures=4)
+    training.pictures = 4
+    train(training, 23, Stage(folder, "stage", progress=lambda *call: calls.append(call[:3])))
     assert calls == [("stage", step, 23) for step in range(1, 24)]
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(line["stage"], line["step"]) for line in lines] == [("stage", 0), ("stage", 10), ("stage", 20)]
@@ -55,27 +55,27 @@ def test_progress_metrics_and_pictures(folder: Path) -> None:
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_the_training_and_is_not_kept(folder: Path, value: float) -> None:
     with pytest.raises(SynthCPError, match=f"stage: loss became {value} at step 3; lower the learning rate") as caught:
-        train(Descent(broken_from=3, broken=value), 5, folder, "stage", 0)
+        train(Descent(broken_from=3, broken=value), 5, Stage(folder, "stage"))
     assert "\n" not in str(caught.value)
-    assert not checkpoint_path(folder, "stage").exists()
+    assert not Stage(folder, "stage").checkpoint.exists()
 
 
 def test_a_finished_stage_is_not_trained_again_until_it_is_forgotten(folder: Path) -> None:
     first, again, anew = Descent(), Descent(), Descent()
-    train(first, 4, folder, "stage", 0)
-    train(again, 4, folder, "stage", 0, lambda *_: pytest.fail("a step was taken"))
+    train(first, 4, Stage(folder, "stage"))
+    train(again, 4, Stage(folder, "stage", progress=lambda *_: pytest.fail("a step was taken")))
     assert again.network.weight.equal(first.network.weight)
-    forget_checkpoint(folder, "stage")
-    train(anew, 4, folder, "stage", 1)
+    Stage(folder, "stage").forget()
+    train(anew, 4, Stage(folder, "stage", seed=1))
     assert not anew.network.weight.equal(first.network.weight)
 
 
 def test_training_on_equals_training_at_once(folder: Path) -> None:
-    parts, whole = Descent(), Descent()
+    parts, whole, stage = Descent(), Descent(), Stage(folder, "parts")
     for steps in (2, 5, 9):
-        train(parts, steps, folder, "parts", 0)
-    forget_checkpoint(folder, "parts")
-    train(whole, 9, folder, "parts", 0)
+        train(parts, steps, stage)
+    stage.forget()
+    train(whole, 9, stage)
     assert parts.network.weight.equal(whole.network.weight)
 
 
@@ -83,7 +83,7 @@ def test_stage_and_seed_change_what_is_drawn(folder: Path) -> None:
     weights = []
     for stage, seed in (("a", 0), ("b", 0), ("a2", 1)):
         training = Descent()
-        train(training, 2, folder, stage, seed)
+        train(training, 2, Stage(folder, stage, seed))
         weights.append(training.network.weight.item())
     assert len(set(weights)) == 3
 

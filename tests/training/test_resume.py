@@ -23,9 +23,9 @@ from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderCo
 from synthcp.system.runtime import Runtime
 from synthcp.training import loop
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples
-from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.crossfit import ImperfectPredictions, Synthesizer
 from synthcp.training.gan import GanConfig, GanTraining
-from synthcp.training.loop import Training, train
+from synthcp.training.loop import Stage, Training, train
 from synthcp.training.segmentation import SegmentationConfig, SegmentationTraining
 
 STEPS = 4
@@ -54,21 +54,29 @@ def gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Trai
     torch.manual_seed(5)  # the perceptual network is no part of the training's state
     features = segmenter_of(dims).eval().requires_grad_(False).features
     generator = generator_of(dims)
-    return GanTraining(generator, discriminator, features, dataset, GanConfig(STEPS, batch=2), cpu, seed=0)
+    return GanTraining(
+        generator,
+        dataset,
+        GanConfig(STEPS, batch=2),
+        cpu,
+        seed=0,
+        discriminator=discriminator,
+        perceptual_network=features,
+    )
 
 
 def styled_gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
     spade, style = SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1)), StyleEncoderConfig(4, halvings=1, latent=6)
     discriminator = MultiScaleDiscriminator(dims, DiscriminatorConfig(3, width=4))
     generator = StyledSpadeGenerator(dims, spade, style)
-    return GanTraining(generator, discriminator, None, dataset, GanConfig(STEPS, batch=2), cpu, seed=0)
+    return GanTraining(generator, dataset, GanConfig(STEPS, batch=2), cpu, seed=0, discriminator=discriminator)
 
 
 def pix2pixhd_gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
     discriminator = MultiScaleDiscriminator(dims, DiscriminatorConfig(3, width=4))
     generator = Pix2PixHDGenerator(dims, Pix2PixHDConfig(3, width=4, halvings=1, blocks=1))
     config = GanConfig(STEPS, batch=2, loss="least_squares")
-    return GanTraining(generator, discriminator, None, dataset, config, cpu, seed=0)
+    return GanTraining(generator, dataset, config, cpu, seed=0, discriminator=discriminator)
 
 
 def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
@@ -79,7 +87,8 @@ def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) 
             continue
         segmenter, generator = segmenter_of(dims).eval(), generator_of(dims).eval()
         prediction = segmenter(sample.image[None])
-        imperfect.write("last", index, sample.image, prediction, segmenter, {"synthcp": generator}, cpu)
+        synthesizer = Synthesizer(segmenter, {"synthcp": generator}, cpu)
+        imperfect.write("last", index, synthesizer(sample.image, prediction))
     examples = ImperfectExamples(dataset, imperfect, ("last",), range(len(dataset)), "synthcp")
     return ComparatorTraining(network, examples, ComparatorConfig(STEPS, batch=2), cpu, seed=0)
 
@@ -132,12 +141,12 @@ def test_a_kill_at_any_step_changes_nothing(
             raise Killed
 
     reference, folder = begin("reference", 0)
-    train(reference, STEPS, folder, "stage", 0)
+    train(reference, STEPS, Stage(folder, "stage"))
     kills = [2, 4, 99]
     for attempt in range(3):
         training, folder = begin("killed", attempt)  # other first weights, all to be replaced by the checkpoint's
         try:
-            train(training, STEPS, folder, "stage", 0, kill)
+            train(training, STEPS, Stage(folder, "stage", progress=kill))
         except Killed:
             continue
     assert kills == [99]

@@ -220,7 +220,7 @@ def test_when_nothing_passed_all_goes_to_review(calibrated, images, tmp_path):
 def test_pixels_are_flagged_by_the_calibrated_threshold(calibrated, monitor, images, tmp_path):
     rule = calibrated[1].anomaly
     assert load_settings(calibrated[0]).usual == replace(
-        monitor.settings.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share
+        monitor.settings.learnt.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share
     )
     for row in score([images], calibrated[0], tmp_path / "out", device="cpu"):
         share = float((monitor.assess(images / f"{row.id}.png").anomaly_map > rule.threshold).float().mean())
@@ -242,7 +242,7 @@ def test_a_monitor_from_before_says_nothing(monitor, run_folder, tmp_path):
     del record["calibration"]
     path.write_text(json.dumps(record))
     old = Monitor.load(tmp_path / "old", "cpu")
-    assert old.settings == monitor.settings and old.settings.usual == old.settings.thresholds
+    assert old.settings == monitor.settings and old.settings.usual == old.settings.learnt.thresholds
     assessment = old.assess(Scenes(ScenesConfig(count=1, split="test"))[0].image)
     assert (assessment.decision, assessment.reasons, assessment.intervals) == ("", (), {})
 

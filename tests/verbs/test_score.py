@@ -90,7 +90,7 @@ def test_scores_are_those_of_the_monitor(monitor, run_folder, images, tmp_path):
         assert row.error_share == pytest.approx(assessment.error_share)
         assert row.class_quality == pytest.approx(assessment.class_quality)
         assert row.alarms == assessment.alarms
-        unknown = assessment.anomaly_map > monitor.settings.thresholds.anomaly
+        unknown = assessment.anomaly_map > monitor.settings.learnt.thresholds.anomaly
         assert row.anomaly_share == pytest.approx(unknown.float().mean().item())
         assert row.regions == assessment.regions
         error_map = torch.from_numpy(read_grey(map_path(tmp_path, row.id, "error_16bit")))

@@ -71,8 +71,8 @@ def fit_verb(
     from synthcp.config.overrides import read_overrides
     from synthcp.data.check import check_labels
     from synthcp.data.specs import open_dataset
+    from synthcp.fitting.config import FitConfig
     from synthcp.fitting.imperfect import Corrupt, parse_imperfect
-    from synthcp.fitting.options import FitOptions
     from synthcp.fitting.run import fit
     from synthcp.nn.spatial import dims_of
     from synthcp.segmentation.specs import OpenedModel, open_model
@@ -91,13 +91,23 @@ def fit_verb(
     opened = model if model in BUILT_INS else open_model(model, dataset.classes, probe, features)
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
-    options = FitOptions(
-        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source, weights
+    asked = FitConfig(
+        *chosen,
+        seed=seed,
+        controls=controls,
+        resume=resume,
+        device=device,
+        precision=precision,
+        vgg19=_vgg19(perceptual),
+        model=opened,
+        features=features,
+        imperfect=source,
+        weights=weights,
     )
     check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     facts = {"data": data, "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:
-        fit(dataset, out, options, progress, facts)
+        fit(dataset, out, asked, progress=progress, facts=facts)
     typer.echo(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
 
 

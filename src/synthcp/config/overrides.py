@@ -24,41 +24,40 @@ def read_overrides(
     What the file leaves alone stays a name; the scale is one of images (2) or of volumes (3).
 
     Raises:
-        InputError: The file is missing or not JSON, or it names an unknown setting or a value of another kind.
+        InputError: The file is missing or not JSON, or it names an unknown setting or a value of another type.
     """
     changes = load_json(path)
     unknown = sorted(set(changes) - {"variant", "scale"})
     if unknown:
         raise InputError(f'{path}: {unknown[0]!r} is unknown; write settings below "variant" or "scale"')
+    chosen = choose(VARIANTS, variant, "variant"), choose(scales(spatial_dims), scale, "scale")
     try:
         return (
-            overridden(choose(VARIANTS, variant, "variant"), changes["variant"]) if "variant" in changes else variant,
-            overridden(choose(scales(spatial_dims), scale, "scale"), changes["scale"]) if "scale" in changes else scale,
+            overridden(chosen[0], changes["variant"], "variant") if "variant" in changes else variant,
+            overridden(chosen[1], changes["scale"], "scale") if "scale" in changes else scale,
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def overridden(config: Config, changes: object) -> Config:
+def overridden(config: Config, changes: object, name: str) -> Config:
     """Return a config with some fields changed, at any depth.
 
+    Args:
+        config: As it was.
+        changes: The fields to be changed, as plain values.
+        name: Of the config, for the message.
+
     Raises:
-        InputError: A field is unknown, or a value is of another kind than the one it replaces.
+        InputError: A field is unknown, or a value is of another type than the field.
     """
-    return from_dict(type(config), _merged(type(config).__name__.lower(), to_dict(config), changes))
+    if not isinstance(changes, Mapping):
+        raise InputError(f"setting {name!r} is {changes!r}; it must be an object {{...}}")
+    return from_dict(type(config), _merged(to_dict(config), changes), f"{name}.")
 
 
-def _merged(name: str, value: Any, change: Any) -> Any:
-    """The change, with what it leaves alone of the value; from_dict refuses names that the value lacks."""
+def _merged(value: Any, change: Any) -> Any:
+    """The change, with what it leaves alone of the value."""
     if isinstance(value, Mapping) and isinstance(change, Mapping):
-        merged = {key: _merged(key, value.get(key, new), new) for key, new in change.items()}
-        return {**value, **merged}
-    if _kind(value) != _kind(change):
-        example = "{...}" if isinstance(value, Mapping) else repr(value)
-        raise InputError(f"setting {name!r} must be like {example}, not {change!r}")
+        return {**value, **{key: _merged(value.get(key), new) for key, new in change.items()}}
     return change
-
-
-def _kind(value: object) -> type:
-    """The kind of a JSON value; counts are whole numbers, all other numbers are written with a point."""
-    return list if isinstance(value, tuple) else type(value)

@@ -1,19 +1,32 @@
-"""Configs as plain values and back, and names looked up in tables."""
+"""Configs and other records as plain values and back, checked against their types; names looked up in tables."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 import types
 import typing
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 from synthcp.errors import InputError
+from synthcp.system.files import load_json, save_json
 
-Config = TypeVar("Config")
+Record = TypeVar("Record")
+
+RULES: dict[Any, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+    tuple: "a list",
+    dict: "an object {...}",
+}
+"""What a value of each type must be, in words."""
 
 
-def choose(table: Mapping[str, Config], name: str, what: str) -> Config:
+def choose(table: Mapping[str, Record], name: str, what: str) -> Record:
     """Look a name up in a table.
 
     Raises:
@@ -24,33 +37,84 @@ def choose(table: Mapping[str, Config], name: str, what: str) -> Config:
     return table[name]
 
 
-def to_dict(config: object) -> dict[str, Any]:
-    """Return a config as plain values for JSON."""
-    assert dataclasses.is_dataclass(config) and not isinstance(config, type)
-    return dataclasses.asdict(config)
+def save_record(path: Path, record: object) -> None:
+    """Write a dataclass as JSON, whole or not at all; errors as save_json."""
+    save_json(path, to_dict(record))
 
 
-def from_dict(kind: type[Config], values: Mapping[str, Any]) -> Config:
-    """Rebuild a config from plain values; what is missing keeps its default.
+def load_record(path: Path, kind: type[Record]) -> Record:
+    """Read a dataclass from JSON.
 
     Raises:
-        InputError: A key is unknown or a required one is missing.
+        InputError: The file is missing or not JSON, or holds another record; the message names the file, the key, what
+            came and the rule.
+    """
+    values = load_json(path)
+    try:
+        return from_dict(kind, values)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def to_dict(record: object) -> dict[str, Any]:
+    """Return a dataclass as plain values for JSON."""
+    assert dataclasses.is_dataclass(record) and not isinstance(record, type)
+    return dataclasses.asdict(record)
+
+
+def from_dict(kind: type[Record], values: Mapping[str, Any], place: str = "") -> Record:
+    """Rebuild a dataclass from plain values, each of which must have the type of its field.
+
+    The types may be dataclasses, tuples, dicts, Literal and unions with None, at any depth. A float may be written as a
+    whole number; a bool is no number.
+
+    Args:
+        kind: The dataclass.
+        values: Of all of its fields.
+        place: Keys that lead to the values, with a point behind them.
+
+    Raises:
+        InputError: A key is unknown or missing, or a value is of another type or not finite.
     """
     hints = typing.get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
-    if unknown:
-        raise InputError(f"setting {unknown[0]!r} is unknown; {kind.__name__} has {', '.join(hints)}")
-    try:
-        return kind(**{key: _rebuilt(hints[key], value) for key, value in values.items()})
-    except TypeError as error:
-        raise InputError(f"settings of {kind.__name__} are incomplete: {error}") from error
+    wrong = [(name, "is unknown") for name in values if name not in hints]
+    wrong += [(name, "is missing") for name in hints if name not in values]
+    for name, what in wrong[:1]:
+        raise InputError(f"setting {place + name!r} {what}; {kind.__name__} has {', '.join(hints)}")
+    return kind(**{name: _checked(hint, values[name], place + name) for name, hint in hints.items()})
 
 
-def _rebuilt(hint: Any, value: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        hint = next((option for option in typing.get_args(hint) if dataclasses.is_dataclass(option)), hint)
-    if dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
-        return from_dict(typing.cast(type, hint), value)
-    if isinstance(value, list):
-        return tuple(tuple(item) if isinstance(item, list) else item for item in value)
+def _checked(hint: Any, value: Any, place: str) -> Any:
+    """The value of one field as its type has it; a union is one with None."""
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return None if value is None else _checked(parts[0], value, place)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(typing.cast(type, hint), _typed(dict, value, place), f"{place}.")
+    if origin is tuple:
+        return _items(parts, _typed(tuple, value, place), place)
+    if origin is dict:
+        return {key: _checked(parts[1], item, f"{place}.{key}") for key, item in _typed(dict, value, place).items()}
+    if origin is Literal:
+        if not any(value == part and type(value) is type(part) for part in parts):
+            raise InputError(f"setting {place!r} is {value!r}; it must be one of {', '.join(map(str, parts))}")
+        return value
+    return value if hint is Any else _typed(hint, value, place)
+
+
+def _items(parts: Sequence[Any], values: Sequence[Any], place: str) -> tuple[Any, ...]:
+    """The items of a tuple, of any number or each of a type of its own."""
+    hints = [parts[0]] * len(values) if parts[-1] is Ellipsis else parts
+    if len(hints) != len(values):
+        raise InputError(f"setting {place!r} has {len(values)} items; it must have {len(hints)}")
+    return tuple(_checked(hints[index], item, f"{place}[{index}]") for index, item in enumerate(values))
+
+
+def _typed(kind: type, value: Any, place: str) -> Any:
+    """A value of one plain type; JSON has lists for tuples, and whole numbers that are floats."""
+    if kind is float and type(value) in (int, float) and abs(value) <= sys.float_info.max:
+        return float(value)
+    accepted = {tuple: (list, tuple), float: ()}.get(kind, (kind,))
+    if type(value) not in accepted:
+        raise InputError(f"setting {place!r} is {value!r}; it must be {RULES[kind]}")
     return value

@@ -23,8 +23,8 @@ from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset, spread
 from synthcp.errors import SynthCPError
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.imperfect import HeldOut, KFold
-from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import fit
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.settings import BUILT_IN, BUILT_INS
@@ -94,7 +94,7 @@ def run_trial(wish: Wish) -> Cost:
     check_labels(few)
     with tempfile.TemporaryDirectory() as folder:
         clock = Clock(Path(folder))
-        fit(*_task(few, wish, Path(folder)), clock)
+        fit(*_task(few, wish, Path(folder)), progress=clock)
     on_gpu = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else 0
     return Cost(clock.seconds, peak_memory(), on_gpu, clock.prediction)
 
@@ -109,10 +109,10 @@ def peak_memory() -> int | None:
     return peaks[0] if peaks else None
 
 
-def _task(few: Dataset, wish: Wish, folder: Path) -> tuple[Dataset, Path, FitOptions]:
+def _task(few: Dataset, wish: Wish, folder: Path) -> tuple[Dataset, Path, FitConfig]:
     variant = replace(VARIANTS["ours"], score="raw")  # a blend cannot be fitted to so little
     sizes = scales(dims_of(few[0].image[None]))
-    options = FitOptions(variant, _short(choose(sizes, wish.scale, "scale")), device=wish.device)
+    options = FitConfig(variant, _short(choose(sizes, wish.scale, "scale")), device=wish.device)
     if wish.model in BUILT_INS:
         return few, folder, replace(options, model=wish.model, imperfect=KFold(2))
     half = len(few) // 2

@@ -32,7 +32,7 @@ from synthcp.rivals.standardized_max_logits import MaxLogitSmoothing, Standardiz
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.multi_scale import MultiScale
 from synthcp.synthesis.base import Generator
-from synthcp.training.loop import Progress, silent
+from synthcp.system.progress import Progress, silent
 
 AUTOENCODER = "autoencoder"
 MODEL = "pspnet"

@@ -44,7 +44,7 @@ def _parts(run: FailureRun, sample: Sample) -> dict[str, Callable[[], object]]:
     seen = look(run.segmenter, run.context, sample)
     image, prediction = seen.image, seen.prediction
     generator, distance = run.generators[SYNTHCP], FeatureDistance(run.segmenter)
-    network, _ = run.fitted(SHIPPED)
+    network = run.fitted(SHIPPED).network
     drawing = generator.draw(prediction.label_map, image)
     evidence = Evidence(image, drawing, prediction.logits, distance.disagreement(image, drawing, prediction))
     rivals, dropout = run.rivals, MonteCarloDropout(run.segmenter, PASSES)

@@ -8,7 +8,6 @@ from functools import cached_property
 
 from synthcp.comparison.base import Detector
 from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector
-from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.config.variants import VARIANTS
 from synthcp.data.base import Dataset
@@ -20,8 +19,7 @@ from synthcp.fitting.context import Context
 from synthcp.fitting.gathering import Gathered, gather
 from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head
 from synthcp.fitting.stages import M, Stages
-from synthcp.monitor.networks import failure_comparator
-from synthcp.monitor.settings import MonitorSettings
+from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.rivals.class_entropy import ClassEntropy
 from synthcp.rivals.confidence_training import ConfidenceTraining, ConfidenceTrainingConfig
 from synthcp.rivals.constant import ConstantError, fit_constant
@@ -34,9 +32,9 @@ from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNe
 from synthcp.rivals.vae_alarm import ShapeScore
 from synthcp.segmentation.base import Segmenter
 from synthcp.synthesis.base import Generator
+from synthcp.system.progress import Progress, silent
 from synthcp.training.comparator import DIRECT
 from synthcp.training.crossfit import assign_folds
-from synthcp.training.loop import Progress, silent
 
 MODELS = ("deeplab", "fcn8")
 """M of the paper's Table 1. The first one's layers measure G's drawings, and from its trunk F of ours starts."""
@@ -105,10 +103,9 @@ class FailureRun:
         """Name of M."""
         return self.context.settings.model.spec
 
-    def fitted(self, head: Head) -> tuple[SiameseNetwork, MonitorSettings]:
-        """Return F, and the settings with the score that was fitted to it."""
-        network, settings = self.stages.comparator(head, self.gathered, self.segmenter, self.scout)
-        return network.requires_grad_(False), settings
+    def fitted(self, head: Head) -> FittedComparator:
+        """Return F, with the score that was fitted to it."""
+        return self.stages.comparator(head, self.gathered, self.segmenter, self.scout)
 
     def detector(self, head: Head, fitted_with: FailureRun | None = None) -> Detector:
         """Return F as a detector of this M's failures.
@@ -117,8 +114,7 @@ class FailureRun:
             head: Which F.
             fitted_with: The run of another M, whose F it is.
         """
-        network, settings = (fitted_with or self).fitted(head)
-        comparator = failure_comparator(replace(settings, fusion=None), None, network)
+        comparator = replace((fitted_with or self).fitted(head).comparator(None), fusion=None)
         if head.drawing == DIRECT:
             return DirectPrediction(comparator)
         seeing = replace(comparator, feature_distance=self._distance)

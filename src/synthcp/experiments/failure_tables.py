@@ -21,8 +21,8 @@ from synthcp.experiments.request import Request
 from synthcp.fitting.heads import SHIPPED
 from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
+from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit, hardware
-from synthcp.training.loop import Progress, silent
 from synthcp.verbs.score import seen_in_fitting
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from synthcp.fitting.context import Context
 from synthcp.system.files import load_module, save_module
 from synthcp.system.runtime import seed_of
-from synthcp.training.loop import Training, forget_checkpoint, train
+from synthcp.training.loop import Training, train
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -32,8 +32,8 @@ def fitted_once(
     network = context.runtime.place(build())
     path = context.out / f"{name}.safetensors"
     if not path.exists():
-        train(training_of(network), steps, context.out, name, context.seed, context.progress)
+        train(training_of(network), steps, context.stage(name))
         save_module(path, network)
-        forget_checkpoint(context.out, name)
+        context.stage(name).forget()
     load_module(path, network)
     return network.eval().requires_grad_(False)

@@ -109,11 +109,11 @@ class Regressions:
         sample, kept = self.context.dataset[index], self.gathered.predictions.read(view, index)
         assert sample.label_map is not None  # check_labels ran before
         send, settings = self.context.runtime.send, self.context.settings
-        prediction = Prediction(send(kept["logits"][None]))
+        prediction = Prediction(send(kept.logits[None]))
         predicted = prediction.label_map[0].cpu()
         classes = settings.classes
         quality = image_quality(settings.measure, sample.label_map, predicted, len(classes), classes.ignore_index)
-        return Example(segmenter, send(kept.get("image", sample.image)[None]), prediction, quality)
+        return Example(segmenter, send((sample.image if kept.image is None else kept.image)[None]), prediction, quality)
 
 
 def fitted_shape_vae(context: Context, config: ShapeVaeConfig, aside: Sequence[int]) -> ShapeVae:

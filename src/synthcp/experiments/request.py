@@ -13,14 +13,14 @@ from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset, with_split
 from synthcp.errors import DataError, InputError
 from synthcp.evaluation import region_of_interest
-from synthcp.fitting.options import FitOptions
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
 from synthcp.records import Sample
 from synthcp.report.outputs import write_text
 from synthcp.segmentation.settings import BUILT_INS
+from synthcp.system.progress import Progress
 from synthcp.system.provenance import command_line, commit
-from synthcp.training.loop import Progress
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Request:
             InputError: The folder holds a run on other data or with other options, or there is no such M or scale.
         """
         choose(BUILT_INS, model, "model")
-        options = FitOptions(
+        options = FitConfig(
             scale=self.scale,
             seed=seed,
             resume=True,
@@ -91,7 +91,7 @@ class Request:
             weights=self.weights.get(model),
         )
         facts = {"data": self.data, "command": command_line(), "commit": commit()}
-        return begin(dataset, folder, options, progress, facts)
+        return begin(dataset, folder, options, progress=progress, facts=facts)
 
     def open_labelled_tests(
         self, train: Dataset, kind: Literal["images", "volumes"], usual: Sequence[str]

@@ -12,7 +12,7 @@ from synthcp.experiments.failure_tables import reproduce_table1
 from synthcp.experiments.request import Request
 from synthcp.experiments.volume_tables import reproduce_table2
 from synthcp.rivals.crf import require_pydensecrf
-from synthcp.training.loop import Progress
+from synthcp.system.progress import Progress
 
 PAPER, OFFICIAL, SHIPPED = "SynthCP, paper", "SynthCP, official", "SynthCP, ours"
 THRESHOLDS = (0.8, 0.9, 0.99, 0.999, 1.0)

@@ -24,8 +24,8 @@ from synthcp.rivals.vae_alarm import ShapeScore
 from synthcp.rivals.voxel_uncertainty import PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.settings import default_model
+from synthcp.system.progress import Progress, silent
 from synthcp.training.comparator import DIRECT
-from synthcp.training.loop import Progress, silent
 
 VIEWS = ("degraded0", "last")
 """Of the imperfect predictions, those from which the rivals' regressions learn: of degraded and of clean volumes."""

@@ -24,8 +24,8 @@ from synthcp.metrics.overlap import image_dice
 from synthcp.metrics.risk import risk_coverage
 from synthcp.report.outputs import write_text
 from synthcp.segmentation.base import at_size
+from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit, hardware
-from synthcp.training.loop import Progress, silent
 from synthcp.verbs.score import seen_in_fitting
 
 TITLE = "Table 2: failure detection in volumes"

@@ -8,13 +8,14 @@ from pathlib import Path
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import Prepared
 from synthcp.errors import WeightsError
-from synthcp.fitting.options import FitOptions
+from synthcp.fitting.config import FitConfig
 from synthcp.monitor.networks import build_segmenter
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.segmentation.base import Segmenter
 from synthcp.system.files import load_tensors
+from synthcp.system.progress import Progress
 from synthcp.system.runtime import Runtime
-from synthcp.training.loop import Progress
+from synthcp.training.loop import Stage
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Context:
         dataset: The same at the working size, which the built-in M, G and F see.
         out: Folder of the run.
         runtime: Where the networks run.
-        options: What the user chose.
+        config: What was asked of the fit.
         progress: Called after every step of every stage.
     """
 
@@ -36,17 +37,21 @@ class Context:
     dataset: Prepared
     out: Path
     runtime: Runtime
-    options: FitOptions
+    config: FitConfig
     progress: Progress
 
     @property
     def seed(self) -> int:
         """Of everything random."""
-        return self.options.seed
+        return self.config.seed
+
+    def stage(self, name: str, seed: int | None = None) -> Stage:
+        """Return one training of the run, from random numbers of its own or those of the run."""
+        return Stage(self.out, name, self.seed if seed is None else seed, self.progress)
 
     def new_segmenter(self) -> Segmenter:
         """The built-in M before its training; errors as start_segmenter."""
-        return start_segmenter(self.settings, self.options.weights)
+        return start_segmenter(self.settings, self.config.weights)
 
 
 def start_segmenter(settings: MonitorSettings, weights: Path | None) -> Segmenter:

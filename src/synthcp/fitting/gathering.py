@@ -1,9 +1,9 @@
-"""Imperfect predictions, and drawings of them, gathered for F to learn from (eq. 6-7 need mistakes of M)."""
+"""Imperfect predictions, and syntheses from them, gathered for F to learn from (eq. 6-7 need mistakes of M)."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,21 +15,40 @@ from synthcp.data.degradation import degrade
 from synthcp.data.prepared import Prepared
 from synthcp.data.subset import Subset
 from synthcp.fitting.context import Context, at_working_size
+from synthcp.fitting.fit_once import fit_once
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
 from synthcp.records import Prediction
 from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.synthesis.base import Generator
+from synthcp.system.run_folder import FOLDS, IMPERFECT, weights_path
 from synthcp.system.runtime import generator_of, seed_of
 from synthcp.training.comparator import ImperfectExamples
 from synthcp.training.corruption import CorruptedLabels
-from synthcp.training.crossfit import ImperfectPredictions, assign_folds
+from synthcp.training.crossfit import ImperfectPredictions, Synthesizer, assign_folds
 from synthcp.training.loop import train
 from synthcp.training.segmentation import SegmentationTraining
 
-Generators = dict[str, Generator]
-FOLDER = "imperfect"
-EARLY = "early"
+Generators = Mapping[str, Generator]
+
+
+@dataclass(frozen=True)
+class View:
+    """One way of getting an out-of-fold prediction of every image.
+
+    Attributes:
+        name: Of its files.
+        share: Of the training of the fold's M after which it predicts; below 1 M is half-trained.
+        degraded: Whether it predicts each image degraded in its own way.
+    """
+
+    name: str
+    share: float = 1.0
+    degraded: bool = False
+
+
+LAST = View("last")
+"""The finished M's predictions of the images as they are."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +58,33 @@ class Gathered:
     Attributes:
         dataset: The images that were predicted, at the working size, with ground truth.
         predictions: Of these images.
-        views: How each image was predicted, the best way last.
-        have_doubt: Whether the predictions tell of M's doubt as it will be when the monitor is used; label maps do not.
+        ways: How each image was predicted, the best way last.
+        have_doubt: Whether the predictions tell of M's uncertainty as it will be when the monitor is used; label maps
+            do not.
     """
 
     dataset: Prepared
     predictions: ImperfectPredictions
-    views: tuple[str, ...] = ("last",)
+    ways: tuple[View, ...] = (LAST,)
     have_doubt: bool = True
 
+    @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the ways, the best one last."""
+        return tuple(view.name for view in self.ways)
+
     def examples(
-        self, drawing: str, keep_aside: bool, early: bool = True
+        self, drawing: str, *, keep_aside: bool, early: bool = True
     ) -> tuple[ImperfectExamples, ImperfectExamples]:
         """Examples to train F on, and those for its score and thresholds: kept aside from training, or all of them.
 
         Args:
-            drawing: Name of the generator whose drawings are shown.
+            drawing: Name of the generator whose syntheses are shown.
             keep_aside: Whether one block of images in six is kept aside, as a fitted score needs it.
             early: Whether predictions of half-trained M are among those to train F on, if there are any.
         """
         indices = list(range(len(self.dataset)))
-        views = [view for view in self.views if early or not view.startswith(EARLY)]
+        views = [view.name for view in self.ways if early or view.share == 1]
         examples = ImperfectExamples(self.dataset, self.predictions, views, indices, drawing)
         if not keep_aside:
             return examples, replace(examples, views=self.views[-1:])
@@ -70,33 +95,32 @@ class Gathered:
 
 
 def gather(context: Context, predictor: Predictor, generators: Generators) -> Gathered:
-    """Gather predictions of images that M has not seen, and what each generator draws from them.
+    """Gather predictions of images that M has not seen, and what each generator makes of them.
 
     Args:
         context: The run; what is on disk already is not made again.
         predictor: M.
         generators: G, by name.
     """
-    scale = context.settings.scale
-    match context.options.imperfect or KFold():
-        case KFold(folds, command=""):
-            return _by_folds(context, folds or scale.folds, generators)
-        case KFold(folds, command):
-            folder = _trained_folds(context, folds or scale.folds, command)
+    match context.config.source:
+        case KFold(command="") as source:
+            return _by_folds(context, _fold_of(context, source), generators)
+        case KFold(command=command) as source:
+            folder = train_folds(command, context.original, _fold_of(context, source), context.out / FOLDS)
             return _from(_saved(context, folder), context, context.original, predictor, generators)
         case HeldOut(dataset):
             return _from(predictor, context, dataset, predictor, generators)
         case Folds(folder):
             return _from(_saved(context, folder), context, context.original, predictor, generators)
         case Corrupt():
-            source = CorruptedLabels(context.dataset, context.seed)
-            return _from(source, context, context.original, predictor, generators)
+            labels = CorruptedLabels(context.dataset, context.seed)
+            return _from(labels, context, context.original, predictor, generators)
 
 
-def _trained_folds(context: Context, folds: int, command: str) -> Path:
-    """The predictions of models that the user's own command trains."""
-    rule, folder = context.settings.variant.fold_rule, context.out / "folds"
-    return train_folds(command, context.original, context.dataset.groups, folds, rule, folder)
+def _fold_of(context: Context, source: KFold) -> list[int]:
+    """The fold of every training image."""
+    settings = context.settings
+    return assign_folds(context.dataset.groups, source.folds or settings.scale.folds, settings.variant.fold_rule)
 
 
 def _saved(context: Context, folder: Path) -> SavedPredictions:
@@ -108,22 +132,20 @@ def _saved(context: Context, folder: Path) -> SavedPredictions:
 def _from(
     source: Predictor, context: Context, dataset: Dataset, predictor: Predictor, generators: Generators
 ) -> Gathered:
-    """The predictions of one source, drawn; M, if it is a live model, looks at the drawings."""
+    """The predictions of one source, and syntheses from them; M, if it is a live model, compares."""
     segmenter = predictor if isinstance(predictor, Segmenter) else None
     own = dataset is context.original
     small = context.dataset if own else at_working_size(dataset, context.settings, context.progress)
-    gathered = Gathered(
-        small, ImperfectPredictions(context.out / FOLDER), have_doubt=not _lacks_doubt(source, segmenter)
-    )
+    predictions = ImperfectPredictions(context.out / IMPERFECT)
+    synthesizer = Synthesizer(segmenter, generators, context.runtime)
     for index, sample_id in enumerate(dataset.ids):
-        if not gathered.predictions.path("last", index).exists():
+        if not predictions.path(LAST.name, index).exists():
             image = context.runtime.send(dataset[index].image[None])
             with torch.no_grad(), context.runtime.autocast():
                 prediction = _seen_by(segmenter, image, source.predict(sample_id, image))
-            shown = small[index].image
-            gathered.predictions.write("last", index, shown, prediction, segmenter, generators, context.runtime)
+            predictions.write(LAST.name, index, synthesizer(small[index].image, prediction))
         context.progress("predictions", index + 1, len(dataset), {})
-    return gathered
+    return Gathered(small, predictions, have_doubt=not _lacks_doubt(source, segmenter))
 
 
 def _lacks_doubt(source: Predictor, segmenter: Segmenter | None) -> bool:
@@ -140,72 +162,62 @@ def _seen_by(segmenter: Segmenter | None, image: Tensor, prediction: Prediction)
     return replace(prediction, layers=seen.layers, seen=seen.seen_size)
 
 
-def _by_folds(context: Context, folds: int, generators: Generators) -> Gathered:
+def _by_folds(context: Context, fold_of: Sequence[int], generators: Generators) -> Gathered:
     """Predictions of every image by a built-in M of another fold, once for each fold seed."""
-    variant = context.settings.variant
-    fold_of = assign_folds(context.dataset.groups, folds, variant.fold_rule)
-    repeats = ["", *(f"-seed{number}" for number in range(1, variant.fold_seeds))]
-    early = [f"{EARLY}{share:g}" for share in variant.early_views]
-    degraded = [f"degraded{number}" for number in range(context.settings.scale.degraded_views)]
-    views = {repeat: [view + repeat for view in (*early, *degraded, "last")] for repeat in repeats}
-    predictions = ImperfectPredictions(context.out / FOLDER)
-    for repeat, fold in itertools.product(repeats, range(folds)):
+    predictions = ImperfectPredictions(context.out / IMPERFECT)
+    repeats = ["", *(f"-seed{number}" for number in range(1, context.settings.variant.fold_seeds))]
+    ways = {repeat: _ways(context, repeat) for repeat in repeats}
+    for repeat, fold in itertools.product(repeats, sorted(set(fold_of))):
         held_out = [index for index, other in enumerate(fold_of) if other == fold]
-        if not all(predictions.path(view, index).exists() for view in views[repeat] for index in held_out):
-            _fold(context, f"fold{fold}{repeat}", repeat, held_out, predictions, generators)
-    return Gathered(context.dataset, predictions, tuple(itertools.chain(*views.values())))
+        for view in ways[repeat]:
+            if not all(predictions.path(view.name, index).exists() for index in held_out):
+                segmenter = fold_segmenter(context, f"fold{fold}{repeat}", held_out, view.share)
+                _predict(context, view, held_out, Synthesizer(segmenter, generators, context.runtime), predictions)
+    return Gathered(context.dataset, predictions, tuple(itertools.chain(*ways.values())))
 
 
-def _fold(
-    context: Context,
-    name: str,
-    repeat: str,
-    held_out: Sequence[int],
-    predictions: ImperfectPredictions,
-    generators: Generators,
-) -> None:
-    """Train M without one fold, and let it predict that fold on the way and, the worse for wear too, at the end."""
-    for share in context.settings.variant.early_views:
-        segmenter = fold_segmenter(context, name, held_out, share)
-        _predict(context, f"{EARLY}{share:g}{repeat}", held_out, segmenter, predictions, generators)
-    segmenter = fold_segmenter(context, name, held_out)
-    for number in range(context.settings.scale.degraded_views):
-        _predict(context, f"degraded{number}{repeat}", held_out, segmenter, predictions, generators, degraded=True)
-    _predict(context, f"last{repeat}", held_out, segmenter, predictions, generators)
+def _ways(context: Context, repeat: str) -> list[View]:
+    """How the M of a fold predicts it: on the way, then on images the worse for wear, and at the end."""
+    early = [View(f"early{share:g}{repeat}", share) for share in context.settings.variant.early_views]
+    degraded = range(context.settings.scale.degraded_views)
+    worn = [View(f"degraded{number}{repeat}", degraded=True) for number in degraded]
+    return [*early, *worn, View(LAST.name + repeat)]
 
 
 def fold_segmenter(context: Context, name: str, held_out: Sequence[int], share: float = 1.0) -> Segmenter:
     """Train M without one fold, up to a share of its steps; what it has learnt before, it does not learn again."""
-    torch.manual_seed(seed_of(context.seed, name))
-    segmenter = context.new_segmenter()
+    scale, seed, stage = context.settings.scale, seed_of(context.seed, name), context.stage(name)
     seen = Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(held_out)))
-    scale = context.settings.scale
     config = replace(scale.segmentation, steps=max(1, round(scale.segmentation.steps * scale.fold_steps)))
-    training = SegmentationTraining(segmenter, seen, config, context.runtime, seed_of(context.seed, name))
-    train(training, max(1, round(config.steps * share)), context.out, name, context.seed, context.progress)
+
+    def build() -> Segmenter:
+        torch.manual_seed(seed)
+        return context.runtime.place(context.new_segmenter())
+
+    def training_of(segmenter: Segmenter) -> SegmentationTraining:
+        return SegmentationTraining(segmenter, seen, config, context.runtime, seed)
+
+    if share == 1:
+        return fit_once(weights_path(context.out, name), build, training_of, config.steps, stage)
+    segmenter = build()
+    train(training_of(segmenter), max(1, round(config.steps * share)), stage)
     return segmenter.eval()
 
 
 def _predict(
-    context: Context,
-    view: str,
-    held_out: Sequence[int],
-    segmenter: Segmenter,
-    predictions: ImperfectPredictions,
-    generators: Generators,
-    degraded: bool = False,
+    context: Context, view: View, held_out: Sequence[int], synthesizer: Synthesizer, predictions: ImperfectPredictions
 ) -> None:
-    """Let the M of a fold predict the images that it has not seen, as they are or each degraded in its own way."""
+    """Let the M of a fold predict the images that it has not seen."""
+    segmenter = synthesizer.segmenter
+    assert segmenter is not None
     for number, index in enumerate(held_out):
-        if not predictions.path(view, index).exists():
+        if not predictions.path(view.name, index).exists():
             image = context.dataset[index].image
-            image = degraded_view(context, view, index, image) if degraded else image
+            image = degraded_view(context, view.name, index, image) if view.degraded else image
             with torch.no_grad(), context.runtime.autocast():
                 prediction = segmenter.predict("", context.runtime.send(image[None]))
-            predictions.write(
-                view, index, image, prediction, segmenter, generators, context.runtime, keep_image=degraded
-            )
-        context.progress(f"{view} predictions", number + 1, len(held_out), {})
+            predictions.write(view.name, index, synthesizer(image, prediction, keep_image=view.degraded))
+        context.progress(f"{view.name} predictions", number + 1, len(held_out), {})
 
 
 def degraded_view(context: Context, view: str, index: int, image: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from synthcp.config.variants import Variant
 from synthcp.monitor.settings import MonitorSettings
+from synthcp.system.run_folder import COMPARATOR, weights_path
 from synthcp.training.comparator import DIRECT
 
 SYNTHCP = "synthcp"
-"""Name of the trained generator's drawings, and of the F that a monitor uses."""
+"""Name of the trained generator's syntheses, and of the F that a monitor uses."""
 
 UNTRAINED = "untrained"
 UNTRAINED_GENERATOR = "untrained-generator"
@@ -19,8 +20,8 @@ CONTROLS = (DIRECT, UNTRAINED)
 
 
 def control_path(folder: Path, name: str) -> Path:
-    """Return the weights file of a control; its settings lie beside it as JSON."""
-    return folder / "controls" / f"{name}.safetensors"
+    """Return the weights file of a control."""
+    return weights_path(folder / "controls", name)
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Head:
 
     Attributes:
         name: Of its files.
-        drawing: Name of the generator whose drawings it is shown, or training.comparator.DIRECT.
+        drawing: Name of the generator whose syntheses it is shown, or training.comparator.DIRECT.
         variant: What is computed; None takes that of the run.
         seed: Of its weights and batches; None takes that of the run.
     """
@@ -40,8 +41,8 @@ class Head:
     seed: int | None = None
 
     def path(self, folder: Path) -> Path:
-        """Return the file of its weights in the folder of a run; its settings lie beside it as JSON."""
-        return folder / "comparator.safetensors" if self.name == SYNTHCP else control_path(folder, self.name)
+        """Return the file of its weights in the folder of a run."""
+        return weights_path(folder, COMPARATOR) if self.name == SYNTHCP else control_path(folder, self.name)
 
     def settings(self, settings: MonitorSettings) -> MonitorSettings:
         """Return the settings of a run with its own variant."""

@@ -5,17 +5,19 @@ from __future__ import annotations
 import shlex
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
+from synthcp.config.variants import Variant
 from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.saved import SavedPredictions
+from synthcp.system.files import save_text
 from synthcp.system.spec import Spec, choices
-from synthcp.training.crossfit import FoldRule, assign_folds
+from synthcp.training.crossfit import FoldRule
 
 CHOICES = "heldout[:SPEC], folds:DIR, kfold:4 with --train-cmd, or corrupt"
 PLACES = ("{train_list}", "{val_list}", "{out}")
@@ -44,6 +46,10 @@ class KFold:
             raise InputError("1 fold leaves no image to train on; use 2 folds or more")
         if self.rule is not None and self.rule not in get_args(FoldRule):
             raise InputError(f"fold rule {self.rule!r} is unknown; {choices(self.rule, get_args(FoldRule))}")
+
+    def ruled(self, variant: Variant) -> Variant:
+        """Return a variant with the rule of these folds, if they have one of their own."""
+        return replace(variant, fold_rule=self.rule or variant.fold_rule)
 
     def __str__(self) -> str:
         return "kfold" + (f":{self.folds}" if self.folds else "") + (f"?rule={self.rule}" if self.rule else "")
@@ -144,16 +150,14 @@ def _checked(command: str, built_in: bool) -> str:
     return command
 
 
-def train_folds(command: str, dataset: Dataset, groups: Sequence[str], folds: int, rule: FoldRule, out: Path) -> Path:
+def train_folds(command: str, dataset: Dataset, fold_of: Sequence[int], out: Path) -> Path:
     """Run a training command once per fold; a fold that has run before is not run again.
 
     Args:
         command: With {train_list} and {val_list}, files of one image id a line, and {out}, the folder in which it
             leaves a prediction for every image of the second list.
         dataset: The training images.
-        groups: The group of every image.
-        folds: k.
-        rule: How the images are divided.
+        fold_of: The fold of every image.
         out: Folder for the lists and the predictions.
 
     Returns:
@@ -162,26 +166,29 @@ def train_folds(command: str, dataset: Dataset, groups: Sequence[str], folds: in
     Raises:
         InputError: The command fails, or leaves an image of a fold without a prediction.
     """
-    fold_of = assign_folds(groups, folds, rule)
-    for fold in range(folds):
+    for fold in sorted(set(fold_of)):
         folder = out / f"fold_{fold}"
-        lists = {
-            "{train_list}": [i for i, other in zip(dataset.ids, fold_of, strict=True) if other != fold],
-            "{val_list}": [i for i, other in zip(dataset.ids, fold_of, strict=True) if other == fold],
-        }
-        for place, ids in lists.items():
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{place[1:-1]}.txt").write_text("".join(f"{sample_id}\n" for sample_id in ids))
+        seen, held_out = (
+            [sample_id for sample_id, other in zip(dataset.ids, fold_of, strict=True) if (other == fold) is within]
+            for within in (False, True)
+        )
+        for place, ids in zip(PLACES[:2], (seen, held_out), strict=True):
+            save_text(folder / _list_name(place), "".join(f"{sample_id}\n" for sample_id in ids))
         if not (folder / "done").exists():
             _run(command, folder)
             predictions = SavedPredictions(folder / "validation", dataset.classes, dims_of(dataset[0].image[None]))
-            predictions.require(lists["{val_list}"])  # else the fold would count as run, and the last one would tell
+            predictions.require(held_out)  # else the fold would count as run, and the last one would tell
             (folder / "done").touch()
     return out
 
 
+def _list_name(place: str) -> str:
+    """The file of a list of ids: val_list.txt of {val_list}."""
+    return f"{place[1:-1]}.txt"
+
+
 def _run(command: str, folder: Path) -> None:
-    names = {"{out}": folder / "validation", **{place: folder / f"{place[1:-1]}.txt" for place in PLACES[:2]}}
+    names = {"{out}": folder / "validation", **{place: folder / _list_name(place) for place in PLACES[:2]}}
     names["{out}"].mkdir(parents=True, exist_ok=True)
     for place, path in names.items():
         command = command.replace(place, shlex.quote(str(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,28 +9,30 @@ import torch
 
 from synthcp.comparison.anomaly_fusion import cues_of, fit_fusion
 from synthcp.comparison.siamese import SiameseNetwork
-from synthcp.config.values import from_dict, to_dict
+from synthcp.config.variants import Variant
 from synthcp.errors import InputError
 from synthcp.fitting.context import Context
-from synthcp.fitting.gathering import FOLDER, Gathered, gather
+from synthcp.fitting.fit_once import fit_once, fitted_once
+from synthcp.fitting.gathering import Gathered, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, Head, control_path
+from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
-from synthcp.monitor.networks import build_generator, build_network, failure_comparator
-from synthcp.monitor.settings import MonitorSettings
+from synthcp.monitor.networks import build_generator, build_network
+from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.monitor.thresholds import fit_thresholds
 from synthcp.nn.vgg import VGG19
 from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.losses import FeatureNetwork
-from synthcp.system.files import load_json, load_module, load_tensors, save_json, save_module
+from synthcp.system.files import load_tensors, save_module
+from synthcp.system.run_folder import AUXILIARY, COMPARATOR, GENERATOR, SEGMENTER, clear_up, learnt_path
 from synthcp.system.runtime import seed_of
-from synthcp.training.comparator import DIRECT, ComparatorConfig, ComparatorTraining, fit_score
+from synthcp.training.comparator import DIRECT, ComparatorConfig, ComparatorTraining, ImperfectExamples, fit_score
 from synthcp.training.gan import GanConfig, GanTraining
-from synthcp.training.loop import forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining
 
-M, SCOUT = "segmenter", "scout"
+M = SEGMENTER
 
 
 class Stages:
@@ -61,14 +62,14 @@ class Stages:
         segmenter = predictor if isinstance(predictor, Segmenter) else None
         scout = self.scout(segmenter)
         generators = {SYNTHCP: self.generator(scout or segmenter)}
-        if self.context.options.controls:
+        if self.context.config.controls:
             generators[UNTRAINED] = self.untrained_generator()
         gathered = gather(self.context, predictor, generators)
-        network, settings = self.comparator(SHIPPED, gathered, segmenter, scout)
-        if self.context.options.controls:
-            for head in CONTROL_HEADS:
-                self.comparator(head, gathered, segmenter, scout)
-        monitor = Monitor(settings, predictor, generators[SYNTHCP], network, self.runtime)
+        shipped = self.comparator(SHIPPED, gathered, segmenter, scout)
+        for head in CONTROL_HEADS if self.context.config.controls else ():
+            self.comparator(head, gathered, segmenter, scout)
+        settings = replace(self.settings, variant=shipped.variant, learnt=shipped.learnt)
+        monitor = Monitor(settings, predictor, generators[SYNTHCP], shipped.network, self.runtime)
         monitor.save(self.out)
         return monitor, gathered
 
@@ -78,62 +79,62 @@ class Stages:
         return predictor
 
     def scout(self, segmenter: Segmenter | None) -> Segmenter | None:
-        """The segmenter from whose trunk F's encoder starts, and by whose layers G's drawings are measured.
+        """The segmenter from whose trunk F's encoder starts, and by whose layers G's syntheses are measured.
 
         M itself, if it is ours and has a trunk. Beside a brought M, whose trunk is of another kind or not there at all,
-        one of our own is fitted, which judges nothing. None where F starts from scratch.
+        an auxiliary one of our own is fitted, which judges nothing. None where F starts from scratch.
         """
         if not (self.settings.variant.starts_from_segmenter and self.settings.scale.depth == 18):
             return None
         if self.brought is None:
             return segmenter if hasattr(segmenter, "trunk") else None
-        return self.segmenter(SCOUT)
+        return self.segmenter(AUXILIARY)
 
     def segmenter(self, name: str) -> Segmenter:
-        """The built-in segmenter, on all training images: M, or the scout of another M."""
-        seed = self.context.seed
-        torch.manual_seed(seed_of(seed, name))
-        segmenter = self.runtime.place(self.context.new_segmenter())
-        path = self.out / f"{name}.safetensors"
-        if path.exists():
-            load_module(path, segmenter)
-            return segmenter.eval()
-        config = self.settings.scale.segmentation
-        training = SegmentationTraining(segmenter, self.context.dataset, config, self.runtime, seed)
-        train(training, config.steps, self.out, name, seed, self.context.progress)
-        save_module(path, segmenter)
-        forget_checkpoint(self.out, name)
-        return segmenter.eval()
+        """The built-in segmenter, on all training images: M, or the auxiliary one beside another M."""
+        context, config = self.context, self.settings.scale.segmentation
+        return fitted_once(
+            context,
+            name,
+            context.new_segmenter,
+            lambda network: SegmentationTraining(network, context.dataset, config, self.runtime, context.seed),
+            config.steps,
+        )
 
-    def generator(self, viewer: Segmenter | None, kind: str = "spade") -> Generator:
+    def generator(self, viewer: Segmenter | None, kind: str = "") -> Generator:
         """G against D, on ground-truth label maps (eq. 1-2).
 
         Args:
-            viewer: By whose layers drawings are compared with images, unless VGG-19 was chosen.
-            kind: One of networks.GENERATORS; G of another kind than SPADE lies in a file of its name.
+            viewer: By whose layers syntheses are compared with images, unless VGG-19 was chosen.
+            kind: One of networks.GENERATORS; empty takes the monitor's. Any other kind lies in a file of its name.
         """
-        seed, dataset, stage = self.context.seed, self.context.dataset, "generator" if kind == "spade" else kind
-        torch.manual_seed(seed_of(seed, stage))
-        generator = self.runtime.place(build_generator(self.settings, kind))
-        path = self.out / f"{stage}.safetensors"
-        if path.exists():
-            load_module(path, generator)
-            return generator.eval()
-        settings, config = self.settings, _gan_config(self.settings, kind)
-        width = settings.scale.discriminator_width
-        judge = DiscriminatorConfig(len(settings.classes), settings.channels, width)
-        discriminator = MultiScaleDiscriminator(settings.spatial_dims, judge)
-        network = self._perceptual_network(viewer)
-        training = GanTraining(generator, discriminator, network, dataset, config, self.runtime, seed)
-        train(training, config.steps, self.out, stage, seed, self.context.progress, pictures=5)
-        save_module(path, training.average)
-        forget_checkpoint(self.out, stage)
-        return training.average.eval()
+        settings, kind = self.settings, kind or self.settings.generator
+        config = _gan_config(settings, kind)
+        return fitted_once(
+            self.context,
+            GENERATOR if kind == settings.generator else kind,
+            lambda: build_generator(settings, kind),
+            lambda network: self._gan_training(network, config, viewer),
+            config.steps,
+        )
+
+    def _gan_training(self, generator: Generator, config: GanConfig, viewer: Segmenter | None) -> GanTraining:
+        settings, context = self.settings, self.context
+        judge = DiscriminatorConfig(len(settings.classes), settings.channels, settings.scale.discriminator_width)
+        return GanTraining(
+            generator,
+            context.dataset,
+            config,
+            self.runtime,
+            context.seed,
+            discriminator=MultiScaleDiscriminator(settings.spatial_dims, judge),
+            perceptual_network=self._perceptual_network(viewer),
+        )
 
     def _perceptual_network(self, viewer: Segmenter | None) -> FeatureNetwork | None:
-        if self.context.options.vgg19 is not None:
+        if self.context.config.vgg19 is not None:
             vgg = VGG19()
-            vgg.load_weights(load_tensors(self.context.options.vgg19)[0])
+            vgg.load_weights(load_tensors(self.context.config.vgg19)[0])
             return self.runtime.place(vgg).eval().requires_grad_(False)
         if viewer is None or not viewer.differentiable:
             return None
@@ -141,53 +142,71 @@ class Stages:
 
     def untrained_generator(self) -> Generator:
         """G as it was before training, for the control."""
-        torch.manual_seed(seed_of(self.context.seed, "generator"))
-        generator = self.runtime.place(build_generator(self.settings)).eval()
+        torch.manual_seed(seed_of(self.context.seed, GENERATOR))
+        generator = self.runtime.place(build_generator(self.settings, self.settings.generator)).eval()
         save_module(control_path(self.out, UNTRAINED_GENERATOR), generator)
         return generator
 
     def comparator(
         self, head: Head, gathered: Gathered, segmenter: Segmenter | None, scout: Segmenter | None
-    ) -> tuple[SiameseNetwork, MonitorSettings]:
-        """F on one kind of drawing, and the settings with the score and the thresholds fitted to it (eq. 5-8)."""
-        path, settings = head.path(self.out), head.settings(self.settings)
-        settings = settings if gathered.have_doubt else _without_doubt(settings)
-        seed = self.context.seed if head.seed is None else head.seed
-        torch.manual_seed(seed_of(seed, "comparator"))
-        network = self.runtime.place(build_network(settings))
-        if path.with_suffix(".json").exists():
-            fitted = from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
+    ) -> FittedComparator:
+        """F on one kind of synthesis, with the scores and the thresholds fitted to it (eq. 5-8)."""
+        weights, settings = head.path(self.out), head.settings(self.settings)
+        if not gathered.have_doubt:
+            settings = replace(settings, variant=_without_doubt(settings.variant))
+        if learnt_path(weights).exists():
+            fitted = FittedComparator.load(weights, settings, self.runtime)
             if fitted.variant != settings.variant:
-                raise InputError(f"{path} was fitted as another variant; remove it, or choose another folder")
-            load_module(path, network)
-            return network.eval(), fitted
-        if scout is not None and settings.variant.starts_from_segmenter:
-            network.load_encoder(scout.get_submodule("trunk").state_dict())
+                raise InputError(f"{weights} was fitted as another variant; remove it, or choose another folder")
+            return fitted
         examples, aside = gathered.examples(
             head.drawing, keep_aside=settings.variant.score == "blend", early=bool(settings.variant.early_views)
         )
-        config = _comparator_config(settings)
-        training = ComparatorTraining(network, examples, config, self.runtime, seed)
-        train(training, config.steps, self.out, path.stem, seed, self.context.progress)
-        network = training.average.eval()
-        if settings.variant.score == "blend":
-            settings = replace(settings, blend=fit_score(network, aside, self.runtime, seed))
-        # label maps are all equally sure, which says nothing of the usual anomaly: it takes M's own doubt
+        seed = self.context.seed if head.seed is None else head.seed
+        network = self._network(weights, settings, examples, scout, seed)
+        # label maps are all equally sure, which says nothing of the usual anomaly: it takes M's own uncertainty
         judging = segmenter if gathered.have_doubt else None
-        if settings.variant.anomaly == "fusion" and judging is not None and head.drawing != DIRECT:
-            settings = replace(settings, fusion=fit_fusion(map(cues_of, aside.evidence())))
-        judge = failure_comparator(settings, judging, network)
-        settings = replace(settings, thresholds=fit_thresholds(judge, aside, self.runtime))
-        save_module(path, network)
-        save_json(path.with_suffix(".json"), to_dict(settings))
-        forget_checkpoint(self.out, path.stem)
-        return network, settings
+        fitted = self._learnt(network, settings.variant, aside, judging, seed)
+        fitted.save_learnt(weights)
+        return fitted
+
+    def _network(
+        self, weights: Path, settings: MonitorSettings, examples: ImperfectExamples, scout: Segmenter | None, seed: int
+    ) -> SiameseNetwork:
+        """F, trained; its encoder starts from the trunk of another network where the variant says so."""
+        config = _comparator_config(settings)
+
+        def build() -> SiameseNetwork:
+            torch.manual_seed(seed_of(seed, COMPARATOR))
+            return self.runtime.place(build_network(settings))
+
+        def training_of(network: SiameseNetwork) -> ComparatorTraining:
+            if scout is not None and settings.variant.starts_from_segmenter:
+                network.load_encoder(scout.get_submodule("trunk").state_dict())
+            return ComparatorTraining(network, examples, config, self.runtime, seed)
+
+        return fit_once(weights, build, training_of, config.steps, self.context.stage(weights.stem, seed))
+
+    def _learnt(
+        self,
+        network: SiameseNetwork,
+        variant: Variant,
+        aside: ImperfectExamples,
+        judging: Segmenter | None,
+        seed: int,
+    ) -> FittedComparator:
+        """F with the scores and thresholds that are fitted to images kept aside."""
+        blend = fit_score(network, aside, self.runtime, seed) if variant.score == "blend" else None
+        fuses = variant.anomaly == "fusion" and judging is not None and aside.drawing != DIRECT
+        fusion = fit_fusion(map(cues_of, aside.evidence())) if fuses else None
+        fitted = FittedComparator(network, variant, Learnt(blend, fusion))
+        thresholds = fit_thresholds(fitted.comparator(judging, self.settings.t), aside, self.runtime)
+        return replace(fitted, learnt=replace(fitted.learnt, thresholds=thresholds))
 
 
-def _without_doubt(settings: MonitorSettings) -> MonitorSettings:
-    """What is left of a variant when F learns from label maps, which say nothing of M's doubt."""
-    variant = replace(settings.variant, uses_doubt=False, label_input="one_hot", score="raw")
-    return replace(settings, variant=variant)
+def _without_doubt(variant: Variant) -> Variant:
+    """What is left of a variant when F learns from label maps, which say nothing of M's uncertainty."""
+    return replace(variant, uses_doubt=False, label_input="one_hot", score="raw")
 
 
 def _gan_config(settings: MonitorSettings, kind: str) -> GanConfig:
@@ -200,11 +219,3 @@ def _comparator_config(settings: MonitorSettings) -> ComparatorConfig:
     config = replace(settings.scale.comparator, loss=variant.loss)
     config = config if variant.averaged else replace(config, average=0.0)
     return config if variant.augmented else replace(config, zoom=(1.0, 1.0), jitter=0.0)
-
-
-def clear_up(out: Path) -> None:
-    """Remove what only an unfinished run needs, and what a killed one left half written."""
-    shutil.rmtree(out / FOLDER, ignore_errors=True)
-    for pattern in ("*.checkpoint.safetensors", ".*.safetensors.*.tmp", f"{SCOUT}.safetensors"):
-        for path in out.rglob(pattern):
-            path.unlink()

@@ -13,8 +13,9 @@ from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.data.transforms import short_side
 from synthcp.errors import DataError
+from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.inputs import input_of, read_input
-from synthcp.monitor.networks import build_generator, build_network, build_segmenter, failure_comparator
+from synthcp.monitor.networks import build_generator, build_network, build_segmenter
 from synthcp.monitor.regions import anomalous_regions, in_words, largest_region
 from synthcp.monitor.settings import MonitorSettings, load_settings, save_settings
 from synthcp.nn.spatial import resize
@@ -23,6 +24,7 @@ from synthcp.segmentation.base import Predictor, Segmenter, at_size
 from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_module, save_module
+from synthcp.system.run_folder import COMPARATOR, GENERATOR, SEGMENTER, weights_path
 from synthcp.system.runtime import Runtime, choose_runtime
 
 SMALLEST_SIDE = 16
@@ -65,7 +67,8 @@ class Monitor:
 
     def detector(self) -> SynthesizeThenCompare:
         """Return the detector of the paper, made of the parts of this monitor."""
-        return SynthesizeThenCompare(self.generator, failure_comparator(self.settings, self.segmenter, self.network))
+        fitted = FittedComparator(self.network, self.settings.variant, self.settings.learnt)
+        return SynthesizeThenCompare(self.generator, fitted.comparator(self.segmenter, self.settings.t))
 
     @torch.no_grad()
     def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
@@ -203,7 +206,7 @@ class Monitor:
             InputError: The folder cannot be written.
         """
         for name, module in self._modules().items():
-            save_module(folder / f"{name}.safetensors", module)
+            save_module(weights_path(folder, name), module)
         save_settings(folder, self.settings)
 
     @classmethod
@@ -234,15 +237,16 @@ class Monitor:
         settings = replace(stored, model=opened.settings)
         if stored.calibration is not None and not stored.calibration.speaks_of(*opened.settings.identity):
             settings = replace(settings, calibration=None)
-        monitor = cls(settings, opened.predictor, build_generator(settings), build_network(settings), runtime)
+        generator = build_generator(settings, settings.generator)
+        monitor = cls(settings, opened.predictor, generator, build_network(settings), runtime)
         for name, module in monitor._modules().items():
-            load_module(folder / f"{name}.safetensors", module)
+            load_module(weights_path(folder, name), module)
         return monitor
 
     def _modules(self) -> dict[str, nn.Module]:
-        modules: dict[str, nn.Module] = {"generator": self.generator, "comparator": self.network}
+        modules: dict[str, nn.Module] = {GENERATOR: self.generator, COMPARATOR: self.network}
         if self.settings.model.is_built_in and self.segmenter is not None:
-            modules["segmenter"] = self.segmenter
+            modules[SEGMENTER] = self.segmenter
         return modules
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from synthcp.comparison.blend import Blend
-from synthcp.comparison.failure import FailureComparator
-from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.siamese import SiameseConfig, SiameseNetwork
 from synthcp.config.scales import Scale
 from synthcp.config.values import choose
@@ -157,15 +154,3 @@ def build_network(settings: MonitorSettings) -> SiameseNetwork:
         branches=variant.branches,
     )
     return SiameseNetwork(settings.spatial_dims, config)
-
-
-def failure_comparator(
-    settings: MonitorSettings, segmenter: Segmenter | None, network: SiameseNetwork
-) -> FailureComparator:
-    """Return a comparator with the score that the settings ship; without a live M it finds no anomalies."""
-    score: Blend | str = settings.variant.score
-    if score == "blend":
-        assert settings.blend is not None
-        score = settings.blend
-    distance = None if segmenter is None else FeatureDistance(segmenter, settings.t)
-    return FailureComparator(network, distance, score, settings.fusion)

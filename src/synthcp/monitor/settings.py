@@ -8,18 +8,31 @@ from pathlib import Path
 from synthcp.comparison.anomaly_fusion import AnomalyFusion
 from synthcp.comparison.blend import Blend
 from synthcp.config.scales import Scale
-from synthcp.config.values import from_dict, to_dict
+from synthcp.config.values import load_record, save_record
 from synthcp.config.variants import Variant
 from synthcp.data.preparation import VolumePreparation
 from synthcp.errors import InputError
 from synthcp.monitor.calibration import Calibration
-from synthcp.monitor.thresholds import NEVER, Thresholds
+from synthcp.monitor.thresholds import LARGEST_DISTANCE, LARGEST_FUSED, Thresholds
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes, Measure, measure_of
 from synthcp.segmentation.settings import ModelSettings
-from synthcp.system.files import load_json, save_json
+from synthcp.system.run_folder import CONFIG, SETTINGS
 
-SETTINGS = "monitor.json"
+
+@dataclass(frozen=True)
+class Learnt:
+    """What was learnt with F beside its weights.
+
+    Attributes:
+        blend: The fitted score; None where the variant has none.
+        fusion: The fitted anomaly score; None where the variant has none, or nothing to fit it on.
+        thresholds: Of the alarms.
+    """
+
+    blend: Blend | None = None
+    fusion: AnomalyFusion | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True)
@@ -32,15 +45,14 @@ class MonitorSettings:
         spatial_dims: 2 or 3.
         variant: What is computed.
         scale: How big it is.
-        blend: The fitted score; None where the variant has none.
-        fusion: The fitted anomaly score; None where the variant has none, or nothing to fit it on.
-        thresholds: Of the alarms.
+        generator: Kind of G, one of networks.GENERATORS.
         t: Threshold of eq. 9's refinement.
         model: Which M; of a loaded monitor the one that it watches, of a stored one that of the fit.
         facts: Data, seed, versions and the like, for the report.
         training_ids: Ids of the images it was fitted on.
-        calibration: What it promises; None when nothing is.
         preparation: How files become volumes; None of images, and of volumes that came from no files.
+        learnt: What was learnt with F; before that, nothing.
+        calibration: What it promises; None when nothing is.
     """
 
     classes: Classes
@@ -48,15 +60,14 @@ class MonitorSettings:
     spatial_dims: SpatialDims
     variant: Variant
     scale: Scale
-    blend: Blend | None = None
-    fusion: AnomalyFusion | None = None
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    generator: str = "spade"
     t: float = 0.999
     model: ModelSettings = field(default_factory=ModelSettings)
     facts: dict[str, str] = field(default_factory=dict)
     training_ids: tuple[str, ...] = ()
-    calibration: Calibration | None = None
     preparation: VolumePreparation | None = None
+    learnt: Learnt = field(default_factory=Learnt)
+    calibration: Calibration | None = None
 
     @property
     def measure(self) -> Measure:
@@ -71,15 +82,13 @@ class MonitorSettings:
     @property
     def usual(self) -> Thresholds:
         """The thresholds in force: a calibrated anomaly threshold takes the place of the fitted one."""
-        rule = None if self.calibration is None else self.calibration.anomaly
-        if rule is None:
-            return self.thresholds
-        return replace(self.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share)
+        rule, fitted = None if self.calibration is None else self.calibration.anomaly, self.learnt.thresholds
+        return fitted if rule is None else replace(fitted, anomaly=rule.threshold, anomaly_share=rule.usual_share)
 
     @property
     def anomaly_range(self) -> float:
-        """The largest anomaly score there is: of a distance of features 2, of the fused score 1."""
-        return NEVER if self.fusion is None else 1.0
+        """The largest anomaly score there is."""
+        return LARGEST_DISTANCE if self.learnt.fusion is None else LARGEST_FUSED
 
 
 def save_settings(folder: Path, settings: MonitorSettings) -> None:
@@ -88,17 +97,17 @@ def save_settings(folder: Path, settings: MonitorSettings) -> None:
     Raises:
         InputError: The folder cannot be written.
     """
-    save_json(folder / SETTINGS, to_dict(settings))
+    save_record(folder / SETTINGS, settings)
 
 
 def load_settings(folder: Path) -> MonitorSettings:
     """Read the settings of a monitor.
 
     Raises:
-        InputError: The folder holds no finished monitor.
+        InputError: The folder holds no finished monitor, or its settings are damaged.
     """
     if not (folder / SETTINGS).is_file():
-        unfinished = (folder / "config.json").is_file()
+        unfinished = (folder / CONFIG).is_file()
         remedy = "finish it with synthcp fit --resume" if unfinished else "give a folder written by synthcp fit"
         raise InputError(f"{folder} holds no finished monitor ({SETTINGS} is missing); {remedy}")
-    return from_dict(MonitorSettings, load_json(folder / SETTINGS))
+    return load_record(folder / SETTINGS, MonitorSettings)

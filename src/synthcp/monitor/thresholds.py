@@ -11,8 +11,12 @@ from synthcp.comparison.failure import FailureComparator
 from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import ImperfectExamples, batched
 
-NEVER = 2.0
-"""The largest anomaly score there is."""
+LARGEST_DISTANCE = 2.0
+"""Of eq. 9 refined by MSP: that of opposite features."""
+LARGEST_FUSED = 1.0
+"""Of the fused anomaly score, a probability."""
+NEVER = max(LARGEST_DISTANCE, LARGEST_FUSED)
+"""An anomaly threshold that no score exceeds."""
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,16 @@ def fit_thresholds(
         usual: Share of the images without an alarm of each kind, in (0, 1).
     """
     errors, anomalies, qualities = [], [], []
-    for view in examples.views:
-        for index in examples.indices:
-            evidence, _ = examples.read(view, index)
-            batch = batched(evidence, runtime)
-            with runtime.autocast():
-                detection = comparator.judge(batch)
-            assert detection.error_map is not None and detection.class_quality is not None
-            present = torch.bincount(batch.logits.argmax(dim=1).flatten(), minlength=batch.logits.shape[1]) > 0
-            errors.append(detection.error_map.float().mean().cpu())
-            if detection.anomaly_map is not None:
-                anomalies.append(detection.anomaly_map.float().cpu())
-            qualities.append(detection.class_quality[0].float().where(present, torch.nan).cpu())
+    for view, index in examples:
+        batch = batched(examples.read(view, index)[0], runtime)
+        with runtime.autocast():
+            detection = comparator.judge(batch)
+        assert detection.error_map is not None and detection.class_quality is not None
+        present = torch.bincount(batch.logits.argmax(dim=1).flatten(), minlength=batch.logits.shape[1]) > 0
+        errors.append(detection.error_map.float().mean().cpu())
+        if detection.anomaly_map is not None:
+            anomalies.append(detection.anomaly_map.float().cpu())
+        qualities.append(detection.class_quality[0].float().where(present, torch.nan).cpu())
     anomaly, anomaly_share = _usual_anomaly(anomalies, usual) if anomalies else (NEVER, 1.0)
     floors = torch.stack(qualities).nanquantile(1 - usual, dim=0).nan_to_num(0.0)
     return Thresholds(

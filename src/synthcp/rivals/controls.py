@@ -6,13 +6,12 @@ from pathlib import Path
 
 from synthcp.comparison.base import Detector
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
-from synthcp.config.values import from_dict
 from synthcp.fitting.heads import UNTRAINED_GENERATOR, control_path
+from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
-from synthcp.monitor.networks import build_generator, build_network, failure_comparator
-from synthcp.monitor.settings import MonitorSettings
+from synthcp.monitor.networks import build_generator
 from synthcp.rivals.direct import DirectPrediction
-from synthcp.system.files import load_json, load_module
+from synthcp.system.files import load_module
 from synthcp.training.comparator import DIRECT
 
 
@@ -27,13 +26,10 @@ def load_control(folder: Path, name: str, monitor: Monitor) -> Detector:
     Raises:
         InputError: The run was fitted without controls.
     """
-    path = control_path(folder, name)
-    settings = from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
-    network = monitor.runtime.place(build_network(settings)).eval()
-    load_module(path, network)
-    comparator = failure_comparator(settings, monitor.segmenter, network)
+    fitted = FittedComparator.load(control_path(folder, name), monitor.settings, monitor.runtime)
+    comparator = fitted.comparator(monitor.segmenter, monitor.settings.t)
     if name == DIRECT:
         return DirectPrediction(comparator)
-    generator = monitor.runtime.place(build_generator(settings)).eval()
+    generator = monitor.runtime.place(build_generator(monitor.settings, monitor.settings.generator)).eval()
     load_module(control_path(folder, UNTRAINED_GENERATOR), generator)
     return SynthesizeThenCompare(generator, comparator)

@@ -1,10 +1,11 @@
-"""Weights, training states and settings on disk: safetensors and JSON, written whole or not at all, never a pickle."""
+"""Files, written whole or not at all: weights and training states as safetensors, never a pickle, records as JSON."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,32 @@ from torch.optim import Optimizer
 from synthcp.errors import InputError, WeightsError
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors to a temporary name, then rename: a reader sees the old file or the new one.
+@contextmanager
+def replace_whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside a file, which takes the file's place in one step once all is written.
+
+    A reader sees the old file or the new one. The temporary name is hidden and ends like that of the file.
 
     Raises:
         InputError: The folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        save_file(contiguous, temporary, dict(metadata or {}))
+        yield temporary
         os.replace(temporary, path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path} cannot be written ({error}); choose a folder that you may write to") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors, whole or not at all; errors as replace_whole."""
+    contiguous = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    with replace_whole(path) as temporary:
+        save_file(contiguous, temporary, dict(metadata or {}))
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -57,34 +70,42 @@ def _diagnosis(path: Path) -> str:
     return "is damaged or not a safetensors file; restore it or fit again"
 
 
+def save_text(path: Path, text: str) -> None:
+    """Write a text as UTF-8, whole or not at all; errors as replace_whole."""
+    with replace_whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def save_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write settings as JSON, whole or not at all.
+    """Write an object as JSON, whole or not at all.
 
     Raises:
-        InputError: The folder cannot be written.
+        InputError: A number in it is not finite, or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(value, indent=2) + "\n")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error}); choose a folder that you may write to") from error
+        text = json.dumps(value, indent=2, allow_nan=False)
+    except ValueError as error:
+        raise InputError(f"{path} cannot hold a number that is not finite; fit again, with finite settings") from error
+    save_text(path, f"{text}\n")
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """Read settings.
+    """Read a JSON object.
 
     Raises:
-        InputError: The file is missing or is not a JSON object.
+        InputError: The file is missing or holds no JSON object, or a number in it is not finite.
     """
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is missing or not JSON ({error}); give a file written by synthcp") from error
     if not isinstance(value, dict):
         raise InputError(f"{path} holds no JSON object; give a file written by synthcp")
     return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def save_module(path: Path, module: nn.Module) -> None:

@@ -7,33 +7,29 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from rich import progress as rich
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
-Report = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called as report(stage, step, steps, losses) after every step of a stage."""
+Progress = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called as progress(stage, step, steps, losses) after every step of a stage."""
 
 LINE_SECONDS = 20.0
 
 
+def silent(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
+    """Show nothing."""
+
+
 @contextmanager
-def show_progress(console: Console, quiet: bool = False) -> Iterator[Report]:
-    """Give the callable that a run reports its steps to.
+def show_progress(console: Console, quiet: bool = False) -> Iterator[Progress]:
+    """Give the callable that a run tells its steps.
 
     Args:
         console: Where progress is shown; bars if it is a terminal, else lines.
         quiet: Show nothing.
     """
     if quiet:
-        yield _nothing
+        yield silent
     elif console.is_terminal:
         with _bars(console) as bars:
             yield Bars(bars)
@@ -50,8 +46,8 @@ class Bars:
         tasks: The bar of each stage.
     """
 
-    bars: Progress
-    tasks: dict[str, TaskID] = field(default_factory=dict)
+    bars: rich.Progress
+    tasks: dict[str, rich.TaskID] = field(default_factory=dict)
 
     def __call__(self, stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
         """Show that `step` of `steps` is done."""
@@ -105,17 +101,13 @@ def clock_time(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _bars(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[losses]}", style="dim"),
+def _bars(console: Console) -> rich.Progress:
+    return rich.Progress(
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeElapsedColumn(),
+        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[losses]}", style="dim"),
         console=console,
     )
-
-
-def _nothing(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
-    """Show nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
 
 DIRECT = "direct"
-"""In the place of a generator's name: the image itself stands in for the drawing."""
+"""In the place of a generator's name: the image itself stands in for the synthesis."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ class ImperfectExamples:
 
     Attributes:
         dataset: Images and ground truth.
-        predictions: Out-of-fold predictions of M and drawings of them.
-        views: The views to draw from.
-        indices: The samples to draw from; the others are kept for fitting the blend.
-        drawing: Name of the generator whose drawings are shown, or DIRECT.
+        predictions: Out-of-fold predictions of M and syntheses from them.
+        views: Those to learn from.
+        indices: The samples to learn from; the others are kept for fitting the blend.
+        drawing: Name of the generator whose syntheses are shown, or DIRECT.
     """
 
     dataset: Dataset
@@ -71,30 +72,29 @@ class ImperfectExamples:
 
     def read(self, view_name: str, index: int) -> tuple[Evidence, Tensor]:
         """Return the evidence of one image, unbatched, and its ground truth."""
-        sample = self.dataset[index]
-        tensors = self.predictions.read(view_name, index)
+        sample, kept = self.dataset[index], self.predictions.read(view_name, index)
         assert sample.label_map is not None  # check_labels ran before training
-        image = tensors.get("image", sample.image)
+        image = sample.image if kept.image is None else kept.image
         if self.drawing == DIRECT:
-            some = next(tensor for name, tensor in tensors.items() if name.startswith("disagreement/"))
-            return Evidence(image, image, tensors["logits"], torch.zeros_like(some)), sample.label_map
-        synthesis, disagreement = tensors[f"synthesis/{self.drawing}"], tensors[f"disagreement/{self.drawing}"]
-        presence = tensors.get("presence")
-        return Evidence(image, synthesis, tensors["logits"], disagreement, presence), sample.label_map
+            nothing = torch.zeros_like(next(iter(kept.feature_distances.values())))
+            return Evidence(image, image, kept.logits, nothing), sample.label_map
+        synthesis, distance = kept.syntheses[self.drawing], kept.feature_distances[self.drawing]
+        return Evidence(image, synthesis, kept.logits, distance, kept.objectness), sample.label_map
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        """Return the view and the index of every example."""
+        return itertools.product(self.views, self.indices)
 
     def evidence(self) -> Iterator[Evidence]:
         """Return the evidence of one image after the other, each as a batch of one."""
-        for view_name in self.views:
-            for index in self.indices:
-                yield self.read(view_name, index)[0].mapped(lambda part: part[None])
+        for view_name, index in self:
+            yield self.read(view_name, index)[0].mapped(lambda part: part[None])
 
 
 class ComparatorTraining(Training):
-    """One step = one batch of random windows of random imperfect predictions.
+    """One step = one batch of random windows of random imperfect predictions."""
 
-    Attributes:
-        average: The network to keep, an exponential average of the trained one.
-    """
+    average: SiameseNetwork
 
     def __init__(
         self,
@@ -143,8 +143,8 @@ class ComparatorTraining(Training):
         count = len(examples.indices) * len(examples.views)
         parts = []
         for choice in torch.randint(count, (self.config.batch,), generator=generator).tolist():
-            index, view_name = divmod(choice, len(examples.views))
-            evidence, label_map = self._read(examples.views[view_name], examples.indices[index])
+            sample, way = divmod(choice, len(examples.views))
+            evidence, label_map = self._read(examples.views[way], examples.indices[sample])
             window = draw_window(examples.dataset, evidence.image, self.config.zoom, generator)
             parts.append(self._augmented(evidence, label_map, window, size, generator))
         images, syntheses, logits, disagreements, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
@@ -236,18 +236,17 @@ def _pixels_of(
     network: SiameseNetwork, examples: ImperfectExamples, runtime: Runtime, seed: int, pixels: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     ignore = examples.dataset.classes.ignore_index
-    for view_name in examples.views:
-        for index in examples.indices:
-            evidence, label_map = examples.read(view_name, index)
-            batch = batched(evidence, runtime)
-            with runtime.autocast():
-                error_log_odds, _ = network(batch)
-            known = torch.nonzero(label_map.flatten() != ignore)[:, 0]
-            generator = generator_of(seed, "blend", view_name, index)
-            chosen = known[torch.randperm(len(known), generator=generator)[:pixels]]
-            error = (evidence.logits.argmax(dim=0) != label_map).float()
-            yield (
-                error_log_odds[0].cpu().flatten()[chosen],
-                msp_log_odds(batch.logits)[0].cpu().flatten()[chosen],
-                error.flatten()[chosen],
-            )
+    for view_name, index in examples:
+        evidence, label_map = examples.read(view_name, index)
+        batch = batched(evidence, runtime)
+        with runtime.autocast():
+            error_log_odds, _ = network(batch)
+        known = torch.nonzero(label_map.flatten() != ignore)[:, 0]
+        generator = generator_of(seed, "blend", view_name, index)
+        chosen = known[torch.randperm(len(known), generator=generator)[:pixels]]
+        error = (evidence.logits.argmax(dim=0) != label_map).float()
+        yield (
+            error_log_odds[0].cpu().flatten()[chosen],
+            msp_log_odds(batch.logits)[0].cpu().flatten()[chosen],
+            error.flatten()[chosen],
+        )

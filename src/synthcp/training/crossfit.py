@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -55,8 +56,65 @@ def assign_folds(groups: Sequence[str], folds: int, rule: FoldRule, runs: int = 
     return [fold_of[group] for group in groups]
 
 
+@dataclass(frozen=True)
+class ImperfectPrediction:
+    """An out-of-fold prediction of one image, and what F is shown of it; all float32, unbatched.
+
+    Attributes:
+        logits: Of M, shape (L, *S).
+        syntheses: What each generator makes of the prediction, by its name, shape (C, *S), in [0, 1].
+        feature_distances: What M finds different between the image and each synthesis, shape (1 + layers, *S), see
+            FeatureDistance.disagreement; no channels without a live M.
+        objectness: How far what M sees is from a blank canvas, shape (layers, *S); None without a live M.
+        image: x, shape (C, *S), in [0, 1], where it is none of the data set's.
+    """
+
+    logits: Tensor
+    syntheses: dict[str, Tensor]
+    feature_distances: dict[str, Tensor]
+    objectness: Tensor | None = None
+    image: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Synthesizer:
+    """Makes of a prediction what F is shown.
+
+    Attributes:
+        segmenter: The M that compares images with syntheses; None when there is no live one.
+        generators: G, by name.
+        runtime: Where the networks run.
+    """
+
+    segmenter: Segmenter | None
+    generators: Mapping[str, Generator]
+    runtime: Runtime
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor, prediction: Prediction, *, keep_image: bool = False) -> ImperfectPrediction:
+        """Synthesize an image from a prediction by each generator, and compare.
+
+        Args:
+            image: x, shape (C, *S), in [0, 1].
+            prediction: Of M for x, with logits (1, L, *s) of any size.
+            keep_image: Whether the image is none of the data set's, and so kept as well.
+        """
+        batch, prediction = self.runtime.send(image[None]), at_size(prediction, image.shape[1:])
+        distance = None if self.segmenter is None else FeatureDistance(self.segmenter)
+        syntheses, distances = dict[str, Tensor](), dict[str, Tensor]()
+        with self.runtime.autocast():
+            objectness = None if distance is None else distance.presence(batch, prediction)[0]
+            for name, generator in self.generators.items():
+                synthesis = generator.draw(prediction.label_map, batch)
+                syntheses[name] = synthesis[0]
+                distances[name] = disagreement_of(distance, batch, synthesis, prediction)[0]
+        return ImperfectPrediction(
+            prediction.logits[0], syntheses, distances, objectness, image if keep_image else None
+        )
+
+
 class ImperfectPredictions:
-    """Out-of-fold predictions on disk, one file for each image and view, with what each generator draws from them.
+    """Out-of-fold predictions on disk, one file for each image and view; images in 256 steps, all else in float16.
 
     A view is one way of getting an out-of-fold prediction (a fold seed, an early checkpoint).
 
@@ -71,52 +129,39 @@ class ImperfectPredictions:
         """Return the file of one image."""
         return self.folder / f"{view}-{index:06d}.safetensors"
 
-    @torch.no_grad()
-    def write(
-        self,
-        view: str,
-        index: int,
-        image: Tensor,
-        prediction: Prediction,
-        segmenter: Segmenter | None,
-        generators: dict[str, Generator],
-        runtime: Runtime,
-        keep_image: bool = False,
-    ) -> None:
-        """Draw from the prediction for one image, and keep all that F will be shown.
-
-        Args:
-            view: Of the prediction.
-            index: Of the image.
-            image: x, shape (C, *S), in [0, 1].
-            prediction: Of M for x, with logits (1, L, *s) of any size.
-            segmenter: The M that looks at the drawings; None when there is no live one.
-            generators: G, by name.
-            runtime: Where the networks run.
-            keep_image: Whether the image is none of the data set's, and so kept as well.
-        """
-        batch, prediction = runtime.send(image[None]), at_size(prediction, image.shape[1:])
-        feature_distance = None if segmenter is None else FeatureDistance(segmenter)
-        tensors = {"logits": prediction.logits[0].half()}
-        if keep_image:
-            tensors["image"] = _as_bytes(image)
-        with runtime.autocast():
-            if feature_distance is not None:
-                tensors["presence"] = feature_distance.presence(batch, prediction)[0].half()
-            for name, generator in generators.items():
-                synthesis = generator.draw(prediction.label_map, batch)
-                tensors[f"synthesis/{name}"] = _as_bytes(synthesis[0])
-                disagreement = disagreement_of(feature_distance, batch, synthesis, prediction)
-                tensors[f"disagreement/{name}"] = disagreement[0].half()
+    def write(self, view: str, index: int, kept: ImperfectPrediction) -> None:
+        """Keep the prediction of one image."""
+        halves = {"logits": kept.logits, _OBJECTNESS: kept.objectness, **_prefixed(_DISTANCE, kept.feature_distances)}
+        pictures = {_IMAGE: kept.image, **_prefixed(_SYNTHESIS, kept.syntheses)}
+        tensors = {name: tensor.half() for name, tensor in halves.items() if tensor is not None}
+        tensors |= {name: _as_bytes(tensor) for name, tensor in pictures.items() if tensor is not None}
         save_tensors(self.path(view, index), tensors)
 
-    def read(self, view: str, index: int) -> dict[str, Tensor]:
-        """Return logits, presence, image (if kept), and of each generator synthesis and disagreement, as float32."""
-        tensors, _ = load_tensors(self.path(view, index))
-        return {
+    def read(self, view: str, index: int) -> ImperfectPrediction:
+        """Return what was kept of one image."""
+        stored, _ = load_tensors(self.path(view, index))
+        tensors = {
             name: tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
-            for name, tensor in tensors.items()
+            for name, tensor in stored.items()
         }
+        return ImperfectPrediction(
+            tensors["logits"],
+            _below(_SYNTHESIS, tensors),
+            _below(_DISTANCE, tensors),
+            tensors.get(_OBJECTNESS),
+            tensors.get(_IMAGE),
+        )
+
+
+_OBJECTNESS, _IMAGE, _SYNTHESIS, _DISTANCE = "objectness", "image", "synthesis/", "feature distance/"
+
+
+def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _as_bytes(image: Tensor) -> Tensor:

@@ -52,23 +52,32 @@ class GanConfig:
 
 
 class GanTraining(Training):
-    """One step = one batch: G's turn, then D's turn on the same drawing.
+    """One step = one batch: G's turn, then D's turn on the same synthesis.
 
-    Without a perceptual network, D's features alone tell a drawing from its image (feature matching).
-
-    Attributes:
-        average: The generator to keep, an exponential average of the trained one.
+    Args:
+        generator: G.
+        dataset: Labelled images.
+        config: How both are trained.
+        runtime: Where.
+        seed: Of the batches.
+        discriminator: D.
+        perceptual_network: By whose features syntheses are compared with images; without one, D's features alone tell
+            them apart (feature matching).
     """
+
+    average: Generator
+    pictures = 5
 
     def __init__(
         self,
         generator: Generator,
-        discriminator: nn.Module,
-        perceptual_network: FeatureNetwork | None,
         dataset: Dataset,
         config: GanConfig,
         runtime: Runtime,
         seed: int,
+        *,
+        discriminator: nn.Module,
+        perceptual_network: FeatureNetwork | None = None,
     ) -> None:
         self.generator = runtime.place(generator)
         self.discriminator = runtime.place(discriminator)
@@ -134,7 +143,7 @@ class GanTraining(Training):
 
     @torch.no_grad()
     def picture(self, path: Path, count: int = 6) -> None:
-        """Draw a grid: label maps above, the averaged generator's drawings below them, the images at the bottom."""
+        """Draw a grid: label maps above, the averaged generator's syntheses below them, the images at the bottom."""
         indices = [round(index * (len(self.dataset) - 1) / (count - 1)) for index in range(count)]
         samples = [self.dataset[index] for index in indices]
         size = tuple(samples[0].image.shape[1:])
@@ -142,8 +151,8 @@ class GanTraining(Training):
         label_maps = torch.stack([sample.label_map for sample in samples if sample.label_map is not None])
         self.average.eval()
         images = torch.stack([sample.image for sample in samples])
-        drawings = self.average(label_maps.to(self.runtime.device), self.runtime.send(images)).cpu()
-        save_grid(path, [self._colored(label_maps), drawings, images])
+        syntheses = self.average(label_maps.to(self.runtime.device), self.runtime.send(images)).cpu()
+        save_grid(path, [self._colored(label_maps), syntheses, images])
 
     def _colored(self, label_maps: Tensor) -> Tensor:
         classes = self.dataset.classes

@@ -6,7 +6,8 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -15,16 +16,43 @@ from torch.optim import Optimizer
 
 from synthcp.errors import SynthCPError
 from synthcp.system.files import load_tensors, restore_training_state, save_tensors, training_state
+from synthcp.system.progress import Progress, silent
+from synthcp.system.run_folder import PICTURES, STEPS, checkpoint_path
 from synthcp.system.runtime import seed_of
-
-Progress = Callable[[str, int, int, Mapping[str, float]], None]
-"""Called as progress(stage, step, steps, losses) after every step."""
 
 CHECKPOINT_SECONDS = 20.0
 
 
-def silent(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
-    """Report nothing."""
+@dataclass(frozen=True)
+class Stage:
+    """One training of a run.
+
+    Attributes:
+        folder: Of the run; the checkpoint, metrics.jsonl and pictures/ go there.
+        name: Unique within the run.
+        seed: Of the run.
+        progress: Called after every step.
+    """
+
+    folder: Path
+    name: str
+    seed: int = 0
+    progress: Progress = silent
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state of the training is kept until it is forgotten."""
+        return checkpoint_path(self.folder, self.name)
+
+    def forget(self) -> None:
+        """Remove the checkpoint, once what is wanted of the training is written."""
+        self.checkpoint.unlink(missing_ok=True)
+
+    def note(self, step: int, losses: Mapping[str, float]) -> None:
+        """Add the losses of a step to metrics.jsonl."""
+        line = {"stage": self.name, "step": step, **{name: round(value, 5) for name, value in losses.items()}}
+        with (self.folder / STEPS).open("a") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 class Training(ABC):
@@ -33,10 +61,14 @@ class Training(ABC):
     Attributes:
         modules: The networks being trained and their averages, by name.
         optimizers: By name.
+        average: An average of the trained network that is kept in its place; None keeps the network.
+        pictures: Number of pictures to draw on the way, at equal distances; the last one at the end.
     """
 
     modules: dict[str, nn.Module]
     optimizers: dict[str, Optimizer]
+    average: nn.Module | None = None
+    pictures: int = 0
 
     @abstractmethod
     def step(self, step: int) -> dict[str, float]:
@@ -46,62 +78,43 @@ class Training(ABC):
         """Draw the state of training for a person; networks without pictures draw none."""
 
 
-def train(
-    training: Training,
-    steps: int,
-    folder: Path,
-    stage: str,
-    seed: int,
-    progress: Progress = silent,
-    pictures: int = 0,
-) -> None:
-    """Train for a number of steps, resuming from folder/STAGE.checkpoint.safetensors if it is there.
+def train(training: Training, steps: int, stage: Stage) -> None:
+    """Train for a number of steps, resuming from the checkpoint of the stage if it is there.
 
     Every step seeds the global generator with (seed, stage, step), so what it draws depends on no history. The
-    checkpoint stays until forget_checkpoint: the caller first saves what it wants to keep.
+    checkpoint stays until the stage forgets it: the caller first saves what it wants to keep.
 
     Args:
         training: The parts and the step.
         steps: Total number of steps, those before an interruption included.
-        folder: Of the run; metrics.jsonl and pictures/ go there as well.
-        stage: Name of this training, unique within the run.
-        seed: Of the run.
-        progress: Called after every step.
-        pictures: Number of pictures to draw on the way, at equal distances; the last one at the end.
+        stage: Which training of the run this is.
 
     Raises:
         SynthCPError: A loss became NaN or infinite.
     """
-    path = checkpoint_path(folder, stage)
-    start = 0
-    if path.exists():
-        tensors, metadata = load_tensors(path)
-        restore_training_state(tensors, training.modules, training.optimizers)
-        start = int(metadata["step"])
     saved = time.monotonic()
-    for step in range(start, steps):
-        torch.manual_seed(seed_of(seed, stage, step))
+    for step in range(_resumed(training, stage.checkpoint), steps):
+        torch.manual_seed(seed_of(stage.seed, stage.name, step))
         losses = training.step(step)
-        _require_finite(losses, stage, step)
-        progress(stage, step + 1, steps, losses)
+        _require_finite(losses, stage.name, step)
+        stage.progress(stage.name, step + 1, steps, losses)
         if step % 10 == 0:
-            _log(folder, stage, step, losses)
-        if pictures and (step + 1) % max(1, steps // pictures) == 0:
-            training.picture(folder / "pictures" / f"{stage.replace('/', '-')}-{step + 1:06d}.png")
+            stage.note(step, losses)
+        if training.pictures and (step + 1) % max(1, steps // training.pictures) == 0:
+            training.picture(stage.folder / PICTURES / f"{stage.name.replace('/', '-')}-{step + 1:06d}.png")
         if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == steps:
             state = training_state(training.modules, training.optimizers)
-            save_tensors(path, state, {"step": str(step + 1)})
+            save_tensors(stage.checkpoint, state, {"step": str(step + 1)})
             saved = time.monotonic()
 
 
-def checkpoint_path(folder: Path, stage: str) -> Path:
-    """Return where a stage keeps its checkpoint."""
-    return folder / f"{stage}.checkpoint.safetensors"
-
-
-def forget_checkpoint(folder: Path, stage: str) -> None:
-    """Remove the checkpoint of a finished stage."""
-    checkpoint_path(folder, stage).unlink(missing_ok=True)
+def _resumed(training: Training, checkpoint: Path) -> int:
+    """The number of steps that were done before, whose result the training takes up."""
+    if not checkpoint.exists():
+        return 0
+    tensors, metadata = load_tensors(checkpoint)
+    restore_training_state(tensors, training.modules, training.optimizers)
+    return int(metadata["step"])
 
 
 def linear_decay(step: int, steps: int, start: float) -> float:
@@ -144,8 +157,3 @@ def _require_finite(losses: Mapping[str, float], stage: str, step: int) -> None:
     for name, value in losses.items():
         if not math.isfinite(value):
             raise SynthCPError(f"{stage}: {name} became {value} at step {step}; lower the learning rate and fit again")
-
-
-def _log(folder: Path, stage: str, step: int, losses: Mapping[str, float]) -> None:
-    with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"stage": stage, "step": step, **{k: round(v, 5) for k, v in losses.items()}}) + "\n")

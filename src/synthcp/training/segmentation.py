@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.metrics.overlap import confusion_matrix, mean_iou
 from synthcp.nn.labels import one_hot
 from synthcp.segmentation.base import Segmenter
 from synthcp.system.runtime import Runtime, generator_of
@@ -89,18 +88,3 @@ def _optimizer(segmenter: Segmenter, config: SegmentationConfig) -> torch.optim.
     if config.optimizer == "adam":
         return torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
     return torch.optim.SGD(parameters, lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
-
-
-@torch.no_grad()
-def validate(segmenter: Segmenter, dataset: Dataset, runtime: Runtime) -> float:
-    """Return the mean IoU over all pixels of a data set, in [0, 1]; NaN when it has no labels."""
-    segmenter.eval()
-    classes = dataset.classes
-    confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-    for sample in dataset:
-        if sample.label_map is not None:
-            with runtime.autocast():
-                prediction = segmenter(runtime.send(sample.image[None]))
-            predicted = prediction.label_map[0].cpu()
-            confusion += confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index)
-    return float(mean_iou(confusion))

@@ -21,8 +21,8 @@ from synthcp.monitor.settings import load_settings, save_settings
 from synthcp.records import Sample
 from synthcp.report.rows import Row, row_of
 from synthcp.segmentation.specs import AnyModel
+from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
-from synthcp.training.loop import Progress, silent
 from synthcp.verbs.score import judged, require_match
 
 

@@ -12,12 +12,12 @@ from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.preparation import VolumePreparation
 from synthcp.evaluation import Results
-from synthcp.fitting.options import FitOptions
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import fit
+from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit
 from synthcp.training.comparator import ComparatorConfig
 from synthcp.training.gan import GanConfig
-from synthcp.training.loop import Progress, silent
 from synthcp.training.segmentation import SegmentationConfig
 from synthcp.verbs.score import evaluate_run
 
@@ -75,7 +75,7 @@ def demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[Results
     """
     train, test = (Scenes(replace(config, seed=seed)) for config in (TRAIN_SCENES, TEST_SCENES))
     facts = {"data": _describe(train), "command": command_line(), "commit": commit()}
-    fit(train, out, FitOptions(DEMO_VARIANT, DEMO_SCALE, seed=seed, resume=True), progress, facts)
+    fit(train, out, FitConfig(DEMO_VARIANT, DEMO_SCALE, seed=seed, resume=True), progress=progress, facts=facts)
     results = evaluate_run(out, test, out, facts={"data": _describe(test)}, progress=progress)
     return results, out / "report.html"
 
@@ -104,8 +104,8 @@ def volume_demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[
     train, test = (Decathlon(root, split, PREPARATION) for split in ("train", "test"))
     data = f"decathlon:{root}?window={PREPARATION.window}"
     facts = {"data": data, "command": command_line(), "commit": commit()}
-    options = FitOptions(DEMO_VARIANT, VOLUME_SCALE, seed, resume=True, precision="fp32", model=VOLUME_MODEL)
-    fit(train, out, options, progress, facts)
+    options = FitConfig(DEMO_VARIANT, VOLUME_SCALE, seed=seed, resume=True, precision="fp32", model=VOLUME_MODEL)
+    fit(train, out, options, progress=progress, facts=facts)
     results = evaluate_run(out, test, out, facts={"data": f"{data}&split=test"}, progress=progress)
     return results, out / "report.html"
 

@@ -29,8 +29,8 @@ from synthcp.report.score_files import scores_path, write_scores
 from synthcp.report.tables import to_json
 from synthcp.rivals.catalogue import load_detectors
 from synthcp.segmentation.saved import SavedPredictions
+from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit, hardware, now, versions
-from synthcp.training.loop import Progress, silent
 from synthcp.verbs.select import select
 
 METRICS = "metrics.json"

@@ -10,8 +10,8 @@ from synthcp.data.base import Dataset
 from synthcp.errors import InputError
 from synthcp.monitor.monitor import Monitor
 from synthcp.report.outputs import write_text
+from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit, hardware, now, versions
-from synthcp.training.loop import Progress, silent
 from synthcp.verbs.audit.case import case_of
 from synthcp.verbs.audit.outputs import Exhibit, exhibit, write_page, write_table
 from synthcp.verbs.audit.suspects import Suspect, audit

@@ -15,7 +15,7 @@ from synthcp.data.check import require_labels
 from synthcp.data.transforms import resize_labels
 from synthcp.errors import InputError
 from synthcp.monitor.monitor import Monitor
-from synthcp.training.loop import Progress, silent
+from synthcp.system.progress import Progress, silent
 from synthcp.verbs.audit.case import Case, case_of
 from synthcp.verbs.audit.suspicion import Suspicion, fit_suspicion
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from synthcp.comparison.blend import logistic_regression
 from synthcp.data.base import Dataset
 from synthcp.monitor.monitor import Monitor
+from synthcp.system.progress import Progress, silent
 from synthcp.system.runtime import generator_of
 from synthcp.training.corruption import corrupt
-from synthcp.training.loop import Progress, silent
 from synthcp.verbs.audit.case import Case, case_of
 
 Evidence = Callable[[Case], Sequence[Tensor]]

@@ -1,22 +1,27 @@
-"""What a user may choose of a fit."""
+"""What may be asked of a fit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-from synthcp.config.scales import SCALES, Scale
+from synthcp.config.scales import SCALES, Scale, scales
 from synthcp.config.values import choose
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.errors import InputError
-from synthcp.fitting.imperfect import Imperfect
+from synthcp.fitting.imperfect import Imperfect, KFold
+from synthcp.monitor.networks import GENERATORS
+from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.settings import BUILT_INS
 from synthcp.segmentation.specs import AnyModel
 
+FREE = ("resume", "device", "precision")
+"""The options that need not be repeated when a fit is resumed: it keeps its precision wherever it runs."""
+
 
 @dataclass(frozen=True)
-class FitOptions:
-    """What a user may choose.
+class FitConfig:
+    """What is asked of a fit.
 
     Attributes:
         variant: "ours", "paper" or "official", or a Variant.
@@ -26,6 +31,7 @@ class FitOptions:
         resume: Continue a run that was interrupted.
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
+        generator: Kind of G: "spade", "pix2pixhd" or "styled".
         vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own layers.
         model: A built-in name such as "deeplab" or "unet", which is fitted here, or M: its SPEC, a Segmenter, any
             callable from image to logits, or what open_model made of one. Empty fits DeepLab to images, a U-Net to
@@ -36,16 +42,19 @@ class FitOptions:
         weights: File of public weights from which a built-in M starts, and each fold's (see Segmenter.load_weights).
 
     Raises:
-        InputError: There is no variant or scale of this name, or weights are for a model that is not built in.
+        InputError: There is no variant, scale or generator of this name, the imperfect predictions are none, or an
+            option is for a model that is fitted here and M is brought, or the other way round.
     """
 
     variant: str | Variant = "ours"
     scale: str | Scale = "small"
+    _: KW_ONLY
     seed: int = 0
     controls: bool = True
     resume: bool = False
     device: str = "auto"
     precision: str = "auto"
+    generator: str = "spade"
     vgg19: Path | None = None
     model: AnyModel = ""
     features: str = ""
@@ -56,10 +65,31 @@ class FitOptions:
         for chosen, table, what in ((self.variant, VARIANTS, "variant"), (self.scale, SCALES, "scale")):
             if isinstance(chosen, str):
                 choose(table, chosen, what)
+        choose(GENERATORS, self.generator, "generator")
+        if not isinstance(self.imperfect, Imperfect | None):
+            raise InputError(
+                f"imperfect={self.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()"
+            )
         if self.weights is not None and not self.fits_model:
             raise InputError("weights are for a model that is fitted here; yours has its own, so leave them out")
+        if self.features and self.fits_model:
+            raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
 
     @property
     def fits_model(self) -> bool:
         """Whether M is fitted here."""
         return isinstance(self.model, str) and self.model in ("", *BUILT_INS)
+
+    @property
+    def source(self) -> Imperfect:
+        """Where F's training predictions come from."""
+        return KFold() if self.imperfect is None else self.imperfect
+
+    def chosen_variant(self) -> Variant:
+        """Return the variant, with the rule of the folds that was asked for."""
+        variant = choose(VARIANTS, self.variant, "variant") if isinstance(self.variant, str) else self.variant
+        return self.source.ruled(variant) if isinstance(self.source, KFold) else variant
+
+    def chosen_scale(self, spatial_dims: SpatialDims) -> Scale:
+        """Return the scale, of images (2) or of volumes (3)."""
+        return choose(scales(spatial_dims), self.scale, "scale") if isinstance(self.scale, str) else self.scale

@@ -1,0 +1,50 @@
+"""The folder of a run: what a fit writes, and where it lies."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+CONFIG = "config.json"
+"""What was asked of the fit."""
+SETTINGS = "monitor.json"
+"""The settings of the finished monitor; until it is there, the run can be resumed."""
+STEPS = "metrics.jsonl"
+"""Losses of every tenth step of every stage, one line each."""
+PICTURES = "pictures"
+"""Folder of pictures of the state of a training."""
+IMPERFECT = "imperfect"
+"""Folder of the imperfect predictions that F learns from, which only a fit needs."""
+FOLDS = "folds"
+"""Folder of what the user's own command leaves of each fold."""
+
+SEGMENTER, AUXILIARY, GENERATOR, COMPARATOR = "segmenter", "scout", "generator", "comparator"
+"""Names of the weights of M, of the auxiliary segmenter beside a brought M, of G and of F."""
+
+
+def weights_path(folder: Path, name: str) -> Path:
+    """Return the file of the weights of a network."""
+    return folder / f"{name}.safetensors"
+
+
+def learnt_path(weights: Path) -> Path:
+    """Return the file of what was learnt of a comparator beside its weights."""
+    return weights.with_suffix(".json")
+
+
+def checkpoint_path(folder: Path, stage: str) -> Path:
+    """Return where a stage keeps its checkpoint until its weights are written."""
+    return folder / f"{stage}.checkpoint.safetensors"
+
+
+def clear_up(folder: Path) -> None:
+    """Remove what only an unfinished run needs, and what a killed one left half written."""
+    shutil.rmtree(folder / IMPERFECT, ignore_errors=True)
+    for pattern in (
+        "*.checkpoint.safetensors",
+        ".*.partial.*",
+        weights_path(Path(), AUXILIARY).name,
+        weights_path(Path(), "fold[0-9]*").name,
+    ):
+        for path in folder.rglob(pattern):
+            path.unlink()
