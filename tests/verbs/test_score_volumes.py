@@ -26,7 +26,8 @@ from synthcp.report.rows import read_rows
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import reopen_model
 from synthcp.system.runtime import Runtime
-from synthcp.verbs.score import evaluate_run, score
+from synthcp.verbs.evaluate import evaluate
+from synthcp.verbs.score import score
 
 nibabel = pytest.importorskip("nibabel")
 SIZE = (20, 24, 16)
@@ -139,9 +140,9 @@ def test_a_broken_file_alone_is_refused_and_beside_others_named(synthcp, run, im
 def test_a_picture_is_no_volume_and_a_volume_no_picture(run, run_folder, image, tmp_path, fails):
     Image.new("L", (32, 32)).save(tmp_path / "a.png")
     with fails("a.png is no volume", "fitted on volumes", "give it .nii.gz"):
-        score([tmp_path / "a.png"], run, tmp_path / "out", device="cpu")
+        score(run, tmp_path / "a.png", tmp_path / "out")
     with fails("is a volume", "fitted on flat images"):
-        score([image], run_folder, tmp_path / "out", device="cpu")
+        score(run_folder, image, tmp_path / "out")
     with fails("is a volume", "fitted on flat images"):
         Monitor.load(run_folder, "cpu").assess(image)
     assert not (tmp_path / "out").exists()
@@ -167,7 +168,7 @@ def test_predictions_on_disk_lie_on_the_grid_of_the_file(root, image, tmp_path, 
     """They have the size of the file, not the working size, and come back voxel by voxel."""
     labels = root / "labelsTr"
     run = write_monitor(tmp_path / "run", ModelSettings(f"preds:{labels}", layers=0, probe_size=SIZE))
-    (row,) = score([image], run, tmp_path / "out", device="cpu", model=f"preds:{labels}")
+    (row,) = score(Monitor.load(run, "cpu", model=f"preds:{labels}"), image, tmp_path / "out")
     name = image.name.removesuffix(".nii.gz")
     truth, grid = read_nifti(labels / image.name)
     assert np.array_equal(read_nifti(tmp_path / "out" / "maps" / f"{name}_prediction.nii.gz")[0], truth)
@@ -177,12 +178,12 @@ def test_predictions_on_disk_lie_on_the_grid_of_the_file(root, image, tmp_path, 
     (tmp_path / "preds").mkdir()
     write_nifti(tmp_path / "preds" / image.name, truth.astype(np.uint8), elsewhere)
     with fails("lie apart", str(tmp_path / "preds" / image.name), str(image)):
-        score([image], run, tmp_path / "apart", device="cpu", model=f"preds:{tmp_path / 'preds'}")
+        score(Monitor.load(run, "cpu", model=f"preds:{tmp_path / 'preds'}"), image, tmp_path / "apart")
 
 
 def test_an_evaluation_writes_truth_and_maps_on_the_grid(run, root, tmp_path):
     test = Decathlon(root, "test", PREPARATION)
-    results = evaluate_run(run, test, tmp_path, ["synthcp"], device="cpu")
+    results = evaluate(run, test, tmp_path, detectors=["synthcp"])
     assert results.measure == "Dice" and set(results.class_quality) == {"organ", "lesion"}
     for number, sample_id in enumerate(test.ids):
         for kind in ("error", "prediction", "synthesis", "truth"):

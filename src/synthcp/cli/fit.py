@@ -92,7 +92,17 @@ def fit_verb(
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
     options = FitOptions(
-        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source, weights
+        *chosen,
+        seed=seed,
+        controls=controls,
+        resume=resume,
+        device=device,
+        precision=precision,
+        vgg19=_vgg19(perceptual),
+        model=opened,
+        features=features,
+        imperfect=source,
+        weights=weights,
     )
     check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     facts = {"data": data, "command": command_line(), "commit": commit()}

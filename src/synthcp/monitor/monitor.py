@@ -37,7 +37,12 @@ class Monitor:
         generator: G.
         network: F.
         runtime: Where they run.
+
+    Attributes:
+        folder: Where it was last read from or written to; None before that.
     """
+
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -135,7 +140,17 @@ class Monitor:
             image, grid = read_input(item, self.settings)
             size = size or (None if grid is None else grid.size)
         prediction, detection = self.detect(image[None], sample_id, prediction)
-        assessment = self._assessment(prediction, detection, size or image.shape[1:])
+        return self.assessment(prediction, detection, size or image.shape[1:])
+
+    def assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
+        """Say what was found in one image, without running a network.
+
+        Args:
+            prediction: Of M for the image, at M's own size.
+            detection: What the detector of this monitor says of it, at the working size.
+            size: Of the maps that come back.
+        """
+        assessment = self._assessment(prediction, detection, size)
         unknown = self.settings.usual.anomaly
         regions = anomalous_regions(assessment.anomaly_map, unknown, assessment.label_map, self.classes)
         assessment = replace(assessment, regions=regions)
@@ -205,6 +220,7 @@ class Monitor:
         for name, module in self._modules().items():
             save_module(folder / f"{name}.safetensors", module)
         save_settings(folder, self.settings)
+        self.folder = folder
 
     @classmethod
     def load(
@@ -237,6 +253,7 @@ class Monitor:
         monitor = cls(settings, opened.predictor, build_generator(settings), build_network(settings), runtime)
         for name, module in monitor._modules().items():
             load_module(folder / f"{name}.safetensors", module)
+        monitor.folder = folder
         return monitor
 
     def _modules(self) -> dict[str, nn.Module]:
