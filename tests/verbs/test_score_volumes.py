@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from synthcp.cli.exit_codes import BAD_INPUT, FINE, SOME_FAILED
@@ -87,54 +87,41 @@ def test_maps_overlay_the_file_that_came_in(synthcp, run, image, tmp_path):
     assert float(line["error_share"]) == pytest.approx(assessment.error_share, rel=1e-4)
 
 
-def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def with_nan(path: Path) -> None:
+def nan(path: Path) -> None:
     values, grid = read_nifti(path)
     values = values.astype(np.float32)
     values[0, 0, 0] = np.nan
     write_nifti(path, values, grid)
 
 
-def flat(path: Path) -> None:
-    nibabel.save(nibabel.Nifti1Image(np.zeros((20, 24), np.float32), np.eye(4)), path)
+def holding(*size: int, dtype: object = np.float32) -> Callable[[Path], None]:
+    return lambda path: nibabel.save(nibabel.Nifti1Image(np.zeros(size, dtype), np.eye(4)), path)
 
 
-def colours(path: Path) -> None:
-    pixels: NDArray[np.void] = np.zeros((20, 24, 16), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), path)
-
-
-def two_channels(path: Path) -> None:
-    nibabel.save(nibabel.Nifti1Image(np.zeros((20, 24, 16, 2), np.float32), np.eye(4)), path)
-
-
-BROKEN = {
-    truncated: "cannot be read",
-    with_nan: "NaN",
-    flat: "is flat",
-    colours: "colours",
-    two_channels: "2 channels",
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "cannot be read": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "NaN": nan,
+    "is flat": holding(20, 24),
+    "colours": holding(20, 24, 16, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]),
+    "2 channels": holding(20, 24, 16, 2),
 }
 
 
-@pytest.mark.parametrize("spoil", BROKEN, ids=lambda spoil: spoil.__name__)
-def test_a_broken_file_alone_is_refused_and_beside_others_named(synthcp, run, image, tmp_path, spoil):
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_broken_file_alone_is_refused_and_beside_others_named(synthcp, run, image, tmp_path, message):
     folder = tmp_path / "in"
     folder.mkdir()
-    (folder / "good.nii.gz").write_bytes(image.read_bytes())
-    (folder / "bad.nii.gz").write_bytes(image.read_bytes())
-    spoil(folder / "bad.nii.gz")
+    for name in ("good", "bad"):
+        (folder / f"{name}.nii.gz").write_bytes(image.read_bytes())
+    BROKEN[message](folder / "bad.nii.gz")
     common = ("--monitor", run, "--device", "cpu", "--quiet")
     ended = synthcp("score", folder, *common, "--out", tmp_path / "out")
     assert ended.code == SOME_FAILED and len(ended.stderr) == 1 and "1 of 2 volumes failed" in ended.stderr[0]
     bad, good = table(tmp_path / "out")
-    assert (bad["id"], bad["status"], good["status"]) == ("bad", "error", "ok") and BROKEN[spoil] in bad["message"]
+    assert (bad["id"], bad["status"], good["status"]) == ("bad", "error", "ok") and message in bad["message"]
     assert (tmp_path / "out" / "maps" / "good_error.nii.gz").is_file()
     alone = synthcp("score", folder / "bad.nii.gz", *common, "--out", tmp_path / "alone")
-    assert alone.code == 2 and len(alone.stderr) == 1 and BROKEN[spoil] in alone.stderr[0]
+    assert alone.code == 2 and len(alone.stderr) == 1 and message in alone.stderr[0]
 
 
 def test_a_picture_is_no_volume_and_a_volume_no_picture(run, run_folder, image, tmp_path, fails):

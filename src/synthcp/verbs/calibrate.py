@@ -40,13 +40,10 @@ class Outcomes:
     curves: list[ScoreCurve] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
 
-    def of_images(self, name: str) -> NDArray[np.float64]:
-        """One number of each image, shape (images,)."""
-        return np.array([getattr(row, name) for row in self.rows])
-
-    def of_classes(self, name: str) -> NDArray[np.float64]:
-        """One number of each class of each image, shape (images, classes)."""
-        return np.array([list(getattr(row, name).values()) for row in self.rows])
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One number of each image, shape (images,), or one of each of its classes, shape (images, classes)."""
+        values = [getattr(row, name) for row in self.rows]
+        return np.array([list(value.values()) if isinstance(value, dict) else value for value in values])
 
 
 def calibrate(
@@ -138,7 +135,7 @@ def fit_calibration(
         model: SPEC of M.
         fingerprint: Of M's weights.
     """
-    true, predicted = outcomes.of_classes("true_class_quality"), outcomes.of_classes("class_quality")
+    true, predicted = outcomes.column("true_class_quality"), outcomes.column("class_quality")
     return Calibration(
         promise=promise,
         created=now(),
@@ -146,7 +143,7 @@ def fit_calibration(
         images=len(outcomes.rows),
         groups=len(outcomes.groups),
         intervals=fit_intervals(true, predicted, names, promise.alpha),
-        review=fit_review(outcomes.of_images("true_mean_quality"), outcomes.of_images("mean_quality"), promise),
+        review=fit_review(outcomes.column("true_mean_quality"), outcomes.column("mean_quality"), promise),
         anomaly=fit_anomaly(outcomes.curves, promise.area) if outcomes.curves else None,
         model=model,
         fingerprint=fingerprint,

@@ -38,7 +38,7 @@ class Exhibit:
     views: dict[str, str]
 
 
-def write_table(out: Path, suspects: Sequence[Suspect]) -> Path:
+def write_table(out: Path, suspects: Sequence[Suspect]) -> None:
     """Write suspects.csv, worst first; boxes are in pixels of the image as it came, x1 and y1 just behind.
 
     Raises:
@@ -51,12 +51,11 @@ def write_table(out: Path, suspects: Sequence[Suspect]) -> Path:
         label = suspect.given, suspect.suggested
         lines.writerow([rank, suspect.id, f"{suspect.score:.6g}", *label, suspect.area, *suspect.box])
     write_text(out / TABLE, text.getvalue())
-    return out / TABLE
 
 
 def write_page(
     out: Path, exhibits: Sequence[Exhibit], *, classes: Classes, images: int, facts: Mapping[str, str]
-) -> Path:
+) -> None:
     """Write audit.html, one file that needs no other.
 
     Args:
@@ -73,7 +72,6 @@ def write_page(
     colors["no label"] = hex_color(IGNORED_COLOR)
     template = environment().get_template("audit.html.j2")
     write_text(out / PAGE, template.render(exhibits=exhibits, colors=colors, images=images, facts=facts))
-    return out / PAGE
 
 
 def exhibit(suspect: Suspect, sample: Sample, case: Case) -> Exhibit:

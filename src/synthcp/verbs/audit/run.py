@@ -74,16 +74,14 @@ def audit(
 def _exhibits(suspects: Sequence[Suspect], dataset: Dataset, monitor: Monitor, progress: Progress) -> list[Exhibit]:
     """The pictures of every suspect; G sees each image once."""
     index_of = {sample_id: index for index, sample_id in enumerate(dataset.ids)}
-    ranks_of: dict[str, list[int]] = {}
-    for rank, suspect in enumerate(suspects):
-        ranks_of.setdefault(suspect.id, []).append(rank)
-    pictured: dict[int, Exhibit] = {}
-    for number, (sample_id, ranks) in enumerate(ranks_of.items(), start=1):
+    exhibits: dict[Suspect, Exhibit] = {}
+    ids = list(dict.fromkeys(suspect.id for suspect in suspects))
+    for number, sample_id in enumerate(ids, start=1):
         sample = dataset[index_of[sample_id]]
         case = case_of(monitor, sample)
-        pictured |= {rank: exhibit(suspects[rank], sample, case) for rank in ranks}
-        progress("pictures", number, len(ranks_of), {})
-    return [pictured[rank] for rank in range(len(suspects))]
+        exhibits |= {one: exhibit(one, sample, case) for one in suspects if one.id == sample_id}
+        progress("pictures", number, len(ids), {})
+    return [exhibits[suspect] for suspect in suspects]
 
 
 def _provenance(monitor: Monitor, dataset: Dataset) -> dict[str, str]:

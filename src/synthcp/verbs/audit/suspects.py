@@ -21,7 +21,7 @@ Box = tuple[int, int, int, int]
 """First column and row inside, first column and row behind: x0, y0, x1, y1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Suspect:
     """A region that is likely to carry a wrong label, in pixels of the image as it came.
 
