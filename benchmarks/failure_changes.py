@@ -29,7 +29,7 @@ from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset
 from synthcp.errors import InputError
-from synthcp.evaluation import RAW, DetectorResult, evaluate
+from synthcp.evaluation import RAW, DetectorResult, judge
 from synthcp.experiments.failure_run import MODELS, FailureRun, open_failure_runs
 from synthcp.experiments.request import Request
 from synthcp.experiments.spread import Spread, markdown
@@ -135,7 +135,7 @@ def judged(run: FailureRun, aside: Dataset, number: int) -> Judged:
         heads = {head.name: run.detector(again(head, number)) for head in HEADS}
         detectors = {"MSP": LogitDetector(LOGIT_SCORES["msp"]), **heads}
         side, classes = run.context.settings.scale.side, run.context.settings.classes
-        results = evaluate(detectors, run.segmenter, aside, run.context.runtime, side=side, classes=classes)
+        results = judge(detectors, run.segmenter, aside, runtime=run.context.runtime, side=side, classes=classes)
         write_text(path, to_json(results))
     return {result.name: result for result in from_json(path.read_text(encoding="utf-8")).detectors}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickle
 import shutil
@@ -11,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -48,7 +48,8 @@ class Inputs:
         return self.data / "labels" / f"{GOOD[1]}.png"
 
 
-Break = Callable[[Inputs], Inputs | None]
+Break = Callable[[Inputs], object]
+"""Breaks what a command is given, or returns what is given instead."""
 
 
 @pytest.fixture
@@ -68,136 +69,105 @@ def write_classes(given: Inputs, names: list[str]) -> None:
     (given.data / "classes.json").write_text(json.dumps({"names": names}))
 
 
-def empty_folder(given: Inputs) -> None:
-    shutil.rmtree(given.images)
-    given.images.mkdir()
+def picture(mode: str, size: tuple[int, int], color: int = 0) -> bytes:
+    """A picture of one colour as PNG, or as TIFF where PNG has no such mode."""
+    buffer = io.BytesIO()
+    Image.new(mode, size, color).save(buffer, "TIFF" if mode == "CMYK" else "PNG")
+    return buffer.getvalue()
 
 
-def truncated_png(given: Inputs) -> None:
-    content = (given.images / f"{GOOD[0]}.png").read_bytes()
-    given.bad_image.write_bytes(content[: len(content) // 2])
-
-
-def deep_label(given: Inputs) -> None:
-    Image.fromarray(np.zeros((48, 64), np.uint16)).save(given.label)
-
-
-def colour_label(given: Inputs) -> None:
-    Image.new("RGB", (64, 48)).save(given.label)
-
-
-def label_200(given: Inputs) -> None:
-    Image.new("L", (64, 48), 200).save(given.label)
-
-
-def missing_label(given: Inputs) -> None:
-    given.label.unlink()
-
-
-def extra_label(given: Inputs) -> None:
-    shutil.copy(given.label, given.label.with_name("more.png"))
-
-
-def zero_bytes(given: Inputs) -> None:
-    given.bad_image.write_bytes(b"")
-
-
-def one_pixel(given: Inputs) -> None:
-    Image.new("RGB", (1, 1)).save(given.bad_image)
-
-
-def huge_header(given: Inputs) -> None:
+def huge_header() -> bytes:
+    """A PNG of 30,000 x 30,000 pixels, by its header."""
     header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
     chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(bytes(100))), chunk(b"IEND", b"")
-    given.bad_image.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def text_as_png(given: Inputs) -> None:
-    given.bad_image.write_text("not an image")
+def image(content: bytes) -> Break:
+    """One more image, between the good ones."""
+    return lambda given: given.bad_image.write_bytes(content)
 
 
-def unwritable_output(given: Inputs) -> Inputs:
+def label(content: bytes) -> Break:
+    return lambda given: given.label.write_bytes(content)
+
+
+def classes(names: list[str]) -> Break:
+    return lambda given: write_classes(given, names)
+
+
+def weights(content: bytes | None) -> Break:
+    """Other weights of G; None takes the beginning of the good ones."""
+
+    def with_weights(given: Inputs) -> Inputs:
+        run = shutil.copytree(given.run, given.data / "run")
+        path = run / "generator.safetensors"
+        path.write_bytes(path.read_bytes()[:1000] if content is None else content)
+        return replace(given, run=run)
+
+    return with_weights
+
+
+def without_images(given: Inputs) -> None:
+    shutil.rmtree(given.images)
+    given.images.mkdir()
+
+
+def truncated(given: Inputs) -> None:
+    content = (given.images / f"{GOOD[0]}.png").read_bytes()
+    given.bad_image.write_bytes(content[: len(content) // 2])
+
+
+def into_a_file(given: Inputs) -> Inputs:
     (given.data / "file").write_text("a file, not a folder")
     return replace(given, out=given.data / "file" / "out")
 
 
-def wrong_monitor_folder(given: Inputs) -> Inputs:
+def no_monitor(given: Inputs) -> Inputs:
     return replace(given, run=given.data)
 
 
-def corrupt_weights(given: Inputs) -> Inputs:
-    return with_weights(given, (given.run / "generator.safetensors").read_bytes()[:1000])
-
-
-def pickled_weights(given: Inputs) -> Inputs:
-    return with_weights(given, pickle.dumps({"weight": [1.0]}))
-
-
-def with_weights(given: Inputs, content: bytes) -> Inputs:
-    run = given.data / "run"
-    shutil.copytree(given.run, run)
-    (run / "generator.safetensors").write_bytes(content)
-    return replace(given, run=run)
-
-
-def unknown_spec(given: Inputs) -> Inputs:
-    return replace(given, kind="foldr")
-
-
-def unknown_class(given: Inputs) -> None:
-    write_classes(given, [*CLASSES.names[:-1], "dragon"])
-
-
-def no_labels(given: Inputs) -> None:
-    shutil.rmtree(given.label.parent)
-
-
-def mixed_sizes(given: Inputs) -> None:
-    Image.new("L", (63, 48)).save(given.label)
-
-
-def cmyk(given: Inputs) -> None:
-    path = given.images / f"{BAD}.jpg"
-    Image.new("CMYK", (64, 48)).save(path)
-
-
-def grey(given: Inputs) -> None:
-    Image.new("L", (64, 48)).save(given.bad_image)
-
-
+DRAGON = classes([*CLASSES.names[:-1], "dragon"])
+UNKNOWN = "class 'dragon' of the data is unknown to the monitor"
+LABEL_200 = label(picture("L", (64, 48), 200))
 BROKEN: list[tuple[str, Break, int, str]] = [
-    ("score", empty_folder, 2, "holds no image"),
-    ("score", truncated_png, 3, "truncated"),
-    ("fit", deep_label, 2, "labels and masks are one 8-bit channel"),
-    ("fit", colour_label, 2, "is a colour picture"),
-    ("fit", label_200, 2, "label 200 in test-0001"),
-    ("fit", missing_label, 2, "test-0001.png has no label"),
-    ("fit", extra_label, 2, "more.png has no image"),
-    ("score", zero_bytes, 3, "is empty (0 bytes)"),
-    ("score", one_pixel, 3, "is 1x1"),
-    ("score", huge_header, 3, "more than 100 megapixels"),
-    ("score", text_as_png, 3, "is not an image"),
-    ("score", unwritable_output, 2, "cannot be written"),
-    ("score", wrong_monitor_folder, 2, "holds no finished monitor"),
-    ("score", corrupt_weights, 2, "generator.safetensors is damaged"),
-    ("score", pickled_weights, 2, "generator.safetensors is a pickle"),
-    ("fit", unknown_spec, 2, "did you mean folder?"),
-    ("calibrate", unknown_class, 2, "class 'dragon' of the data is unknown to the monitor"),
-    ("calibrate", label_200, 2, "label 200 in test-0001"),
-    ("calibrate", wrong_monitor_folder, 2, "holds no finished monitor"),
-    ("calibrate", corrupt_weights, 2, "generator.safetensors is damaged"),
-    ("eval", unknown_class, 2, "class 'dragon' of the data is unknown to the monitor"),
-    ("fit", mixed_sizes, 2, "test-0001: the image is (48, 64), its label map (48, 63)"),
-    ("score", cmyk, 3, "pixels of mode CMYK"),
-    ("score", grey, 3, "the monitor was fitted on RGB"),
-    ("audit", wrong_monitor_folder, 2, "holds no finished monitor"),
-    ("audit", unknown_class, 2, "class 'dragon' of the data is unknown to the monitor"),
-    ("audit", no_labels, 2, "has no label map"),
-    ("audit", unwritable_output, 2, "cannot be written"),
+    ("score", without_images, 2, "holds no image"),
+    ("score", truncated, 3, "truncated"),
+    ("score", image(b""), 3, "is empty (0 bytes)"),
+    ("score", image(picture("RGB", (1, 1))), 3, "is 1x1"),
+    ("score", image(huge_header()), 3, "more than 100 megapixels"),
+    ("score", image(b"not an image"), 3, "is not an image"),
+    ("score", image(picture("CMYK", (64, 48))), 3, "pixels of mode CMYK"),
+    ("score", image(picture("L", (64, 48))), 3, "the monitor was fitted on RGB"),
+    ("score", into_a_file, 2, "cannot be written"),
+    ("score", no_monitor, 2, "holds no finished monitor"),
+    ("score", weights(None), 2, "generator.safetensors is damaged"),
+    ("score", weights(pickle.dumps({"weight": [1.0]})), 2, "generator.safetensors is a pickle"),
+    ("fit", label(picture("I;16", (64, 48))), 2, "labels and masks are one 8-bit channel"),
+    ("fit", label(picture("RGB", (64, 48))), 2, "is a colour picture"),
+    ("fit", LABEL_200, 2, "label 200 in test-0001"),
+    ("fit", label(picture("L", (63, 48))), 2, "test-0001: the image is (48, 64), its label map (48, 63)"),
+    ("fit", lambda given: given.label.unlink(), 2, "test-0001.png has no label"),
+    (
+        "fit",
+        lambda given: shutil.copy(given.label, given.label.with_name("more.png")),
+        2,
+        "more.png has no image",
+    ),
+    ("fit", lambda given: replace(given, kind="foldr"), 2, "did you mean folder?"),
+    ("calibrate", DRAGON, 2, UNKNOWN),
+    ("calibrate", LABEL_200, 2, "label 200 in test-0001"),
+    ("calibrate", no_monitor, 2, "holds no finished monitor"),
+    ("calibrate", weights(None), 2, "generator.safetensors is damaged"),
+    ("eval", DRAGON, 2, UNKNOWN),
+    ("audit", no_monitor, 2, "holds no finished monitor"),
+    ("audit", DRAGON, 2, UNKNOWN),
+    ("audit", lambda given: shutil.rmtree(given.label.parent), 2, "has no label map"),
+    ("audit", into_a_file, 2, "cannot be written"),
 ]
 
 
@@ -213,11 +183,10 @@ def command(verb: str, given: Inputs) -> list[str]:
     return [verb, *arguments[verb], "--device", "cpu", "--quiet"]
 
 
-@pytest.mark.parametrize(
-    ("verb", "broken", "code", "message"), BROKEN, ids=[f"{verb}-{broken.__name__}" for verb, broken, _, _ in BROKEN]
-)
+@pytest.mark.parametrize(("verb", "broken", "code", "message"), BROKEN, ids=[f"{row[0]}-{row[3]}" for row in BROKEN])
 def test_a_broken_input_is_one_line(synthcp, inputs, verb, broken, code, message):
-    given = broken(inputs) or inputs
+    instead = broken(inputs)
+    given = instead if isinstance(instead, Inputs) else inputs
     ended = synthcp(*command(verb, given))
     assert (ended.code, len(ended.stderr)) == (code, 1), ended.stderr
     assert message in ended.stderr[0]
@@ -229,8 +198,7 @@ def test_a_broken_input_is_one_line(synthcp, inputs, verb, broken, code, message
 
 
 def test_the_inputs_are_good_before_a_test_breaks_them(synthcp, inputs):
-    run = inputs.data / "run"
-    shutil.copytree(inputs.run, run)
+    run = shutil.copytree(inputs.run, inputs.data / "run")
     for verb in ("calibrate", "audit", "score", "eval"):
         ended = synthcp(*command(verb, replace(inputs, run=run)))
         assert (ended.code, ended.stderr) == (0, [])
@@ -238,7 +206,7 @@ def test_the_inputs_are_good_before_a_test_breaks_them(synthcp, inputs):
 
 
 def test_one_broken_image_alone_is_an_error(synthcp, inputs):
-    huge_header(inputs)
+    inputs.bad_image.write_bytes(huge_header())
     ended = synthcp("score", inputs.bad_image, "--monitor", inputs.run, "--out", inputs.out, "--device", "cpu")
     assert ended.code == 2
     assert ended.stderr == [
@@ -250,23 +218,30 @@ CITY = "gtFine/train/ulm"
 CITY_LABEL = f"{CITY}/ulm_000001_000019_gtFine_labelIds.png"
 
 
-def remove(root: Path, part: str) -> None:
-    path = root / part
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def paint(root: Path, size: tuple[int, int], value: int) -> None:
-    Image.new("L", size, value).save(root / CITY_LABEL)
-
-
 @pytest.mark.parametrize(
     ("broken", "options", "message"),
     [
-        (lambda root: remove(root, "gtFine"), [], "gtFine is missing; Cityscapes"),
-        (lambda root: remove(root, CITY), [], "ulm is in {root}/leftImg8bit/train but not in {root}/gtFine/train"),
-        (lambda root: remove(root, CITY_LABEL), [], "ulm/ulm_000001_000019 is in {root}/leftImg8bit/train but not in"),
-        (lambda root: paint(root, (64, 32), 34), [], "ulm_000001_000019_gtFine_labelIds.png holds the value 34"),
-        (lambda root: paint(root, (64, 48), 7), [], "the image is (32, 64), its label map (48, 64)"),
+        (lambda root: shutil.rmtree(root / "gtFine"), [], "gtFine is missing; Cityscapes"),
+        (
+            lambda root: shutil.rmtree(root / CITY),
+            [],
+            "ulm is in {root}/leftImg8bit/train but not in {root}/gtFine/train",
+        ),
+        (
+            lambda root: (root / CITY_LABEL).unlink(),
+            [],
+            "ulm/ulm_000001_000019 is in {root}/leftImg8bit/train but not in",
+        ),
+        (
+            lambda root: (root / CITY_LABEL).write_bytes(picture("L", (64, 32), 34)),
+            [],
+            "ulm_000001_000019_gtFine_labelIds.png holds the value 34",
+        ),
+        (
+            lambda root: (root / CITY_LABEL).write_bytes(picture("L", (64, 48), 7)),
+            [],
+            "the image is (32, 64), its label map (48, 64)",
+        ),
         (lambda root: None, ["--imperfect", "kfold:3?rule=group"], "2 groups cannot make 3 folds"),
         (lambda root: None, ["--imperfect", "kfold:3?rule=city"], "fold rule 'city' is unknown"),
     ],

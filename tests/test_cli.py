@@ -4,12 +4,16 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
+from importlib import import_module
+from inspect import Parameter, signature
 from pathlib import Path
 
 import pytest
 
 import synthcp as package
+from synthcp.cli.fit import fit_verb
 from synthcp.config.scales import SCALES
 from synthcp.data.specs import open_dataset
 from synthcp.fitting.config import FitConfig
@@ -53,21 +57,46 @@ def score(synthcp, run_folder, images, tmp_path):
     return score
 
 
-def with_thresholds(run: Path, folder: Path, thresholds: Thresholds) -> Path:
-    monitor = Monitor.load(run, "cpu")
-    monitor.settings = replace(monitor.settings, learnt=replace(monitor.settings.learnt, thresholds=thresholds))
-    monitor.save(folder)
-    return folder
+@pytest.fixture
+def run(run_folder, tmp_path):
+    """A copy of the tiny run that may be written to."""
+    return shutil.copytree(run_folder, tmp_path / "run")
 
 
 def test_help_lists_the_verbs_and_the_exit_codes(synthcp):
     ended = synthcp("--help")
-    assert ended.code == 0 and "Exit codes: 0 fine" in ended.stdout
+    assert ended.code == 0 and "Exit codes: 0 fine" in ended.stdout and ended == synthcp()
     assert [line.split()[0] for line in ended.stdout.split("Commands:\n")[1].splitlines()] == VERBS
 
 
-def test_no_verb_shows_the_help(synthcp):
-    assert synthcp() == synthcp("--help")
+CLI_ONLY = {"split", "predictions", "threads", "quiet", "as_json", "markdown", "fail_on_alarm"}
+LOADING = {"model", "device", "precision"}
+"""Options of Monitor.load, whose monitor the verbs take."""
+OF_FIT = {"data", "out", "train_cmd", "config", "perceptual"}
+
+
+def parameters(function: Callable[..., object]) -> Mapping[str, Parameter]:
+    return signature(function, eval_str=True).parameters
+
+
+@pytest.mark.parametrize("name", ["score", "evaluate", "calibrate", "audit"])
+def test_python_and_the_command_line_name_their_options_alike(name):
+    function = parameters(getattr(package, name))
+    kinds = [(parameter.name, parameter.kind) for parameter in function.values()]
+    names = {"promise": [part.name for part in fields(Promise)]}
+    taken = {part for option in function for part in names.get(option, [option])} - {"facts", "progress"}
+    verb = {"evaluate": "eval"}.get(name, name)
+    given = set(parameters(getattr(import_module(f"synthcp.cli.{verb}"), f"{verb}_verb")))
+    assert given - CLI_ONLY - LOADING == taken and set(parameters(Monitor.load)) > LOADING <= given
+    first = [option for option, kind in kinds if kind is Parameter.POSITIONAL_OR_KEYWORD]
+    assert first == {"score": ["monitor", "inputs", "out"], "calibrate": ["monitor", "data"]}.get(
+        name, ["monitor", "data", "out"]
+    )
+
+
+def test_fit_names_its_options_as_the_command_line_does():
+    options = {part.name for part in fields(FitConfig)}
+    assert set(parameters(fit_verb)) - CLI_ONLY - OF_FIT == options - {"vgg19"}
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -77,18 +106,10 @@ def test_every_verb_has_an_example_that_fits_on_its_line(synthcp, verb):
     assert ended.stdout.splitlines()[-1].startswith(f"  Example: synthcp {verb} ")
 
 
-def test_version(synthcp):
-    assert synthcp("--version").stdout == f"synthcp {package.__version__}\n"
-
-
-def test_python_m_is_the_program():
-    commands = [["--version"], ["report", "no/such/folder"]]
-    version, broken = (
-        subprocess.run([sys.executable, "-m", "synthcp", *command], capture_output=True, text=True)
-        for command in commands
-    )
-    assert (version.returncode, version.stdout) == (0, f"synthcp {package.__version__}\n")
-    assert broken.returncode == 2 and "run.json cannot be read" in broken.stderr
+def test_python_m_is_the_program(synthcp):
+    version = subprocess.run([sys.executable, "-m", "synthcp", "--version"], capture_output=True, text=True)
+    assert (version.returncode, version.stdout) == (0, synthcp("--version").stdout)
+    assert version.stdout == f"synthcp {package.__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["fit", "--help"], ["--version"], ["fit"]])
@@ -111,11 +132,8 @@ def test_torch_is_not_imported_to_talk_about_usage(arguments):
         (["fit", "--data", SCENES, "--out", "x", "--config", "no.json"], "no.json is missing or not JSON"),
         (["fit", "--data", SCENES, "--out", "x", "--scale", "big"], "scale 'big' is unknown"),
         (["fit", "--data", SCENES, "--out", "x", "--device", "abacus"], "device 'abacus'"),
-        (
-            ["fit", "--data", SCENES, "--out", "x", "--weights", "no.st"],
-            "no.st does not exist; give a safetensors file",
-        ),
-        (["score", ".", "--monitor", "x", "--out", "y", "--shard", "3/2"], "write i/n"),
+        (["fit", "--data", SCENES, "--out", "x", "--weights", "no.st"], "no.st does not exist; give a safetensors"),
+        (["score", ".", "--monitor", "x", "--out", "y", "--model", "a:", "--predictions", "b"], "both name M"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(synthcp, monkeypatch, tmp_path, arguments, message):
@@ -153,49 +171,35 @@ def test_an_audit_tells_where_its_report_is(synthcp, run_folder, tmp_path):
     assert (ended.code, ended.stdout) == (0, f"4 suspects in 3 images; report: {out / 'audit.html'}\n")
 
 
-def break_report(monkeypatch, error):
-    def broken(out):
-        raise error
-
-    monkeypatch.setattr("synthcp.report.html.write_report", broken)
+WAY_ON = "interrupted; given again reproduce goes on where it stopped, and so does fit with --resume"
+DEBUG = "internal error: RuntimeError: one two; set SYNTHCP_DEBUG=1 to see the traceback"
 
 
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (
-            RuntimeError("one\ntwo"),
-            1,
-            "internal error: RuntimeError: one two; set SYNTHCP_DEBUG=1 to see the traceback",
-        ),
+        (RuntimeError("one\ntwo"), 1, DEBUG),
         (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device"),
         (package.SynthCPError("loss became nan"), 2, "error: loss became nan"),
+        (KeyboardInterrupt(), 130, WAY_ON),
     ],
 )
-def test_a_failure_is_one_line(synthcp, monkeypatch, error, code, line):
+def test_a_failure_is_one_line_and_a_traceback_for_those_who_ask(synthcp, monkeypatch, error, code, line):
+    def broken(out):
+        raise error
+
     monkeypatch.delenv("SYNTHCP_DEBUG", raising=False)
-    break_report(monkeypatch, error)
+    monkeypatch.setattr("synthcp.report.html.write_report", broken)
     ended = synthcp("report", "x")
     assert (ended.code, ended.stderr) == (code, [line])
-
-
-def test_an_interruption_names_the_way_on(synthcp, monkeypatch):
-    break_report(monkeypatch, KeyboardInterrupt())
-    ended = synthcp("report", "x")
-    assert ended.code == 130 and len(ended.stderr) == 1
-    assert "reproduce goes on where it stopped, and so does fit with --resume" in ended.stderr[0]
+    monkeypatch.setenv("SYNTHCP_DEBUG", "1")
+    with pytest.raises(type(error)):
+        synthcp("report", "x")
 
 
 def test_a_name_that_a_terminal_cannot_write_ends_no_command(synthcp):
     ended = synthcp("report", "no\udcff")
     assert ended.code == 2 and len(ended.stderr) == 1 and "no?/run.json cannot be read" in ended.stderr[0]
-
-
-def test_a_traceback_is_there_for_those_who_ask(synthcp, monkeypatch):
-    monkeypatch.setenv("SYNTHCP_DEBUG", "1")
-    break_report(monkeypatch, RuntimeError("deep inside"))
-    with pytest.raises(RuntimeError, match="deep inside"):
-        synthcp("report", "x")
 
 
 def test_fit_takes_every_option(synthcp, fitted, tmp_path):
@@ -292,9 +296,7 @@ def calibrate(synthcp, run: Path, *options):
 EASY = "--alpha 0.3 --delta 0.2 --floor 0.05 --area 0.1".split()
 
 
-def test_calibrate_stores_what_it_says(synthcp, run_folder, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(run_folder, run)
+def test_calibrate_stores_what_it_says(synthcp, run):
     ended = calibrate(synthcp, run, *EASY)
     assert (ended.code, ended.stderr) == (0, [])
     told, calibration = " ".join(ended.stdout.replace("│", " ").split()), load_settings(run).calibration
@@ -306,9 +308,7 @@ def test_calibrate_stores_what_it_says(synthcp, run_folder, tmp_path):
     assert ended.stdout.splitlines()[-1] == f"next: synthcp score IMAGES --monitor {run} --out out/run"
 
 
-def test_a_calibrated_monitor_decides(synthcp, score, run_folder, images, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(run_folder, run)
+def test_a_calibrated_monitor_decides(synthcp, score, run, tmp_path):
     calibrate(synthcp, run, *EASY)
     ended = score("--quiet", run=run)
     rows = read_rows(tmp_path / "out")
@@ -338,56 +338,42 @@ def test_a_promise_that_cannot_be_kept_is_refused(synthcp, run_folder, options, 
     assert load_settings(run_folder).calibration is None
 
 
-def test_score_says_where_its_report_is(score, tmp_path):
-    ended = score("--quiet")
-    assert (ended.code, ended.stderr) == (0, [])
-    assert ended.stdout.startswith("3 images, ") and ended.stdout.endswith(f"report: {tmp_path / 'out/report.html'}\n")
-
-
-def test_score_as_json_is_one_row_per_line(score, tmp_path):
-    rows = [json.loads(line) for line in score("--json").stdout.splitlines()]
-    assert [row["id"] for row in rows] == [row.id for row in read_rows(tmp_path / "out")]
+def test_score_as_json_is_one_row_per_line_and_a_shard_scores_its_part(score):
+    rows = [json.loads(line) for line in score("--json", "--shard", "1/2").stdout.splitlines()]
+    assert [row["id"] for row in rows] == ["test-0000", "test-0002"]
     assert rows[0]["true_error_share"] is None and 0 < rows[0]["error_share"] < 1
 
 
-def test_a_shard_scores_its_part(score):
-    rows = [json.loads(line) for line in score("--json", "--shard", "2/2").stdout.splitlines()]
-    assert [row["id"] for row in rows] == ["test-0001"]
-
-
 @pytest.mark.parametrize(
-    ("thresholds", "option", "code"),
+    ("share", "options", "broken", "code"),
     [
-        (Thresholds(error_share=0.0), ["--fail-on-alarm"], 4),
-        (Thresholds(error_share=0.0), [], 0),
-        (Thresholds(), ["--fail-on-alarm"], 0),
+        (0.0, ["--fail-on-alarm"], False, 4),
+        (0.0, [], False, 0),
+        (1.0, ["--fail-on-alarm"], False, 0),
+        (0.0, ["--fail-on-alarm"], True, 3),  # a failure counts more than an alarm
     ],
 )
-def test_an_alarm_fails_on_demand_only(score, run_folder, tmp_path, thresholds, option, code):
-    ended = score(*option, run=with_thresholds(run_folder, tmp_path / "run", thresholds))
-    assert (ended.code, ended.stderr) == (code, [])
+def test_an_alarm_fails_on_demand_only(score, run, images, share, options, broken, code):
+    settings = load_settings(run)
+    save_settings(run, replace(settings, thresholds=replace(Thresholds(), error_share=share)))
+    if broken:
+        (images / "bad.png").write_bytes(b"")
+    ended = score(*options, run=run)
+    assert ended.code == code and len(ended.stderr) == int(broken)
+    if broken:
+        assert ended.stderr[0].startswith("1 of 4 images failed, see ") and "bad.png is empty" in ended.stderr[0]
 
 
-def test_a_failure_counts_more_than_an_alarm(score, run_folder, images, tmp_path):
-    (images / "bad.png").write_bytes(b"")
-    run = with_thresholds(run_folder, tmp_path / "run", Thresholds(error_share=0.0))
-    ended = score("--fail-on-alarm", run=run)
-    assert ended.code == 3
-    assert ended.stderr[0].startswith("1 of 4 images failed, see ") and "bad.png is empty" in ended.stderr[0]
-
-
-def test_a_report_can_be_written_again(synthcp, score, tmp_path):
-    score()
-    report = tmp_path / "out" / "report.html"
+def test_score_says_where_its_report_is_and_it_can_be_written_again(synthcp, score, tmp_path):
+    report, ended = tmp_path / "out" / "report.html", score("--quiet")
+    assert (ended.code, ended.stderr) == (0, [])
+    assert ended.stdout.startswith("3 images, ") and ended.stdout.endswith(f"report: {report}\n")
     first = report.read_text()
     report.unlink()
-    ended = synthcp("report", tmp_path / "out")
-    assert ended.stdout == f"report: {report}\n" and report.read_text() == first
+    assert synthcp("report", report.parent).stdout == f"report: {report}\n" and report.read_text() == first
 
 
-def test_a_promise_about_another_model_is_told_not_to_hold(synthcp, score, run_folder, tmp_path):
-    run = tmp_path / "run"
-    shutil.copytree(run_folder, run)
+def test_a_promise_about_another_model_is_told_not_to_hold(synthcp, score, run, tmp_path):
     calibrate(synthcp, run, *EASY)
     settings = load_settings(run)
     save_settings(run, replace(settings, calibration=replace(settings.calibration, model="hf:other")))

@@ -1,4 +1,4 @@
-"""Every number of evaluate() by scikit-learn and SciPy, on predictions and scores that are planted in the images."""
+"""Every number of judge() by scikit-learn and SciPy, on predictions and scores that are planted in the images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
 from synthcp.data.subset import Subset
 from synthcp.errors import ShapeError
-from synthcp.evaluation import RAW, Results, evaluate
+from synthcp.evaluation import Judged, Results, Row, judge
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
 from synthcp.records import Classes, Detection, Prediction, Sample
@@ -28,6 +28,7 @@ from synthcp.segmentation.base import Segmenter
 from synthcp.system.runtime import Runtime
 
 CLASSES, IGNORE, SIZE, COUNT = 4, 9, (6, 7), 5
+CPU = Runtime(torch.device("cpu"))
 Numbers = NDArray[np.float64]
 
 
@@ -77,7 +78,7 @@ class ReadingDetector:
 
 def evaluated(dataset: Dataset, side: int = 0) -> Results:
     detectors: dict[str, Detector] = {"first": ReadingDetector(False), "second": ReadingDetector(True)}
-    return evaluate(detectors, Reading().eval(), dataset, Runtime(torch.device("cpu")), {"seed": "3"}, side=side)
+    return judge(detectors, Reading().eval(), dataset, runtime=CPU, facts={"seed": "3"}, side=side)
 
 
 @pytest.fixture(scope="module")
@@ -266,13 +267,17 @@ def test_a_verdict_has_a_row_of_its_own_with_error_scores_only(results: Results)
         "learned": blending,
         "late": ReadingDetector(True),
     }
-    judged = evaluate(detectors, Reading(), Planted(), Runtime(torch.device("cpu")))
+    judged = judge(detectors, Reading(), Planted(), runtime=CPU)
     plain, verdict, learned, late = judged.detectors
-    assert [row.name for row in judged.detectors] == ["plain", "learned" + RAW, "learned", "late"]
+    assert [found.row for found in judged.detectors] == [
+        Row("plain"),
+        Row("learned", raw=True),
+        *map(Row, ("learned", "late")),
+    ]
     first, second = results.detectors
-    assert replace(verdict, name="first") == replace(plain, name="first") == first  # quality and anomaly are None
-    assert replace(learned, error_pooled=None, error_per_image=None) == replace(second, name="learned")
-    assert late == replace(second, name="late")
+    assert replace(verdict, row=first.row) == replace(plain, row=first.row) == first  # quality and anomaly are None
+    assert replace(learned, error_pooled=None, error_per_image=None) == replace(second, row=learned.row)
+    assert late == replace(second, row=late.row)
     assert numbers(learned.error_pooled) != numbers(verdict.error_pooled)
     assert judged.class_quality == results.class_quality
 
@@ -280,16 +285,34 @@ def test_a_verdict_has_a_row_of_its_own_with_error_scores_only(results: Results)
 def test_without_masks_there_are_no_anomaly_scores() -> None:
     class Unmasked(Planted):
         def __getitem__(self, index: int) -> Sample:
-            sample = super().__getitem__(index)
-            return Sample(sample.id, sample.image, sample.label_map)
+            return replace(super().__getitem__(index), anomaly_mask=None)
 
+    second = evaluated(Unmasked()).detectors[1]
+    assert second.anomaly == {} and second.quality is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "shown"), [(Row("a"), "a"), (Row("a", raw=True), "a-raw"), (Row("a", raw=True, seed=2), "a, head 2-raw")]
+)
+def test_a_row_is_shown_by_its_name(row: Row, shown: str) -> None:
+    assert str(row) == shown
+
+
+def test_every_image_is_shown_once_with_all_that_is_known_of_it() -> None:
     calls: list[tuple[int, int]] = []
-    runtime = Runtime(torch.device("cpu"))
-    results = evaluate(
-        {"x": ReadingDetector(True)}, Reading(), Unmasked(), runtime, progress=lambda *call: calls.append(call)
-    )
-    assert results.detectors[0].anomaly == {} and results.detectors[0].quality is not None
+    shown: list[Judged] = []
+    detectors: dict[Row, Detector] = {Row("again", seed=2): blending}
+    progress = lambda *call: calls.append(call)  # noqa: E731
+    judge(detectors, Reading(), Planted(), runtime=CPU, side=4, progress=progress, watch=shown.append)
     assert calls == [(number, COUNT) for number in range(1, COUNT + 1)]
+    for index, (judged, original) in enumerate(zip(shown, Planted(), strict=True)):
+        small = resized(original, 4)
+        assert judged.index == index and judged.original.id == judged.sample.id == original.id
+        assert judged.prediction.logits.shape[2:] == SIZE and judged.sample.image.equal(small.image)
+        assert list(judged.detections) == [Row("again", raw=True, seed=2), Row("again", seed=2)]
+        assert judged.truth is not None and small.label_map is not None
+        assert judged.truth.error.equal(judged.label_map != small.label_map)
+        assert judged.truth.known.equal(small.label_map != IGNORE)
 
 
 class PlantedVolumes(Dataset):
@@ -314,14 +337,14 @@ class FirstVoxel:
 
 
 def test_volumes_are_judged_by_dice_and_their_background_by_nothing() -> None:
-    dataset, judge = PlantedVolumes(), FirstVoxel()
+    dataset = PlantedVolumes()
 
     class Logits(Segmenter):
         def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
             return image, [image]
 
     segmenter = Logits(3, (0.0,), (1.0,)).eval()
-    results = evaluate({"first": judge}, segmenter, dataset, Runtime(torch.device("cpu")))
+    results = judge({"first": FirstVoxel()}, segmenter, dataset, runtime=CPU)
     true = np.array([[_dice(sample, label) for label in range(3)] for sample in dataset])
     predicted = np.array([sample.image[:, 0, 0, 0].sigmoid().tolist() for sample in dataset])
     assert results.measure == "Dice" and true[1, 2] == 0.0  # predicted though it is not there

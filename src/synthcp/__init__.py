@@ -6,45 +6,30 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from synthcp.data.specs import open_dataset
-    from synthcp.errors import SynthCPError
-    from synthcp.evaluation import evaluate
-    from synthcp.fitting.config import FitConfig
-    from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold
-    from synthcp.fitting.run import fit
-    from synthcp.monitor.monitor import Monitor
-    from synthcp.monitor.promise import Promise
-    from synthcp.records import AnomalousRegion, Assessment, Classes, Detection, Prediction, Sample
-    from synthcp.segmentation.specs import open_model
-    from synthcp.verbs.audit.suspects import Suspect, audit
-    from synthcp.verbs.calibrate import calibrate
+    from synthcp.data.specs import open_dataset as open_dataset
+    from synthcp.errors import SynthCPError as SynthCPError
+    from synthcp.fitting.config import FitConfig as FitConfig
+    from synthcp.fitting.imperfect import Corrupt as Corrupt
+    from synthcp.fitting.imperfect import Folds as Folds
+    from synthcp.fitting.imperfect import HeldOut as HeldOut
+    from synthcp.fitting.imperfect import KFold as KFold
+    from synthcp.fitting.run import fit as fit
+    from synthcp.monitor.monitor import Monitor as Monitor
+    from synthcp.monitor.promise import Promise as Promise
+    from synthcp.records import AnomalousRegion as AnomalousRegion
+    from synthcp.records import Assessment as Assessment
+    from synthcp.records import Classes as Classes
+    from synthcp.records import Detection as Detection
+    from synthcp.records import Prediction as Prediction
+    from synthcp.records import Sample as Sample
+    from synthcp.segmentation.specs import open_model as open_model
+    from synthcp.verbs.audit.run import audit as audit
+    from synthcp.verbs.audit.suspects import Suspect as Suspect
+    from synthcp.verbs.calibrate import calibrate as calibrate
+    from synthcp.verbs.evaluate import evaluate as evaluate
+    from synthcp.verbs.score import score as score
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "AnomalousRegion",
-    "Assessment",
-    "Classes",
-    "Corrupt",
-    "Detection",
-    "FitConfig",
-    "Folds",
-    "HeldOut",
-    "KFold",
-    "Monitor",
-    "Prediction",
-    "Promise",
-    "Sample",
-    "Suspect",
-    "SynthCPError",
-    "__version__",
-    "audit",
-    "calibrate",
-    "evaluate",
-    "fit",
-    "open_dataset",
-    "open_model",
-]
 
 # Where each name lives. It is imported when first asked for, so that `import synthcp` does not wait for torch.
 _HOMES = {
@@ -63,13 +48,15 @@ _HOMES = {
     "Sample": "records",
     "Suspect": "verbs.audit.suspects",
     "SynthCPError": "errors",
-    "audit": "verbs.audit.suspects",
+    "audit": "verbs.audit.run",
     "calibrate": "verbs.calibrate",
-    "evaluate": "evaluation",
+    "evaluate": "verbs.evaluate",
     "fit": "fitting.run",
     "open_dataset": "data.specs",
     "open_model": "segmentation.specs",
+    "score": "verbs.score",
 }
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> object:

@@ -1,10 +1,11 @@
-"""evaluate(detectors, predictor, dataset) -> Results: one loop, the same for every detector."""
+"""judge(detectors, predictor, dataset) -> Results: one loop, in which M and every detector see each image once."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -18,23 +19,45 @@ from synthcp.metrics.protocols import PROTOCOLS, AnomalyScores
 from synthcp.metrics.ranking import PerImageRanking, RankingScores, StreamingRanking
 from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.nn.spatial import resize
-from synthcp.records import Classes, Detection, Measure, Sample, measure_of
+from synthcp.records import Classes, Detection, Measure, Prediction, Sample, measure_of
 from synthcp.segmentation.base import Predictor, at_size
 from synthcp.system.runtime import Runtime
 
 DEFAULT_PROTOCOLS = ("pooled", "caos")
 """Of anomaly segmentation: all pixels together, and the mean over images as the anomaly benchmark has it."""
 
-RAW = "-raw"
-"""Suffix of the row that shows a learned detector's verdict by itself, without M's logits blended in."""
+RAW, AGAIN = "-raw", ", head "
+"""How a raw error map and a detector that was fitted again are shown in the name of a row."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table; its text is the name that is shown.
+
+    Attributes:
+        detector: Name of the detector.
+        raw: Whether it is a learned detector's raw error map by itself, without M's logits blended in.
+        seed: Which fit of the detector this is, if it was fitted again with the same M and G; 0 is the first.
+    """
+
+    detector: str
+    raw: bool = False
+    seed: int = 0
+
+    def __str__(self) -> str:
+        again = f"{AGAIN}{self.seed}" if self.seed else ""
+        return self.detector + again + RAW * self.raw
+
+
+Name = TypeVar("Name", bound=str | Row)
 
 
 @dataclass(frozen=True)
 class DetectorResult:
-    """Scores of one detector on one data set; a part that does not apply is None.
+    """Scores of one row on one data set; a part that does not apply is None.
 
     Attributes:
-        name: Name of the detector, as in the table.
+        row: Whose scores these are.
         error_pooled: Error detection over all pixels of all images together (protocol "pooled").
         error_per_image: The mean over images of the score of each image (protocol "per image").
         quality: Predicted against true quality per class, averaged over the classes.
@@ -42,11 +65,16 @@ class DetectorResult:
             empty where no pixel is anomalous.
     """
 
-    name: str
+    row: Row
     error_pooled: RankingScores | None = None
     error_per_image: RankingScores | None = None
     quality: RegressionScores | None = None
     anomaly: dict[str, AnomalyScores] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of the row, as it is shown."""
+        return str(self.row)
 
 
 @dataclass(frozen=True)
@@ -54,7 +82,7 @@ class Results:
     """Everything a table, a figure or a report needs to know about one evaluation.
 
     Attributes:
-        detectors: In the order given; a learned detector has a row for its verdict alone, then its own.
+        detectors: In the order given; a learned detector has a row for its raw error map, then its own.
         mean_quality: Of the segmenter: the mean over the classes that occur, without the background, in [0, 1]; NaN
             without label maps.
         segmenter_quality: Of the segmenter per class name: its IoU over the pixels of all images, NaN for a class that
@@ -90,29 +118,27 @@ class Truth:
     quality: Tensor
 
 
-Watch = Callable[[str, Detection, Truth], None]
-"""Called for every image with the name of a row, what it says, and what is true, if that is known."""
+@dataclass(frozen=True)
+class Judged:
+    """All that is known of one image once every detector has judged it.
 
+    Attributes:
+        index: Of the image in the data set.
+        original: The sample as it came.
+        sample: The same at the working size.
+        prediction: Of M for the original, at M's own size.
+        label_map: y_hat at the working size, shape (*S), int64, on the CPU.
+        detections: What every row says, at the working size.
+        truth: None without a label map.
+    """
 
-class _SegmenterQuality:
-    """The running quality of M per class: IoU over the pixels of all images, or the mean of its Dice over volumes."""
-
-    def __init__(self, classes: Classes, measure: Measure) -> None:
-        self.classes = classes
-        self.measure = measure
-        self.confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
-        self.qualities: list[Tensor] = []
-
-    def add(self, label_map: Tensor, predicted: Tensor, quality: Tensor) -> None:
-        """Count one image, of whose classes the quality is known, shape (L,)."""
-        self.confusion += confusion_matrix(label_map, predicted, len(self.classes), self.classes.ignore_index)
-        self.qualities.append(quality)
-
-    def compute(self) -> Tensor:
-        """Shape (L,), NaN where undefined."""
-        if self.measure == "Dice" and self.qualities:
-            return torch.stack(self.qualities).nanmean(dim=0)
-        return intersection_over_union(self.confusion)
+    index: int
+    original: Sample
+    sample: Sample
+    prediction: Prediction
+    label_map: Tensor
+    detections: Mapping[Row, Detection]
+    truth: Truth | None
 
 
 class _Accumulator:
@@ -144,7 +170,7 @@ class _Accumulator:
         for protocol in self.anomaly.values():
             protocol.update(scores, mask, roi)
 
-    def result(self, name: str) -> DetectorResult:
+    def result(self, row: Row) -> DetectorResult:
         quality = None
         if self.true_quality:
             quality = class_quality_scores(
@@ -152,7 +178,7 @@ class _Accumulator:
             )
         error = self.error_pooled.compute()
         return DetectorResult(
-            name,
+            row,
             error if error.images else None,
             self.error_per_image.compute() if error.images else None,
             quality,
@@ -175,18 +201,71 @@ class _Accumulator:
         return found
 
 
+class _Scores:
+    """The running scores of M, by its IoU over the pixels of all images or its mean Dice over volumes, and of rows."""
+
+    def __init__(self, classes: Classes, measure: Measure, protocols: Sequence[str]) -> None:
+        self.classes = classes
+        self.measure = measure
+        self.structures = [classes.names.index(name) for name in classes.structures]
+        self.confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
+        self.qualities: list[Tensor] = []
+        self.rows: defaultdict[Row, _Accumulator] = defaultdict(lambda: _Accumulator(protocols, self.structures))
+
+    def add(self, judged: Judged) -> None:
+        original, true, truth = judged.original, judged.sample.label_map, judged.truth
+        if true is not None and truth is not None:
+            self.confusion += confusion_matrix(true, judged.label_map, len(self.classes), self.classes.ignore_index)
+            self.qualities.append(truth.quality)
+        mask, roi = original.anomaly_mask, region_of_interest(original, self.classes.ignore_index)
+        for row, detection in judged.detections.items():
+            if truth is not None:
+                self.rows[row].add_failures(detection, truth)
+            if mask is not None:
+                self.rows[row].add_anomalies(detection, mask, roi)
+
+    def results(self, images: int, facts: Mapping[str, str]) -> Results:
+        by_volume = self.measure == "Dice" and self.qualities
+        quality = torch.stack(self.qualities).nanmean(dim=0) if by_volume else intersection_over_union(self.confusion)
+        return Results(
+            detectors=tuple(scores.result(row) for row, scores in self.rows.items()),
+            mean_quality=float(quality[self.structures].nanmean()),
+            segmenter_quality=dict(zip(self.classes.names, quality.tolist(), strict=True)),
+            images=images,
+            class_quality=self._class_quality(),
+            settings=dict(facts),
+            measure=self.measure,
+        )
+
+    def _class_quality(self) -> dict[str, list[tuple[float, float]]]:
+        """(true, predicted) quality by structure for the last row that predicts quality, the shipped one."""
+        judging = [scores for scores in self.rows.values() if scores.true_quality]
+        if not judging:
+            return {}
+        true, predicted = torch.stack(judging[-1].true_quality), torch.stack(judging[-1].predicted_quality)
+        return {
+            name: [(float(t), float(p)) for t, p in zip(true[:, i], predicted[:, i], strict=True) if not t.isnan()]
+            for i, name in enumerate(self.classes.structures)
+        }
+
+
+def _silent(step: int, steps: int) -> None:
+    """Report nothing."""
+
+
 @torch.no_grad()
-def evaluate(
-    detectors: Mapping[str, Detector],
+def judge(
+    detectors: Mapping[Name, Detector],
     predictor: Predictor,
     dataset: Dataset,
+    *,
     runtime: Runtime,
-    settings: Mapping[str, str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
     side: int = 0,
     classes: Classes | None = None,
+    facts: Mapping[str, str] | None = None,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
-    watch: Watch | None = None,
+    progress: Callable[[int, int], None] = _silent,
+    watch: Callable[[Judged], None] | None = None,
 ) -> Results:
     """Judge every image of a data set by every detector.
 
@@ -194,66 +273,70 @@ def evaluate(
     judged at the size of the anomaly mask, to which the score is resized, within the sample's region of interest.
 
     Args:
-        detectors: By the name they shall have in the table.
+        detectors: By the row, or the name of the row, that they shall have in the table.
         predictor: M, which sees the images as they are.
         dataset: Images with label maps, anomaly masks or both.
         runtime: Where the networks run.
-        settings: Facts for printing.
-        progress: Called with (images done, images).
         side: Shorter side of the working size; 0 keeps the size of the images.
         classes: That M tells apart; by default those of the data.
+        facts: For printing.
         protocols: Of anomaly segmentation, by name.
-        watch: Called with what every row says of every image that has a label map.
+        progress: Called with (images done, images).
+        watch: Called once for every image, after it was judged.
 
     Raises:
         ShapeError: An anomaly mask has another size than its image.
         InputError: There are anomalies, but scores are undefined under every protocol.
     """
-    classes = classes or dataset.classes
-    structures = [classes.names.index(name) for name in classes.structures]
-    accumulators: defaultdict[str, _Accumulator] = defaultdict(lambda: _Accumulator(protocols, structures))
-    segmenter = _SegmenterQuality(classes, measure_of(dataset[0].image.dim() - 1))
-    for number, original in enumerate(dataset):
-        sample, roi = resized(original, side), region_of_interest(original, classes.ignore_index)
-        image = runtime.send(sample.image[None])
-        with runtime.autocast():
-            prediction = predictor.predict(sample.id, runtime.send(original.image[None]))
-        prediction = at_size(prediction, image.shape[2:])
-        predicted = prediction.label_map[0].cpu()
-        truth = _truth(sample, predicted, classes, segmenter.measure)
-        if sample.label_map is not None and truth is not None:
-            segmenter.add(sample.label_map, predicted, truth.quality)
-        for name, detector in detectors.items():
-            with runtime.autocast():
+    classes, measure = classes or dataset.classes, measure_of(dataset[0].image.dim() - 1)
+    rows = {name if isinstance(name, Row) else Row(name): detector for name, detector in detectors.items()}
+    judged_by = _Judges(rows, predictor, runtime, classes, measure)
+    scores = _Scores(classes, measure, protocols)
+    for index, original in enumerate(dataset):
+        judged = judged_by(index, original, resized(original, side))
+        scores.add(judged)
+        if watch is not None:
+            watch(judged)
+        progress(index + 1, len(dataset))
+    return scores.results(len(dataset), facts or {})
+
+
+@dataclass(frozen=True)
+class _Judges:
+    """M and all detectors, for one image after the other."""
+
+    detectors: Mapping[Row, Detector]
+    predictor: Predictor
+    runtime: Runtime
+    classes: Classes
+    measure: Measure
+
+    def __call__(self, index: int, original: Sample, sample: Sample) -> Judged:
+        with self.runtime.autocast():
+            prediction = self.predictor.predict(sample.id, self.runtime.send(original.image[None]))
+        small = at_size(prediction, sample.image.shape[1:])
+        detections = self._detections(self.runtime.send(sample.image[None]), small)
+        label_map = small.label_map[0].cpu()
+        return Judged(index, original, sample, prediction, label_map, detections, self._truth(sample, label_map))
+
+    def _detections(self, image: Tensor, prediction: Prediction) -> dict[Row, Detection]:
+        """What every row says; a learned detector's raw error map has a row of its own before the whole."""
+        found: dict[Row, Detection] = {}
+        for row, detector in self.detectors.items():
+            with self.runtime.autocast():
                 detection = detector(image, prediction)
-            for row, judged in _rows(name, detection):
-                if truth is not None:
-                    accumulators[row].add_failures(judged, truth)
-                if truth is not None and watch is not None:
-                    watch(row, judged, truth)
-                if original.anomaly_mask is not None:
-                    accumulators[row].add_anomalies(judged, original.anomaly_mask, roi)
-        if progress is not None:
-            progress(number + 1, len(dataset))
-    quality = segmenter.compute()
-    return Results(
-        tuple(accumulator.result(name) for name, accumulator in accumulators.items()),
-        float(quality[structures].nanmean()),
-        dict(zip(classes.names, quality.tolist(), strict=True)),
-        len(dataset),
-        _scatter(accumulators, classes),
-        dict(settings or {}),
-        segmenter.measure,
-    )
+            if detection.verdict is not None:
+                found[replace(row, raw=True)] = Detection(error_map=detection.verdict)
+            found[row] = detection
+        return found
 
-
-def _truth(sample: Sample, predicted: Tensor, classes: Classes, measure: Measure) -> Truth | None:
-    """What is true of a prediction; None without a label map."""
-    label_map = sample.label_map
-    if label_map is None:
-        return None
-    quality = image_quality(measure, label_map, predicted, len(classes), classes.ignore_index)
-    return Truth(predicted != label_map, label_map != classes.ignore_index, quality)
+    def _truth(self, sample: Sample, predicted: Tensor) -> Truth | None:
+        """What is true of a prediction; None without a label map."""
+        label_map, ignore_index = sample.label_map, self.classes.ignore_index
+        if label_map is None:
+            return None
+        quality = image_quality(self.measure, label_map, predicted, len(self.classes), ignore_index)
+        return Truth(predicted != label_map, label_map != ignore_index, quality)
 
 
 def region_of_interest(sample: Sample, ignore_index: int) -> Tensor:
@@ -274,22 +357,3 @@ def region_of_interest(sample: Sample, ignore_index: int) -> Tensor:
         return torch.ones(size, dtype=torch.bool)
     known = sample.label_map != ignore_index
     return known if mask is None else known | mask
-
-
-def _rows(name: str, detection: Detection) -> Iterator[tuple[str, Detection]]:
-    """The rows of the table that one detection counts for: the verdict by itself, if there is one, and the whole."""
-    if detection.verdict is not None:
-        yield name + RAW, Detection(error_map=detection.verdict)
-    yield name, detection
-
-
-def _scatter(accumulators: Mapping[str, _Accumulator], classes: Classes) -> dict[str, list[tuple[float, float]]]:
-    """Return (true, predicted) quality by structure for the last detector that predicts quality, the shipped one."""
-    judging = [accumulator for accumulator in accumulators.values() if accumulator.true_quality]
-    if not judging:
-        return {}
-    true, predicted = torch.stack(judging[-1].true_quality), torch.stack(judging[-1].predicted_quality)
-    return {
-        name: [(float(t), float(p)) for t, p in zip(true[:, i], predicted[:, i], strict=True) if not t.isnan()]
-        for i, name in enumerate(classes.structures)
-    }

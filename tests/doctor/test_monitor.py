@@ -52,7 +52,7 @@ def test_unknown_versions_are_noted(run_folder, monkeypatch):
 
 def test_a_calibration_is_told(run):
     scenes = Scenes(ScenesConfig(count=14, height=48, width=64, split="val"))
-    made = calibrate(run, scenes, Promise(alpha=0.3, delta=0.2, floor=0.05, area=0.1), "some scenes", "cpu")
+    made = calibrate(run, scenes, promise=Promise(0.3, 0.2, 0.05, 0.1), facts={"data": "some scenes"})
     finding = check_monitor(run, "cpu")[2]
     assert finding.state == "good"
     assert finding.what == f"{made.created[:10]}, 14 images of some scenes; at most 30% of intervals miss"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from synthcp.evaluation import DetectorResult, Results
+from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.experiments import anomaly_tables
 from synthcp.experiments.tables import ANOMALY_TABLES, PAPER, SHIPPED, TABLES, THRESHOLDS
 from synthcp.metrics.protocols import AnomalyScores
@@ -62,7 +62,7 @@ def test_table3_has_every_row_and_table4_takes_its_runs(
     assert [name for name in cells((out / "table4.md").read_text()) if name.startswith("t =")] == [
         f"t = {threshold}" for threshold in THRESHOLDS
     ]
-    monkeypatch.setattr(anomaly_tables, "evaluate", None)  # all is on disk, of this commit
+    monkeypatch.setattr(anomaly_tables, "judge", None)  # all is on disk, of this commit
     assert reproduce(synthcp, out, "table4").code == 0
 
 
@@ -82,7 +82,7 @@ def expected(seeds: list[Results], name: str) -> list[str]:
 @pytest.mark.parametrize("seen", ["0", "3"])
 def test_a_test_that_holds_training_images_says_so(seen: str) -> None:
     scores = {name: AnomalyScores(0.9, 0.5, 0.2, 0.125, 0.25, 64, 2, 1) for name in anomaly_tables.PROTOCOLS}
-    row = DetectorResult("msp", anomaly=scores)
+    row = DetectorResult(Row("msp"), anomaly=scores)
     settings = {anomaly_tables.SEEN: seen}
     results = [Results((row,), miou, {}, 3, settings=settings) for miou in (0.5, 0.6)]
     told = anomaly_tables._conditions(results)

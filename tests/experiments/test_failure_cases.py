@@ -7,10 +7,10 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from synthcp.evaluation import Truth
+from synthcp.evaluation import Judged, Row, Truth
 from synthcp.experiments.failure_cases import BINS, FailureCases, FailureScores, binned, difference
 from synthcp.metrics.regression import class_quality_scores
-from synthcp.records import Detection
+from synthcp.records import Detection, Prediction, Sample
 
 IMAGES = 6
 
@@ -41,8 +41,9 @@ def images() -> list[tuple[dict[str, Detection], Truth]]:
 def scores(tmp_path: Path) -> FailureScores:
     cases = FailureCases(("good", "poor", "pixels"), (1, 3))
     for rows, truth in images():
-        for name, detection in rows.items():
-            cases(name, detection, truth)
+        detections = {Row(name): detection for name, detection in rows.items()}
+        sample = Sample("", truth.error[None].float())
+        cases(Judged(0, sample, sample, Prediction(sample.image[None]), truth.error.long(), detections, truth))
     cases.save(tmp_path / "cases.safetensors")
     return FailureScores(tmp_path / "cases.safetensors")
 

@@ -12,7 +12,7 @@ import torch
 
 from synthcp.config.variants import VARIANTS
 from synthcp.errors import InputError
-from synthcp.evaluation import DetectorResult, Results, Truth
+from synthcp.evaluation import DetectorResult, Results, Row, Truth
 from synthcp.experiments import failure_page, failure_tables
 from synthcp.experiments.failure_cases import FailureCases, FailureScores
 from synthcp.experiments.failure_page import COMPARED, Judged
@@ -29,7 +29,7 @@ IMAGE_LEVEL = ["10.2", "20.0", "43.0", "46.0"]
 def row(name: str, level: float, image: bool = True) -> DetectorResult:
     pixel = RankingScores(level + 0.1, level, level + 0.3, 0.4, 0.15, 100, 3, 0, 0.35)
     quality = RegressionScores(level / 4, 0.2, 0.2, level + 0.02, level + 0.05, 9, 7)
-    return DetectorResult(name, pixel, pixel, quality if image else None)
+    return DetectorResult(Row(name), pixel, pixel, quality if image else None)
 
 
 def judged(folder: Path, seed: int) -> Judged:
@@ -53,7 +53,7 @@ def judged(folder: Path, seed: int) -> Judged:
         truth = Truth(torch.rand(6, 7, generator=generator) < 0.3, torch.ones(6, 7).bool(), torch.rand(2).double())
         for name in COMPARED:
             quality = None if "raw" in name or name == "MSP" else torch.rand(1, 2, generator=generator)
-            cases(name, Detection(torch.rand(1, 6, 7, generator=generator), class_quality=quality), truth)
+            cases.add(name, Detection(torch.rand(1, 6, 7, generator=generator), class_quality=quality), truth)
     cases.save(folder / f"{seed}.safetensors")
     settings = {"seen in fitting": "2", "cost of M": "1.00", "cost of G": "2.50"}
     results = Results(tuple(rows), 0.32, {}, 3, settings=settings)

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from synthcp.errors import DataError, InputError
-from synthcp.evaluation import DetectorResult, Results
+from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.metrics.ranking import RankingScores
 from synthcp.report.annotate import write_choice
 from synthcp.report.html import write_report
@@ -152,7 +152,7 @@ def test_toggles_say_what_is_pressed(write_folder: Write) -> None:
 def test_the_evaluation_is_shown(write_folder: Write) -> None:
     out = write_folder({"a": 0.2})
     scores = RankingScores(0.91, 0.537, 0.98, 0.3, 0.081, 7, 1, 0)
-    write_text(out / "metrics.json", to_json(Results((DetectorResult("<u>ours", scores),), 0.618, {}, 1)))
+    write_text(out / "metrics.json", to_json(Results((DetectorResult(Row("<u>ours"), scores),), 0.618, {}, 1)))
     page = Page(write_report(out))
     assert {"61.8 %", "53.7 %"} <= set(page.texts["dd"])
     assert "chance 8.1 %, <u>ours" in page.texts["small"]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from synthcp.errors import InputError
-from synthcp.evaluation import DetectorResult, Results
+from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.metrics.components import ComponentScores
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
@@ -47,9 +47,9 @@ def anomaly(first: float, skipped: int = 0) -> AnomalyScores:
 OBJECTS = ComponentScores(0.21, math.nan, 0.23, 0.5, 2, 0, (0.4, math.nan), (1, 1), (1, 1), (0, 0))
 WITH_OBJECTS = replace(anomaly(0.5), components=OBJECTS)
 QUALITY = RegressionScores(0.611, 0.622, 0.633, 0.644, math.nan, classes=11, correlated_classes=9)
-MSP = DetectorResult("MSP | raw", ranking(0.1), ranking(0.2, skipped=3))
+MSP = DetectorResult(Row("MSP | raw"), ranking(0.1), ranking(0.2, skipped=3))
 FOUND = {"caos": anomaly(0.6)}
-OURS = DetectorResult("ours", ranking(0.3), ranking(0.4), QUALITY)
+OURS = DetectorResult(Row("ours"), ranking(0.3), ranking(0.4), QUALITY)
 RESULTS = Results((MSP, OURS), 0.618, {"road": 0.9, "sky": math.nan}, 5, {"road": [(0.5, 0.25)]}, {"data": "camvid"})
 
 
@@ -113,7 +113,7 @@ def test_the_note_says_the_controls() -> None:
 
 def test_anomaly_table_only_with_anomalies() -> None:
     assert "Anomaly" not in to_markdown(RESULTS)
-    found = DetectorResult("ours", anomaly={"pooled": anomaly(0.5), "caos": anomaly(0.7, skipped=2)})
+    found = DetectorResult(Row("ours"), anomaly={"pooled": anomaly(0.5), "caos": anomaly(0.7, skipped=2)})
     table = to_markdown(result_of(found))
     assert "Error detection" not in table
     note = table.splitlines()[2]
@@ -124,7 +124,7 @@ def test_anomaly_table_only_with_anomalies() -> None:
 
 
 def test_objects_are_in_the_table_of_a_protocol_that_has_them() -> None:
-    found = DetectorResult("ours", anomaly={"caos": anomaly(0.7), "smiyc": WITH_OBJECTS})
+    found = DetectorResult(Row("ours"), anomaly={"caos": anomaly(0.7), "smiyc": WITH_OBJECTS})
     header, _, values = ([cell.strip() for cell in row] for row in markdown_rows(to_markdown(result_of(found))))
     assert header[4:] == [f"{name}, smiyc" for name in ("AUROC", "AUPR", "FPR95", "sIoU", "PPV", "F1*")]
     assert values[4:] == ["51.0", "52.0", "53.0", "21.0", "-", "23.0"]
@@ -151,7 +151,7 @@ def test_equal_values_have_no_best() -> None:
 
 
 def test_names_are_no_markup() -> None:
-    strange = DetectorResult("[bold]x[/bold]", ranking(0.1))
+    strange = DetectorResult(Row("[bold]x[/bold]"), ranking(0.1))
     assert "[bold]x[/bold]" in printed(summary(Results((strange,), 0.5, {}, 5)))
 
 
@@ -183,7 +183,7 @@ def test_broken_json_is_an_input_error(text: str) -> None:
 
 
 def test_the_headline_is_the_last_detector_of_errors() -> None:
-    no_errors = DetectorResult("anomalies", anomaly={"pooled": anomaly(0.5)})
+    no_errors = DetectorResult(Row("anomalies"), anomaly={"pooled": anomaly(0.5)})
     assert headline(Results((MSP, OURS, no_errors), 0.5, {}, 5)) is OURS
     assert headline(Results((no_errors,), 0.5, {}, 5)) is None
 

@@ -19,10 +19,10 @@ from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.promise import Promise
 from synthcp.monitor.review import fit_review
 from synthcp.monitor.settings import load_settings
-from synthcp.report.pictures import image_picture
 from synthcp.report.rows import Row, read_rows
 from synthcp.verbs.calibrate import Outcomes, calibrate, fit_calibration
-from synthcp.verbs.score import evaluate_run, score
+from synthcp.verbs.evaluate import evaluate
+from synthcp.verbs.score import score
 
 COUNT = 14
 EASY = Promise(alpha=0.3, delta=0.2, floor=0.05, area=0.1)
@@ -41,22 +41,27 @@ class Masked(Scenes):
 
 
 @pytest.fixture(scope="module")
-def scenes():
+def masked():
     return Masked(ScenesConfig(count=COUNT + 1, height=48, width=64, split="val"))
 
 
 @pytest.fixture(scope="module")
-def calibrated(run_folder, scenes, tmp_path_factory):
+def calibrated(run_folder, masked, tmp_path_factory):
     """A copy of the tiny run, calibrated, and what calibrate returned."""
     run = tmp_path_factory.mktemp("calibrated") / "run"
     shutil.copytree(run_folder, run)
-    return run, calibrate(run, scenes, EASY, "some scenes", "cpu")
+    calls = []
+    made = calibrate(
+        run, masked, promise=EASY, facts={"data": "some scenes"}, progress=lambda *call: calls.append(call)
+    )
+    assert calls == [("calibrate", step, COUNT + 1, {}) for step in range(1, COUNT + 2)]
+    return run, made
 
 
 @pytest.fixture(scope="module")
-def seen(monitor, scenes):
+def seen(monitor, masked):
     """(sample, assessment) of the images that count, at the working size, before there was a calibration."""
-    samples = [(original, resized(original, monitor.settings.scale.side)) for original in scenes]
+    samples = [(original, resized(original, monitor.settings.scale.side)) for original in masked]
     return [
         (sample, monitor.assess(original.image, size=sample.image.shape[1:]))
         for index, (original, sample) in enumerate(samples)
@@ -75,19 +80,13 @@ def iou_by_class(sample, assessment):
     }
 
 
-def test_what_is_returned_is_stored(calibrated):
+def test_what_is_returned_is_stored_and_all_else_stays_as_it_was(calibrated, run_folder):
     run, calibration = calibrated
-    assert load_settings(run).calibration == calibration
+    assert load_settings(run) == replace(load_settings(run_folder), calibration=calibration)
+    assert {path.name for path in run.iterdir()} == {path.name for path in run_folder.iterdir()}
     assert Monitor.load(run, "cpu").settings.calibration == calibration
     assert (calibration.promise, calibration.data, calibration.images) == (EASY, "some scenes", COUNT)
     assert calibration.groups == len({sample.group for sample in Scenes(ScenesConfig(count=COUNT + 1, split="val"))})
-
-
-def test_all_else_in_the_run_stays_as_it_was(calibrated, run_folder):
-    run, _ = calibrated
-    assert replace(load_settings(run), calibration=None) == load_settings(run_folder)
-    names = sorted(path.name for path in run_folder.iterdir())
-    assert sorted(path.name for path in run.iterdir()) == names
 
 
 def test_intervals_are_those_of_the_images(calibrated, seen):
@@ -120,11 +119,12 @@ def test_the_area_is_promised_of_known_pixels(calibrated, seen):
     assert bound(threshold) <= 0.1 < bound(threshold * (1 - 2.0**-8))
 
 
-def test_a_second_calibration_replaces_the_first(calibrated, scenes, tmp_path):
+def test_a_second_calibration_replaces_the_first(calibrated, masked, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(calibrated[0], run)
-    second = calibrate(run, scenes, replace(EASY, alpha=0.4), device="cpu")
-    assert load_settings(run).calibration == second != calibrated[1]
+    opened = Monitor.load(run, "cpu")
+    second = calibrate(opened, masked, promise=replace(EASY, alpha=0.4))
+    assert load_settings(run).calibration == opened.settings.calibration == second != calibrated[1]
 
 
 def test_without_anomaly_maps_no_area_is_promised():
@@ -139,39 +139,32 @@ def test_without_anomaly_maps_no_area_is_promised():
 def test_images_of_the_fit_are_refused(run_folder):
     train = Scenes(ScenesConfig(count=40, height=48, width=64))
     with pytest.raises(InputError, match=r"the fit saw 12 of the 40 calibration images, such as train-0000; .*split"):
-        calibrate(run_folder, train, EASY, device="cpu")
+        calibrate(run_folder, train, promise=EASY)
 
 
-def test_too_few_images_are_refused_before_they_are_looked_at(run_folder, scenes):
+def test_too_few_images_are_refused_before_they_are_seen(run_folder, masked):
     with pytest.raises(InputError, match="15 calibration images are too few: a false-alarm area of 0.01 needs 99"):
-        calibrate(run_folder, scenes, device="cpu", progress=lambda *_: pytest.fail("an image was looked at"))
+        calibrate(run_folder, masked, progress=lambda *_: pytest.fail("an image was looked at"))
 
 
-def test_images_that_show_nothing_known_do_not_count(run_folder, scenes):
+def test_images_that_show_nothing_known_do_not_count(run_folder, masked):
     with pytest.raises(InputError, match=r"14 calibration images are too few: .* needs 15"):
-        calibrate(run_folder, scenes, Promise(alpha=0.1, delta=0.21, area=0.1), device="cpu")
+        calibrate(run_folder, masked, promise=Promise(alpha=0.1, delta=0.21, area=0.1))
     assert load_settings(run_folder).calibration is None
 
 
-def test_data_of_another_kind_is_refused(run_folder, scenes):
-    renamed = Scenes(scenes.config)
+def test_data_of_another_kind_is_refused(run_folder, masked):
+    renamed = Scenes(masked.config)
     renamed.classes = replace(CLASSES, names=CLASSES.names[::-1])
     with pytest.raises(InputError, match="match them"):
-        calibrate(run_folder, renamed, EASY, device="cpu")
+        calibrate(run_folder, renamed, promise=EASY)
 
     class Unlabelled(Scenes):
         def __getitem__(self, index):
             return replace(super().__getitem__(index), label_map=None)
 
     with pytest.raises(DataError, match="has no label map"):
-        calibrate(run_folder, Unlabelled(scenes.config), EASY, device="cpu")
-
-
-def test_every_image_is_reported(run_folder, scenes, tmp_path):
-    run, calls = tmp_path / "run", []
-    shutil.copytree(run_folder, run)
-    calibrate(run, scenes, EASY, device="cpu", progress=lambda *call: calls.append(call))
-    assert calls == [("calibrate", step, COUNT + 1, {}) for step in range(1, COUNT + 2)]
+        calibrate(run_folder, Unlabelled(masked.config), promise=EASY)
 
 
 # -- what a calibrated monitor says
@@ -186,21 +179,12 @@ def with_review(run: Path, folder: Path, threshold: float | None) -> Path:
     return folder
 
 
-@pytest.fixture
-def images(tmp_path):
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for sample in Scenes(ScenesConfig(count=6, height=48, width=64, split="test")):
-        image_picture(sample.image).save(folder / f"{sample.id}.png")
-    return folder
-
-
 def test_scores_follow_the_rule_exactly(calibrated, monitor, images, tmp_path):
-    qualities = sorted(row.mean_quality for row in score([images], calibrated[0], tmp_path / "first", device="cpu"))
+    qualities = sorted(row.mean_quality for row in score(calibrated[0], images, tmp_path / "first"))
     run = with_review(calibrated[0], tmp_path / "run", qualities[2])
-    score([images], run, tmp_path / "out", device="cpu")
+    score(run, images, tmp_path / "out")
     rows = read_rows(tmp_path / "out")
-    assert sorted(row.decision for row in rows) == ["accept"] * 4 + ["review"] * 2
+    assert sorted(row.decision for row in rows) == ["accept"] * 3 + ["review"] * 2
     for row in rows:
         assessment = monitor.assess(images / f"{row.id}.png")
         assert (row.decision == "accept") == (assessment.mean_quality >= qualities[2])
@@ -211,10 +195,10 @@ def test_scores_follow_the_rule_exactly(calibrated, monitor, images, tmp_path):
         assert high == pytest.approx(min(1, assessment.class_quality["road"] + radius), abs=1e-5)
 
 
-def test_when_nothing_passed_all_goes_to_review(calibrated, images, tmp_path):
-    rows = score([images], with_review(calibrated[0], tmp_path / "run", None), tmp_path / "out", device="cpu")
-    assert {row.decision for row in rows} == {"review"}
-    assert "no threshold passed" in rows[0].reasons[0]
+def test_when_nothing_passed_all_goes_to_review_but_what_fails(calibrated, images, bad, tmp_path):
+    rows = score(with_review(calibrated[0], tmp_path / "run", None), [images, bad], tmp_path / "out")
+    assert {row.decision for row in rows if row.id != "bad"} == {"review"} and "no threshold" in rows[-1].reasons[0]
+    assert [(row.status, row.decision) for row in rows if row.id == "bad"] == [("error", "")]
 
 
 def test_pixels_are_flagged_by_the_calibrated_threshold(calibrated, monitor, images, tmp_path):
@@ -222,29 +206,10 @@ def test_pixels_are_flagged_by_the_calibrated_threshold(calibrated, monitor, ima
     assert load_settings(calibrated[0]).usual == replace(
         monitor.settings.learnt.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share
     )
-    for row in score([images], calibrated[0], tmp_path / "out", device="cpu"):
+    for row in score(calibrated[0], images, tmp_path / "out"):
         share = float((monitor.assess(images / f"{row.id}.png").anomaly_map > rule.threshold).float().mean())
         assert row.anomaly_share == pytest.approx(share)
         assert any("look unknown" in alarm for alarm in row.alarms) == (share > rule.usual_share)
-
-
-def test_an_image_that_fails_is_not_decided(calibrated, images, tmp_path):
-    (images / "bad.png").write_bytes(b"")
-    score([images], calibrated[0], tmp_path / "out", device="cpu")
-    rows = {row.id: row for row in read_rows(tmp_path / "out")}
-    assert (rows["bad"].status, rows["bad"].decision) == ("error", "")
-
-
-def test_a_monitor_from_before_says_nothing(monitor, run_folder, tmp_path):
-    shutil.copytree(run_folder, tmp_path / "old")
-    path = tmp_path / "old" / "monitor.json"
-    record = json.loads(path.read_text())
-    del record["calibration"]
-    path.write_text(json.dumps(record))
-    old = Monitor.load(tmp_path / "old", "cpu")
-    assert old.settings == monitor.settings and old.settings.usual == old.settings.learnt.thresholds
-    assessment = old.assess(Scenes(ScenesConfig(count=1, split="test"))[0].image)
-    assert (assessment.decision, assessment.reasons, assessment.intervals) == ("", (), {})
 
 
 def test_the_promise_is_that_of_the_stored_segmenter(calibrated, monitor):
@@ -253,10 +218,10 @@ def test_the_promise_is_that_of_the_stored_segmenter(calibrated, monitor):
     assert Monitor.load(calibrated[0], "cpu", model=monitor.segmenter).settings.calibration is None
 
 
-def test_an_object_in_the_place_of_the_stored_segmenter_has_a_promise_of_its_own(calibrated, scenes, monitor, tmp_path):
+def test_an_object_in_the_place_of_the_stored_segmenter_has_a_promise_of_its_own(calibrated, masked, monitor, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(calibrated[0], run)
-    calibration = calibrate(run, scenes, EASY, device="cpu", model=monitor.segmenter)
+    calibration = calibrate(Monitor.load(run, "cpu", model=monitor.segmenter), masked, promise=EASY)
     assert (calibration.model, load_settings(run).calibration) == ("DeepLab", calibration)
     assert load_settings(run).model == monitor.settings.model  # the stored one stays
     assert Monitor.load(run, "cpu", model=monitor.segmenter).settings.calibration == calibration
@@ -267,9 +232,8 @@ def test_an_object_in_the_place_of_the_stored_segmenter_has_a_promise_of_its_own
     assert Monitor.load(run, "cpu", model=other).settings.calibration is None
 
 
-def test_an_evaluation_says_what_became_of_the_promise(calibrated, tmp_path):
-    scenes = Scenes(ScenesConfig(count=5, height=48, width=64, split="test"))
-    evaluate_run(calibrated[0], scenes, tmp_path, ["synthcp"], device="cpu")
+def test_an_evaluation_says_what_became_of_the_promise(calibrated, scenes, tmp_path):
+    evaluate(calibrated[0], scenes, tmp_path, detectors=["synthcp"])
     rows, page = read_rows(tmp_path), (tmp_path / "report.html").read_text()
     accepted = [row for row in rows if row.decision == "accept"]
     bad = sum(row.true_mean_quality < EASY.floor for row in accepted)

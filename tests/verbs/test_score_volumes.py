@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 from synthcp.cli.exit_codes import BAD_INPUT, FINE, SOME_FAILED
@@ -26,7 +26,8 @@ from synthcp.report.rows import read_rows
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import reopen_model
 from synthcp.system.runtime import Runtime
-from synthcp.verbs.score import evaluate_run, score
+from synthcp.verbs.evaluate import evaluate
+from synthcp.verbs.score import score
 
 nibabel = pytest.importorskip("nibabel")
 SIZE = (20, 24, 16)
@@ -86,62 +87,49 @@ def test_maps_overlay_the_file_that_came_in(synthcp, run, image, tmp_path):
     assert float(line["error_share"]) == pytest.approx(assessment.error_share, rel=1e-4)
 
 
-def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def with_nan(path: Path) -> None:
+def nan(path: Path) -> None:
     values, grid = read_nifti(path)
     values = values.astype(np.float32)
     values[0, 0, 0] = np.nan
     write_nifti(path, values, grid)
 
 
-def flat(path: Path) -> None:
-    nibabel.save(nibabel.Nifti1Image(np.zeros((20, 24), np.float32), np.eye(4)), path)
+def holding(*size: int, dtype: object = np.float32) -> Callable[[Path], None]:
+    return lambda path: nibabel.save(nibabel.Nifti1Image(np.zeros(size, dtype), np.eye(4)), path)
 
 
-def colours(path: Path) -> None:
-    pixels: NDArray[np.void] = np.zeros((20, 24, 16), [("R", "u1"), ("G", "u1"), ("B", "u1")])
-    nibabel.save(nibabel.Nifti1Image(pixels, np.eye(4)), path)
-
-
-def two_channels(path: Path) -> None:
-    nibabel.save(nibabel.Nifti1Image(np.zeros((20, 24, 16, 2), np.float32), np.eye(4)), path)
-
-
-BROKEN = {
-    truncated: "cannot be read",
-    with_nan: "NaN",
-    flat: "is flat",
-    colours: "colours",
-    two_channels: "2 channels",
+BROKEN: dict[str, Callable[[Path], object]] = {
+    "cannot be read": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "NaN": nan,
+    "is flat": holding(20, 24),
+    "colours": holding(20, 24, 16, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")]),
+    "2 channels": holding(20, 24, 16, 2),
 }
 
 
-@pytest.mark.parametrize("spoil", BROKEN, ids=lambda spoil: spoil.__name__)
-def test_a_broken_file_alone_is_refused_and_beside_others_named(synthcp, run, image, tmp_path, spoil):
+@pytest.mark.parametrize("message", BROKEN)
+def test_a_broken_file_alone_is_refused_and_beside_others_named(synthcp, run, image, tmp_path, message):
     folder = tmp_path / "in"
     folder.mkdir()
-    (folder / "good.nii.gz").write_bytes(image.read_bytes())
-    (folder / "bad.nii.gz").write_bytes(image.read_bytes())
-    spoil(folder / "bad.nii.gz")
+    for name in ("good", "bad"):
+        (folder / f"{name}.nii.gz").write_bytes(image.read_bytes())
+    BROKEN[message](folder / "bad.nii.gz")
     common = ("--monitor", run, "--device", "cpu", "--quiet")
     ended = synthcp("score", folder, *common, "--out", tmp_path / "out")
     assert ended.code == SOME_FAILED and len(ended.stderr) == 1 and "1 of 2 volumes failed" in ended.stderr[0]
     bad, good = table(tmp_path / "out")
-    assert (bad["id"], bad["status"], good["status"]) == ("bad", "error", "ok") and BROKEN[spoil] in bad["message"]
+    assert (bad["id"], bad["status"], good["status"]) == ("bad", "error", "ok") and message in bad["message"]
     assert (tmp_path / "out" / "maps" / "good_error.nii.gz").is_file()
     alone = synthcp("score", folder / "bad.nii.gz", *common, "--out", tmp_path / "alone")
-    assert alone.code == 2 and len(alone.stderr) == 1 and BROKEN[spoil] in alone.stderr[0]
+    assert alone.code == 2 and len(alone.stderr) == 1 and message in alone.stderr[0]
 
 
 def test_a_picture_is_no_volume_and_a_volume_no_picture(run, run_folder, image, tmp_path, fails):
     Image.new("L", (32, 32)).save(tmp_path / "a.png")
     with fails("a.png is no volume", "fitted on volumes", "give it .nii.gz"):
-        score([tmp_path / "a.png"], run, tmp_path / "out", device="cpu")
+        score(run, tmp_path / "a.png", tmp_path / "out")
     with fails("is a volume", "fitted on flat images"):
-        score([image], run_folder, tmp_path / "out", device="cpu")
+        score(run_folder, image, tmp_path / "out")
     with fails("is a volume", "fitted on flat images"):
         Monitor.load(run_folder, "cpu").assess(image)
     assert not (tmp_path / "out").exists()
@@ -167,7 +155,7 @@ def test_predictions_on_disk_lie_on_the_grid_of_the_file(root, image, tmp_path, 
     """They have the size of the file, not the working size, and come back voxel by voxel."""
     labels = root / "labelsTr"
     run = write_monitor(tmp_path / "run", ModelSettings(f"preds:{labels}", layers=0, probe_size=SIZE))
-    (row,) = score([image], run, tmp_path / "out", device="cpu", model=f"preds:{labels}")
+    (row,) = score(Monitor.load(run, "cpu", model=f"preds:{labels}"), image, tmp_path / "out")
     name = image.name.removesuffix(".nii.gz")
     truth, grid = read_nifti(labels / image.name)
     assert np.array_equal(read_nifti(tmp_path / "out" / "maps" / f"{name}_prediction.nii.gz")[0], truth)
@@ -177,12 +165,12 @@ def test_predictions_on_disk_lie_on_the_grid_of_the_file(root, image, tmp_path, 
     (tmp_path / "preds").mkdir()
     write_nifti(tmp_path / "preds" / image.name, truth.astype(np.uint8), elsewhere)
     with fails("lie apart", str(tmp_path / "preds" / image.name), str(image)):
-        score([image], run, tmp_path / "apart", device="cpu", model=f"preds:{tmp_path / 'preds'}")
+        score(Monitor.load(run, "cpu", model=f"preds:{tmp_path / 'preds'}"), image, tmp_path / "apart")
 
 
 def test_an_evaluation_writes_truth_and_maps_on_the_grid(run, root, tmp_path):
     test = Decathlon(root, "test", PREPARATION)
-    results = evaluate_run(run, test, tmp_path, ["synthcp"], device="cpu")
+    results = evaluate(run, test, tmp_path, detectors=["synthcp"])
     assert results.measure == "Dice" and set(results.class_quality) == {"organ", "lesion"}
     for number, sample_id in enumerate(test.ids):
         for kind in ("error", "prediction", "synthesis", "truth"):

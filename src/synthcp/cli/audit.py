@@ -5,50 +5,34 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from synthcp.cli.options import (
-    DataSpec,
-    Device,
-    Model,
-    MonitorFolder,
-    Out,
-    Precision,
-    Predictions,
-    Quiet,
-    Seed,
-    Threads,
-    other_model,
-    use_threads,
-)
-from synthcp.system.progress import show_progress
+from synthcp.cli import options
+from synthcp.cli.options import at_work, load_monitor
 
 
 def audit_verb(
-    data: DataSpec,
-    monitor: MonitorFolder,
-    out: Out,
+    data: options.DataSpec,
+    monitor: options.MonitorFolder,
+    out: options.Out,
     most: Annotated[int, typer.Option(min=1, metavar="N", help="How many suspects to report.")] = 200,
-    split: Annotated[str, typer.Option(metavar="NAME", help="Which images of the data.")] = "train",
-    model: Model = None,
-    predictions: Predictions = None,
-    seed: Seed = 0,
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    threads: Threads = None,
-    quiet: Quiet = False,
+    split: options.Split = "train",
+    model: options.Model = None,
+    predictions: options.Predictions = None,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Rank likely label errors of labelled images.
 
     Writes suspects.csv and audit.html, worst first: regions where another label explains the image better.
     """
-    use_threads(threads)
-    from synthcp.data.specs import open_dataset, split_of
-    from synthcp.verbs.audit.run import audit_run
+    with at_work(threads, quiet) as progress:
+        from synthcp.verbs.audit.run import audit
+        from synthcp.verbs.given import open_data
 
-    dataset = open_dataset(data, split)
-    facts = {"data": data, "split": split_of(data, split)}
-    with show_progress(Console(), quiet) as progress:
-        other = other_model(model, predictions)
-        suspects = audit_run(monitor, dataset, out, most, seed, facts, device, precision, progress, other)
+        dataset, facts = open_data(data, split)
+        opened = load_monitor(monitor, model, predictions, device, precision)
+        suspects = audit(opened, dataset, out, most=most, seed=seed, facts=facts, progress=progress)
     typer.echo(f"{len(suspects)} suspects in {len(dataset)} images; report: {out / 'audit.html'}")

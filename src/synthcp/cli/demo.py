@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from synthcp.cli.options import Out, Quiet, Seed, Threads, use_threads
-from synthcp.system.progress import show_progress
+from synthcp.cli.options import Out, Quiet, Seed, Threads, at_work
 
 
 def demo_verb(
@@ -20,12 +19,10 @@ def demo_verb(
     quiet: Quiet = False,
 ) -> None:
     """Fit and evaluate on drawn streets; there is nothing to download."""
-    use_threads(threads or 1)  # its networks are so small that a second thread costs more than it brings
-    from synthcp.report.tables import summary
-    from synthcp.verbs.demo import demo, volume_demo
+    with at_work(threads or 1, quiet) as progress:  # a second thread costs its small networks more than it brings
+        from synthcp.report.tables import summary
+        from synthcp.verbs.demo import demo
 
-    console = Console()
-    with show_progress(console, quiet) as progress:
-        results, report = (volume_demo if volumes else demo)(out, seed, progress)
-    console.print(summary(results))
+        results, report = demo(out, volumes=volumes, seed=seed, progress=progress)
+    Console().print(summary(results))
     typer.echo(f"report: {report}")

@@ -1,18 +1,29 @@
-"""The options that several verbs share, and what they do."""
+"""The options that several verbs share, and what they do.
+
+A verb takes its options by the names of the Python function that it calls, and passes them on by these names.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from synthcp.errors import InputError
+from synthcp.system.progress import Progress, show_progress
 from synthcp.system.spec import PREDICTIONS
+
+if TYPE_CHECKING:
+    from synthcp.monitor.monitor import Monitor
 
 DataSpec = Annotated[
     str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, scenes:?count=40 and others: see docs/data.md.")
 ]
+Split = Annotated[str, typer.Option(metavar="NAME", help="Which images of the data.")]
 MonitorFolder = Annotated[Path, typer.Option("--monitor", metavar="RUN", help="Folder that synthcp fit wrote.")]
 Model = Annotated[
     str | None,
@@ -34,15 +45,18 @@ Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CP
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
-def other_model(model: str | None, predictions: Path | None) -> str | None:
-    """The SPEC of the M that takes the place of the monitor's own; None for its own.
+def load_monitor(folder: Path, model: str | None, predictions: Path | None, device: str, precision: str) -> Monitor:
+    """Load a monitor, with the M that takes the place of its own if one is named.
 
     Raises:
-        InputError: There are two.
+        InputError: Two M are named, or there is no such monitor or M.
     """
+    from synthcp.monitor.monitor import Monitor
+
     if model is not None and predictions is not None:
         raise InputError("--model and --predictions both name M; give one of them")
-    return model if predictions is None else f"{PREDICTIONS}:{predictions}"
+    other = model if predictions is None else f"{PREDICTIONS}:{predictions}"
+    return Monitor.load(folder, device, precision, other)
 
 
 def use_threads(threads: int | None) -> None:
@@ -52,3 +66,11 @@ def use_threads(threads: int | None) -> None:
     from synthcp.system.runtime import usable_cores
 
     torch.set_num_threads(threads or usable_cores())
+
+
+@contextmanager
+def at_work(threads: int | None, quiet: bool) -> Iterator[Progress]:
+    """Give the callable that shows progress, with the number of threads set."""
+    use_threads(threads)
+    with show_progress(Console(), quiet) as progress:
+        yield progress

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -23,19 +24,21 @@ from synthcp.cli.score import score_verb
 from synthcp.errors import SynthCPError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-app.command("demo", epilog="Example: synthcp demo --out runs/demo")(demo_verb)
-app.command("fit", epilog="Example: synthcp fit --data folder:street --out runs/a")(fit_verb)
-app.command("calibrate", epilog="Example: synthcp calibrate --monitor runs/a --data folder:street --split val")(
-    calibrate_verb
-)
-app.command("score", epilog="Example: synthcp score images/ --monitor runs/a --out out/images")(score_verb)
-app.command("eval", epilog="Example: synthcp eval --monitor runs/a --data folder:street --out out/a")(eval_verb)
-app.command("audit", epilog="Example: synthcp audit --monitor runs/a --data folder:street --out out/a")(audit_verb)
-app.command("reproduce", epilog="Example: synthcp reproduce table3 --data heldout:folder:street?classes=car")(
-    reproduce_verb
-)
-app.command("report", epilog="Example: synthcp report out/images")(report_verb)
-app.command("doctor", epilog="Example: synthcp doctor --data folder:street --fit")(doctor_verb)
+VERBS: dict[Callable[..., int | None], str] = {
+    demo_verb: "demo --out runs/demo",
+    fit_verb: "fit --data folder:street --out runs/a",
+    calibrate_verb: "calibrate --monitor runs/a --data folder:street --split val",
+    score_verb: "score images/ --monitor runs/a --out out/images",
+    eval_verb: "eval --monitor runs/a --data folder:street --out out/a",
+    audit_verb: "audit --monitor runs/a --data folder:street --out out/a",
+    reproduce_verb: "reproduce table3 --data heldout:folder:street?classes=car",
+    report_verb: "report out/images",
+    doctor_verb: "doctor --data folder:street --fit",
+}
+"""Every verb with an example, whose first word is its name."""
+
+for verb, example in VERBS.items():
+    app.command(example.split()[0], epilog=f"Example: synthcp {example}")(verb)
 
 
 def main() -> None:

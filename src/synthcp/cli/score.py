@@ -9,22 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from synthcp.cli import options
 from synthcp.cli.exit_codes import ALARM, FINE, SOME_FAILED
-from synthcp.cli.options import (
-    Device,
-    Model,
-    MonitorFolder,
-    Out,
-    Precision,
-    Predictions,
-    Quiet,
-    Threads,
-    other_model,
-    use_threads,
-)
-from synthcp.system.progress import show_progress
+from synthcp.cli.options import at_work, load_monitor
 
 if TYPE_CHECKING:
     from synthcp.monitor.settings import MonitorSettings
@@ -35,10 +23,10 @@ def score_verb(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT", help="Images and folders of images, or NIfTI files of volumes.")
     ],
-    monitor: MonitorFolder,
-    out: Out,
-    model: Model = None,
-    predictions: Predictions = None,
+    monitor: options.MonitorFolder,
+    out: options.Out,
+    model: options.Model = None,
+    predictions: options.Predictions = None,
     smiyc: Annotated[
         str,
         typer.Option(
@@ -49,25 +37,24 @@ def score_verb(
         int | None, typer.Option(min=1, metavar="K", help="Choose K images to annotate: bad ones, of different kinds.")
     ] = None,
     shard: Annotated[str, typer.Option(metavar="i/n", help="Score part i of n, into a folder of its own.")] = "1/1",
-    device: Device = "auto",
-    precision: Precision = "fp32",
-    threads: Threads = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+    threads: options.Threads = None,
     fail_on_alarm: Annotated[bool, typer.Option("--fail-on-alarm", help="Exit with 4 if an image alarms.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON lines, and no progress.")] = False,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
 ) -> int:
     """Score images that have no ground truth.
 
     Writes results.csv, regions.csv, maps/ and report.html. An image that cannot be scored is named in results.csv, and
     all others are scored.
     """
-    use_threads(threads)
-    from synthcp.monitor.settings import load_settings
-    from synthcp.verbs.score import Shard, score
+    with at_work(threads, quiet or as_json) as progress:
+        from synthcp.monitor.settings import load_settings
+        from synthcp.verbs.score import score
 
-    with show_progress(Console(), quiet or as_json) as progress:
-        other = other_model(model, predictions)
-        rows = score(inputs, monitor, out, Shard.parse(shard), device, precision, progress, other, budget, smiyc)
+        opened = load_monitor(monitor, model, predictions, device, precision)
+        rows = score(opened, inputs, out, budget=budget, shard=shard, smiyc=smiyc, progress=progress)
     settings = load_settings(monitor)
     _warn_of_other_model(settings, rows)
     if as_json:

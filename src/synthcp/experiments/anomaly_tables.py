@@ -11,7 +11,7 @@ from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
-from synthcp.evaluation import Results, evaluate
+from synthcp.evaluation import Results, judge
 from synthcp.experiments.anomaly_run import AnomalyRun, open_run
 from synthcp.experiments.figure7 import figure7
 from synthcp.experiments.request import Request, check_test
@@ -20,7 +20,7 @@ from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit, hardware
-from synthcp.verbs.score import seen_in_fitting
+from synthcp.verbs.checks import seen_in_fitting
 
 PROTOCOLS = ("caos", "pooled")
 NOTE = (
@@ -118,16 +118,16 @@ class _Rows:
     def _evaluated(self, dataset: Dataset, facts: Mapping[str, str], progress: Progress) -> Results:
         context = self.run.context
         stage = f"seed {context.seed}: {facts['data']}"
-        return evaluate(
+        return judge(
             self.detectors,
             self.run.segmenter,
             dataset,
-            context.runtime,
-            facts,
-            lambda step, steps: progress(stage, step, steps, {}),
-            context.settings.scale.side,
-            context.settings.classes,
-            PROTOCOLS,
+            runtime=context.runtime,
+            side=context.settings.scale.side,
+            classes=context.settings.classes,
+            facts=facts,
+            protocols=PROTOCOLS,
+            progress=lambda step, steps: progress(stage, step, steps, {}),
         )
 
 

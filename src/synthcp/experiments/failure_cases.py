@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthcp.evaluation import Truth
+from synthcp.evaluation import Judged, Truth
 from synthcp.metrics.bootstrap import Interval, bootstrap
 from synthcp.metrics.curve import RankingCurve
 from synthcp.records import Detection
@@ -71,10 +71,14 @@ class FailureCases:
     quality: dict[str, list[Tensor]] = field(default_factory=dict)
     true: dict[str, list[Tensor]] = field(default_factory=dict)
 
-    def __call__(self, row: str, detection: Detection, truth: Truth) -> None:
+    def __call__(self, judged: Judged) -> None:
+        """Note what the compared rows say of the next image."""
+        for row, detection in judged.detections.items():
+            if judged.truth is not None and str(row) in self.rows:
+                self.add(str(row), detection, judged.truth)
+
+    def add(self, row: str, detection: Detection, truth: Truth) -> None:
         """Note what one row says of the next image."""
-        if row not in self.rows:
-            return
         if detection.error_map is not None:
             scores = detection.error_map[0].float().cpu()[truth.known]
             self.counts.setdefault(row, []).append(binned(scores, truth.error[truth.known]))

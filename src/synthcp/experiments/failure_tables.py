@@ -11,7 +11,7 @@ from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset, with_split
 from synthcp.errors import InputError
-from synthcp.evaluation import Results, evaluate
+from synthcp.evaluation import Results, judge
 from synthcp.experiments.costs import costs
 from synthcp.experiments.failure_cases import FailureCases, FailureScores
 from synthcp.experiments.failure_page import COMPARED, SEEN, Judged, failure_page
@@ -23,7 +23,7 @@ from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit, hardware
-from synthcp.verbs.score import seen_in_fitting
+from synthcp.verbs.checks import seen_in_fitting
 
 
 def reproduce_table1(request: Request, progress: Progress = silent) -> str:
@@ -95,15 +95,15 @@ class _Rows:
     def _evaluated(self, dataset: Dataset, facts: Mapping[str, str], watch: FailureCases) -> Results:
         context = self.run.context
         stage = f"seed {context.seed}, {self.run.model}: {facts['data']}"
-        return evaluate(
+        return judge(
             self._detectors(),
             self.run.segmenter,
             dataset,
-            context.runtime,
-            facts,
-            lambda step, steps: self.progress(stage, step, steps, {}),
-            context.settings.scale.side,
-            context.settings.classes,
+            runtime=context.runtime,
+            side=context.settings.scale.side,
+            classes=context.settings.classes,
+            facts=facts,
+            progress=lambda step, steps: self.progress(stage, step, steps, {}),
             watch=watch,
         )
 

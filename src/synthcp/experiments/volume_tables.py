@@ -26,7 +26,7 @@ from synthcp.report.outputs import write_text
 from synthcp.segmentation.base import at_size
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit, hardware
-from synthcp.verbs.score import seen_in_fitting
+from synthcp.verbs.checks import seen_in_fitting
 
 TITLE = "Table 2: failure detection in volumes"
 NOTE = (

@@ -39,7 +39,12 @@ class Monitor:
         generator: G.
         network: F.
         runtime: Where they run.
+
+    Attributes:
+        folder: Where it was last read from or written to; None before that.
     """
+
+    folder: Path | None = None
 
     def __init__(
         self,
@@ -138,7 +143,17 @@ class Monitor:
             image, grid = read_input(item, self.settings)
             size = size or (None if grid is None else grid.size)
         prediction, detection = self.detect(image[None], sample_id, prediction)
-        assessment = self._assessment(prediction, detection, size or image.shape[1:])
+        return self.assessment(prediction, detection, size or image.shape[1:])
+
+    def assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
+        """Say what was found in one image, without running a network.
+
+        Args:
+            prediction: Of M for the image, at M's own size.
+            detection: What the detector of this monitor says of it, at the working size.
+            size: Of the maps that come back.
+        """
+        assessment = self._assessment(prediction, detection, size)
         unknown = self.settings.usual.anomaly
         regions = anomalous_regions(assessment.anomaly_map, unknown, assessment.label_map, self.classes)
         assessment = replace(assessment, regions=regions)
@@ -208,6 +223,7 @@ class Monitor:
         for name, module in self._modules().items():
             save_module(weights_path(folder, name), module)
         save_settings(folder, self.settings)
+        self.folder = folder
 
     @classmethod
     def load(
@@ -241,6 +257,7 @@ class Monitor:
         monitor = cls(settings, opened.predictor, generator, build_network(settings), runtime)
         for name, module in monitor._modules().items():
             load_module(weights_path(folder, name), module)
+        monitor.folder = folder
         return monitor
 
     def _modules(self) -> dict[str, nn.Module]:

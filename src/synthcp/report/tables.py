@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synthcp.errors import InputError
-from synthcp.evaluation import DetectorResult, Results
+from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.metrics.components import ComponentScores
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
@@ -126,7 +126,7 @@ def _number(value: float | None) -> float:
 def _detector(record: Mapping[str, Any]) -> DetectorResult:
     quality = record["quality"]
     return DetectorResult(
-        name=record["name"],
+        row=Row(**record["row"]),
         error_pooled=_ranking(record["error_pooled"]),
         error_per_image=_ranking(record["error_per_image"]),
         quality=None if quality is None else RegressionScores(**_scores(quality)),

@@ -1,16 +1,16 @@
-"""calibrate(run, dataset, promise): what a monitor may promise, set on images that it has never seen."""
+"""calibrate(monitor, data): what a monitor may promise, set on images that it has never seen."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.errors import InputError
+from synthcp.data.prepared import resized
 from synthcp.monitor.anomaly_rule import ScoreCurve, fit_anomaly, score_curve
 from synthcp.monitor.calibration import Calibration
 from synthcp.monitor.intervals import fit_intervals
@@ -20,10 +20,10 @@ from synthcp.monitor.review import fit_review
 from synthcp.monitor.settings import load_settings, save_settings
 from synthcp.records import Sample
 from synthcp.report.rows import Row, row_of
-from synthcp.segmentation.specs import AnyModel
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
-from synthcp.verbs.score import judged, require_match
+from synthcp.verbs.checks import require_match, require_unseen
+from synthcp.verbs.given import AnyData, AnyMonitor, folder_of, open_data, open_monitor
 
 
 @dataclass(frozen=True)
@@ -40,24 +40,19 @@ class Outcomes:
     curves: list[ScoreCurve] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
 
-    def of_images(self, name: str) -> NDArray[np.float64]:
-        """One number of each image, shape (images,)."""
-        return np.array([getattr(row, name) for row in self.rows])
-
-    def of_classes(self, name: str) -> NDArray[np.float64]:
-        """One number of each class of each image, shape (images, classes)."""
-        return np.array([list(getattr(row, name).values()) for row in self.rows])
+    def column(self, name: str) -> NDArray[np.float64]:
+        """One number of each image, shape (images,), or one of each of its classes, shape (images, classes)."""
+        values = [getattr(row, name) for row in self.rows]
+        return np.array([list(value.values()) if isinstance(value, dict) else value for value in values])
 
 
 def calibrate(
-    run: str | Path,
-    dataset: Dataset,
+    monitor: AnyMonitor,
+    data: AnyData,
+    *,
     promise: Promise | None = None,
-    data: str = "",
-    device: str = "auto",
-    precision: str = "fp32",
+    facts: Mapping[str, str] | None = None,
     progress: Progress = silent,
-    model: AnyModel | None = None,
 ) -> Calibration:
     """Set intervals and thresholds on labelled images, and store them in the monitor in place of older ones.
 
@@ -65,53 +60,53 @@ def calibrate(
     left out.
 
     Args:
-        run: Folder of the monitor.
-        dataset: Labelled images with the classes of the monitor, none of which it was fitted on.
+        monitor: A monitor, or the folder of one.
+        data: Labelled images with the classes of the monitor, none of which it was fitted on; or their SPEC, whose
+            split is "val" unless it names another.
         promise: What shall hold.
-        data: Name of the data, for the record.
-        device: "auto", "cpu", "cuda", ...
-        precision: "auto", "fp32" or "bf16"; that of the scores to come.
+        facts: Names of the "data" and their "split", for the record; a SPEC is told without it.
         progress: Called after every image.
-        model: An M in place of the monitor's own; the promise is about this M then.
 
     Raises:
         InputError: The monitor has seen an image, the images are too few for the promise, or the data does not fit the
             monitor.
     """
-    run, promise = Path(run), promise or Promise()
-    stored = load_settings(run)
-    _require_unseen(dataset, stored.training_ids)
-    monitor = Monitor.load(run, device, precision, model)
+    promise = promise or Promise()
+    monitor = open_monitor(monitor)
+    folder, (dataset, named) = folder_of(monitor), open_data(data, "val")
+    require_unseen(dataset, monitor)
     promise.check_images(len(dataset), flags_pixels=monitor.segmenter is not None)
     require_match(dataset, monitor)
-    outcomes = _look(dataset, monitor, progress)
+    outcomes = _outcomes(dataset, monitor, progress)
     promise.check_images(len(outcomes.rows), flags_pixels=bool(outcomes.curves))
-    calibration = fit_calibration(outcomes, promise, monitor.classes.names, data, *monitor.settings.model.identity)
-    save_settings(run, replace(stored, calibration=calibration))
+    spec, fingerprint = monitor.settings.model.identity
+    calibration = fit_calibration(
+        outcomes,
+        promise,
+        monitor.classes.names,
+        data=", split ".join((named | dict(facts or {})).values()),
+        model=spec,
+        fingerprint=fingerprint,
+    )
+    save_settings(folder, replace(load_settings(folder), calibration=calibration))
+    monitor.settings = replace(monitor.settings, calibration=calibration)
     return calibration
 
 
-def _require_unseen(dataset: Dataset, training_ids: tuple[str, ...]) -> None:
-    seen = sorted(set(dataset.ids) & set(training_ids))
-    if seen:
-        raise InputError(
-            f"the fit saw {len(seen)} of the {len(dataset)} calibration images, such as {seen[0]}; a promise needs "
-            "images that the monitor has never seen; give another split"
-        )
-
-
-def _look(dataset: Dataset, monitor: Monitor, progress: Progress) -> Outcomes:
-    outcomes = Outcomes()
-    for number, (sample, assessment) in enumerate(judged(dataset, monitor)):
+def _outcomes(dataset: Dataset, monitor: Monitor, progress: Progress) -> Outcomes:
+    outcomes, ignore_index = Outcomes(), dataset.classes.ignore_index
+    for number, original in enumerate(dataset, start=1):
+        sample = resized(original, monitor.settings.scale.side)
         assert sample.label_map is not None  # require_match ran before
-        known = _known(sample, sample.label_map, dataset.classes.ignore_index)
+        assessment = monitor.assess(original.image, sample.id, size=sample.image.shape[1:])
+        known = _known(sample, sample.label_map, ignore_index)
         if known.any():
             row = row_of(sample.id, sample.id, assessment, dataset.classes, label_map=sample.label_map)
             outcomes.rows.append(row)
             outcomes.groups.update(filter(None, [sample.group]))
             if assessment.anomaly_map is not None:
                 outcomes.curves.append(score_curve(assessment.anomaly_map[known].numpy()))
-        progress("calibrate", number + 1, len(dataset), {})
+        progress("calibrate", number, len(dataset), {})
     return outcomes
 
 
@@ -125,11 +120,12 @@ def fit_calibration(
     outcomes: Outcomes,
     promise: Promise,
     names: tuple[str, ...],
+    *,
     data: str = "",
     model: str = "",
     fingerprint: str = "",
 ) -> Calibration:
-    """The numbers that keep a promise.
+    """Return the numbers that keep a promise.
 
     Args:
         outcomes: Of the calibration images.
@@ -139,7 +135,7 @@ def fit_calibration(
         model: SPEC of M.
         fingerprint: Of M's weights.
     """
-    true, predicted = outcomes.of_classes("true_class_quality"), outcomes.of_classes("class_quality")
+    true, predicted = outcomes.column("true_class_quality"), outcomes.column("class_quality")
     return Calibration(
         promise=promise,
         created=now(),
@@ -147,7 +143,7 @@ def fit_calibration(
         images=len(outcomes.rows),
         groups=len(outcomes.groups),
         intervals=fit_intervals(true, predicted, names, promise.alpha),
-        review=fit_review(outcomes.of_images("true_mean_quality"), outcomes.of_images("mean_quality"), promise),
+        review=fit_review(outcomes.column("true_mean_quality"), outcomes.column("mean_quality"), promise),
         anomaly=fit_anomaly(outcomes.curves, promise.area) if outcomes.curves else None,
         model=model,
         fingerprint=fingerprint,

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from synthcp.config.scales import VOLUME_SCALES, Scale
 from synthcp.config.variants import VARIANTS
-from synthcp.data.decathlon import Decathlon, leaning, write_decathlon
+from synthcp.data.decathlon import leaning, write_decathlon
 from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
-from synthcp.data.drawn.scenes import Scenes, ScenesConfig
+from synthcp.data.drawn.scenes import ScenesConfig
 from synthcp.data.preparation import VolumePreparation
+from synthcp.data.specs import open_dataset
 from synthcp.evaluation import Results
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import fit
@@ -19,7 +20,7 @@ from synthcp.system.provenance import command_line, commit
 from synthcp.training.comparator import ComparatorConfig
 from synthcp.training.gan import GanConfig
 from synthcp.training.segmentation import SegmentationConfig
-from synthcp.verbs.score import evaluate_run
+from synthcp.verbs.evaluate import evaluate
 
 DEMO_SCALE = Scale(
     side=72,
@@ -59,59 +60,44 @@ PREPARATION = VolumePreparation(window="abdomen")
 PHANTOM_SPACING = (1.0, 1.0, 1.5)
 
 
-def demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[Results, Path]:
+def demo(out: Path, *, volumes: bool = False, seed: int = 0, progress: Progress = silent) -> tuple[Results, Path]:
     """Fit and evaluate; a demo that was broken off goes on where it stopped.
 
     Args:
         out: Folder of the run and of its evaluation.
-        seed: Of everything random, the streets included.
+        volumes: On organs instead of streets. They are written to OUT/phantoms in the Decathlon's layout, on a grid
+            that leans; so its NIfTI files can be opened beside the maps.
+        seed: Of everything random, the data included.
         progress: Called after every step of every stage.
 
     Returns:
-        The scores on the test scenes, and the path of the report.
+        The scores on the test images, and the path of the report.
 
     Raises:
         InputError: The folder holds another run or cannot be written.
+        MissingExtraError: nibabel, which volumes need, is not installed.
     """
-    train, test = (Scenes(replace(config, seed=seed)) for config in (TRAIN_SCENES, TEST_SCENES))
-    facts = {"data": _describe(train), "command": command_line(), "commit": commit()}
-    fit(train, out, FitConfig(DEMO_VARIANT, DEMO_SCALE, seed=seed, resume=True), progress=progress, facts=facts)
-    results = evaluate_run(out, test, out, facts={"data": _describe(test)}, progress=progress)
+    train, test, options = _volumes(out, seed) if volumes else _streets(seed)
+    facts = {"data": train, "command": command_line(), "commit": commit()}
+    fit(open_dataset(train), out, options, progress=progress, facts=facts)
+    results = evaluate(out, open_dataset(test), out, facts={"data": test}, progress=progress)
     return results, out / "report.html"
 
 
-def volume_demo(out: Path, seed: int = 0, progress: Progress = silent) -> tuple[Results, Path]:
-    """Fit and evaluate on drawn organs, as `demo` on streets.
+def _streets(seed: int) -> tuple[str, str, FitConfig]:
+    """The SPECs of the training and test images, and how to fit."""
+    train, test = (
+        f"scenes:?split={config.split}&count={config.count}&seed={seed}&size={config.height}x{config.width}"
+        for config in (TRAIN_SCENES, TEST_SCENES)
+    )
+    return train, test, FitConfig(DEMO_VARIANT, DEMO_SCALE, seed=seed, resume=True)
 
-    The volumes are written to OUT/phantoms in the Decathlon's layout, on a grid that leans; so its NIfTI files can be
-    opened beside the maps.
 
-    Args:
-        out: Folder of the run and of its evaluation.
-        seed: Of everything random, the organs included.
-        progress: Called after every step of every stage.
-
-    Returns:
-        The scores on the test volumes, and the path of the report.
-
-    Raises:
-        InputError: The folder holds another run or cannot be written.
-        MissingExtraError: nibabel is not installed.
-    """
+def _volumes(out: Path, seed: int) -> tuple[str, str, FitConfig]:
+    """The same of volumes, which are written first."""
     root = out / "phantoms"
     if not (root / "dataset.json").is_file():
         write_decathlon(root, Phantoms(replace(PHANTOMS, seed=seed)), affine=leaning(PHANTOM_SPACING))
-    train, test = (Decathlon(root, split, PREPARATION) for split in ("train", "test"))
     data = f"decathlon:{root}?window={PREPARATION.window}"
-    facts = {"data": data, "command": command_line(), "commit": commit()}
     options = FitConfig(DEMO_VARIANT, VOLUME_SCALE, seed=seed, resume=True, precision="fp32", model=VOLUME_MODEL)
-    fit(train, out, options, progress=progress, facts=facts)
-    results = evaluate_run(out, test, out, facts={"data": f"{data}&split=test"}, progress=progress)
-    return results, out / "report.html"
-
-
-def _describe(scenes: Scenes) -> str:
-    """The SPEC of the scenes."""
-    config = scenes.config
-    size = f"{config.height}x{config.width}"
-    return f"scenes:?split={config.split}&count={config.count}&seed={config.seed}&size={size}"
+    return data, f"{data}&split=test", options

@@ -22,7 +22,7 @@ def test_everything_has_the_working_size(case, monitor):
     assert min(case.given.shape) == monitor.settings.scale.side
     for part in (case.loss, case.misfit, case.disputed, case.suggested, case.predicted):
         assert part.shape == case.given.shape
-    assert case.drawing_of_given.shape == case.drawing_of_suggested.shape == case.image.shape
+    assert case.synthesis_of_given.shape == case.synthesis_of_suggested.shape == case.image.shape
 
 
 def test_the_loss_is_the_cross_entropy_and_nothing_where_no_label_is(case, monitor):
@@ -63,7 +63,7 @@ def test_a_label_map_that_m_agrees_with_fits_as_well_as_itself(case):
 
 def test_without_a_live_m_colours_are_compared(knowing, mislabelled):
     case = case_of(knowing, mislabelled[2])
-    difference = (case.image - case.drawing_of_given).abs() - (case.image - case.drawing_of_suggested).abs()
+    difference = (case.image - case.synthesis_of_given).abs() - (case.image - case.synthesis_of_suggested).abs()
     row, column = 15, 20
     square = difference.mean(dim=1)[0, row - 3 : row + 4, column - 3 : column + 4]
     assert case.misfit[row, column] == pytest.approx(float(square.mean()), abs=1e-6)

@@ -13,13 +13,20 @@ import pytest
 from PIL import Image
 
 from synthcp.verbs.audit.outputs import window_of
-from synthcp.verbs.audit.run import audit_run
+from synthcp.verbs.audit.run import audit
 
 
 @pytest.fixture(scope="module")
 def audited(run_folder, mislabelled, tmp_path_factory):
     out = tmp_path_factory.mktemp("audit") / "out"
-    return out, audit_run(run_folder, mislabelled, out, most=6, facts={"data": "<b>streets"}, device="cpu")
+    stages = []
+    suspects = audit(
+        run_folder, mislabelled, out, most=6, facts={"data": "<b>streets"}, progress=lambda *call: stages.append(call)
+    )
+    pictured = len({suspect.id for suspect in suspects})
+    counts = {"learn from drawn mistakes": 4, "audit": 4, "pictures": pictured}
+    assert stages == [(stage, n, count, {}) for stage, count in counts.items() for n in range(1, count + 1)]
+    return out, suspects
 
 
 @pytest.fixture(scope="module")

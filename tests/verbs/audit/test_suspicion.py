@@ -58,9 +58,3 @@ def test_scikit_learn_finds_the_same_weights(monitor, mislabelled, monkeypatch):
     oracle = LogisticRegression(C=1e6).fit(seen["inputs"], seen["target"])
     assert suspicion.weights == pytest.approx(oracle.coef_[0].tolist(), rel=3e-2)  # but for the ridge
     assert suspicion.bias == pytest.approx(oracle.intercept_[0], rel=3e-2)
-
-
-def test_progress_counts_the_label_maps(monitor, mislabelled):
-    calls = []
-    fit_suspicion(monitor, mislabelled, images=3, progress=lambda *call: calls.append(call))
-    assert calls == [("learn from drawn mistakes", number, 3, {}) for number in (1, 2, 3)]

@@ -1,4 +1,4 @@
-"""One labelled image as an audit sees it: what is given, what M says, and what G draws of either."""
+"""One labelled image as an audit sees it: what is given, what M says, and what G makes of either."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synthcp.segmentation.base import at_size
 from synthcp.verbs.audit.regions import Region, disputed_regions
 
 _NEIGHBOURS = 7
-"""Side of the square over which colours are compared, in pixels: a drawing has no detail finer than that."""
+"""Side of the square over which colours are compared, in pixels: a synthesis has no detail finer than that."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +61,14 @@ class Case:
         return self.given.where(~self.disputed, self.predicted)
 
     @cached_property
-    def drawing_of_given(self) -> Tensor:
+    def synthesis_of_given(self) -> Tensor:
         """G(y), shape (1, C, H, W)."""
-        return self._drawing(self.given)
+        return self._synthesis(self.given)
 
     @cached_property
-    def drawing_of_suggested(self) -> Tensor:
+    def synthesis_of_suggested(self) -> Tensor:
         """G of the suggested label map, shape (1, C, H, W)."""
-        return self._drawing(self.suggested)
+        return self._synthesis(self.suggested)
 
     @cached_property
     def loss(self) -> Tensor:
@@ -79,32 +79,32 @@ class Case:
 
     @cached_property
     def misfit(self) -> Tensor:
-        """How much less the drawing of the given label looks like the image than that of the suggested one, (H, W)."""
-        return self._unlikeness(self.drawing_of_given) - self._unlikeness(self.drawing_of_suggested)
+        """How much less the synthesis of the given label looks like the image than that of the suggested, (H, W)."""
+        return self._unlikeness(self.synthesis_of_given) - self._unlikeness(self.synthesis_of_suggested)
 
     @torch.no_grad()
-    def _drawing(self, label_map: Tensor) -> Tensor:
+    def _synthesis(self, label_map: Tensor) -> Tensor:
         with self.monitor.runtime.autocast():
-            drawing: Tensor = self.monitor.generator.draw(label_map[None], self.image)
-        return drawing.float()
+            synthesis: Tensor = self.monitor.generator.draw(label_map[None], self.image)
+        return synthesis.float()
 
     @torch.no_grad()
-    def _unlikeness(self, drawing: Tensor) -> Tensor:
-        """Eq. 9, the mean over M's layers; the distance of the colours when there is no live M to look."""
+    def _unlikeness(self, synthesis: Tensor) -> Tensor:
+        """Eq. 9, the mean over M's layers; the distance of the colours when there is no live M to see it."""
         segmenter = self.monitor.segmenter
         if segmenter is None:
-            distance = (self.image - drawing).abs().mean(dim=1, keepdim=True)
+            distance = (self.image - synthesis).abs().mean(dim=1, keepdim=True)
             smooth: Tensor = average_pool(2, kernel=_NEIGHBOURS, stride=1, padding=_NEIGHBOURS // 2)(distance)
             return smooth[0, 0]
         with self.monitor.runtime.autocast():
-            disagreement = FeatureDistance(segmenter).disagreement(self.image, drawing, self.prediction)
-        return disagreement[0, 1:].float().mean(dim=0)  # the first channel asks for M's own prediction in the drawing
+            distances = FeatureDistance(segmenter).disagreement(self.image, synthesis, self.prediction)
+        return distances[0, 1:].float().mean(dim=0)  # the first channel asks for M's own prediction in the synthesis
 
 
 def case_of(monitor: Monitor, sample: Sample) -> Case:
     """Return the case of a labelled sample of any size."""
     small = resized(sample, monitor.settings.scale.side)
-    assert small.label_map is not None  # check_data ran before
+    assert small.label_map is not None  # require_match ran before
     prediction = at_size(monitor.predict(sample.image[None], sample.id), small.image.shape[1:])
     send = monitor.runtime.send
     return Case(monitor, send(small.image[None]), send(small.label_map), prediction)

@@ -31,22 +31,14 @@ _SMALLEST = 96
 
 
 @dataclass(frozen=True)
-class View:
-    """A picture of a suspect: what it shows, and its data URI."""
-
-    name: str
-    uri: str
-
-
-@dataclass(frozen=True)
 class Exhibit:
-    """A suspect with its pictures."""
+    """A suspect, and the data URIs of its pictures by what they show."""
 
     suspect: Suspect
-    views: tuple[View, ...]
+    views: dict[str, str]
 
 
-def write_table(out: Path, suspects: Sequence[Suspect]) -> Path:
+def write_table(out: Path, suspects: Sequence[Suspect]) -> None:
     """Write suspects.csv, worst first; boxes are in pixels of the image as it came, x1 and y1 just behind.
 
     Raises:
@@ -59,10 +51,11 @@ def write_table(out: Path, suspects: Sequence[Suspect]) -> Path:
         label = suspect.given, suspect.suggested
         lines.writerow([rank, suspect.id, f"{suspect.score:.6g}", *label, suspect.area, *suspect.box])
     write_text(out / TABLE, text.getvalue())
-    return out / TABLE
 
 
-def write_page(out: Path, exhibits: Sequence[Exhibit], classes: Classes, images: int, facts: Mapping[str, str]) -> Path:
+def write_page(
+    out: Path, exhibits: Sequence[Exhibit], *, classes: Classes, images: int, facts: Mapping[str, str]
+) -> None:
     """Write audit.html, one file that needs no other.
 
     Args:
@@ -79,24 +72,22 @@ def write_page(out: Path, exhibits: Sequence[Exhibit], classes: Classes, images:
     colors["no label"] = hex_color(IGNORED_COLOR)
     template = environment().get_template("audit.html.j2")
     write_text(out / PAGE, template.render(exhibits=exhibits, colors=colors, images=images, facts=facts))
-    return out / PAGE
 
 
 def exhibit(suspect: Suspect, sample: Sample, case: Case) -> Exhibit:
-    """Return the pictures of a suspect: image, given label and its drawing, suggested label and its drawing."""
+    """Return the pictures of a suspect: the image, the given and the suggested label, and the synthesis of each."""
     assert sample.label_map is not None
     size, classes = tuple(sample.label_map.shape), case.monitor.classes
     disputed, predicted = (resize_labels(part.cpu(), size) for part in (case.disputed, case.predicted))
     pictures = {
         "image": image_picture(sample.image),
         f"given: {suspect.given}": label_picture(sample.label_map, classes),
-        "drawing of the given label": _drawing(case.drawing_of_given, size),
+        "synthesis of the given label": _picture(case.synthesis_of_given, size),
         f"suggested: {suspect.suggested}": label_picture(sample.label_map.where(~disputed, predicted), classes),
-        "drawing of the suggested label": _drawing(case.drawing_of_suggested, size),
+        "synthesis of the suggested label": _picture(case.synthesis_of_suggested, size),
     }
     window = window_of(suspect.box, size)
-    views = [View(name, _uri(picture, suspect.box, window)) for name, picture in pictures.items()]
-    return Exhibit(suspect, tuple(views))
+    return Exhibit(suspect, {name: _uri(picture, suspect.box, window) for name, picture in pictures.items()})
 
 
 def window_of(box: Box, size: Sequence[int]) -> Box:
@@ -114,8 +105,8 @@ def _span(first: int, last: int, side: int, extent: int) -> tuple[int, int]:
     return start, start + side
 
 
-def _drawing(drawing: Tensor, size: tuple[int, ...]) -> Image.Image:
-    return image_picture(resize(drawing[0].cpu(), size))
+def _picture(synthesis: Tensor, size: tuple[int, ...]) -> Image.Image:
+    return image_picture(resize(synthesis[0].cpu(), size))
 
 
 def _uri(picture: Image.Image, box: Box, window: Box) -> str:

@@ -1,9 +1,9 @@
-"""audit_run(run, dataset, out): the audit of a data set into an output folder."""
+"""audit(monitor, data, out): likely label errors of a data set, worst first, into an output folder."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from synthcp.data.base import Dataset
@@ -11,80 +11,84 @@ from synthcp.errors import InputError
 from synthcp.monitor.monitor import Monitor
 from synthcp.report.outputs import write_text
 from synthcp.system.progress import Progress, silent
-from synthcp.system.provenance import command_line, commit, hardware, now, versions
+from synthcp.system.provenance import now
 from synthcp.verbs.audit.case import case_of
 from synthcp.verbs.audit.outputs import Exhibit, exhibit, write_page, write_table
-from synthcp.verbs.audit.suspects import Suspect, audit
-from synthcp.verbs.score import require_match, seen_in_fitting
+from synthcp.verbs.audit.suspects import Suspect, worst_suspects
+from synthcp.verbs.audit.suspicion import fit_suspicion
+from synthcp.verbs.checks import require_match, seen_in_fitting
+from synthcp.verbs.facts import provenance
+from synthcp.verbs.given import AnyData, AnyMonitor, open_data, open_monitor
 
 FACTS = "audit.json"
 
 
-def audit_run(
-    run: Path,
-    dataset: Dataset,
-    out: Path,
+def audit(
+    monitor: AnyMonitor,
+    data: AnyData,
+    out: str | Path,
+    *,
     most: int = 200,
     seed: int = 0,
     facts: Mapping[str, str] | None = None,
-    device: str = "auto",
-    precision: str = "fp32",
     progress: Progress = silent,
-    model: str | None = None,
 ) -> list[Suspect]:
-    """Audit the labels of a data set by a monitor: suspects.csv, audit.html, and audit.json, which says how.
+    """Rank the regions of a labelled data set by how likely their label is wrong: suspects.csv and audit.html.
+
+    A label is suspect where M says another class, the more so the less M expects the given one and the worse the
+    synthesis of the given label fits the image, compared with the synthesis of M's. Ignored pixels are never suspects.
+    How the evidence is weighed is learnt from mistakes that are drawn into copies of some label maps.
 
     Args:
-        run: Folder of the monitor.
-        dataset: Labelled images with the classes of the monitor.
-        out: Output folder.
+        monitor: A monitor of images, or the folder of one.
+        data: Labelled images with the classes of the monitor, or their SPEC, whose split is "train" unless it names
+            another.
+        out: Output folder; audit.json in it says how the suspects were found.
         most: Number of suspects at most.
         seed: Of the mistakes from which the audit learns.
-        facts: What else the page must say, such as the data's name.
-        device: "auto", "cpu", "cuda", ...
-        precision: "auto", "fp32" or "bf16".
+        facts: What else the page must say, such as the name of the data; a SPEC is told without it.
         progress: Called after every image of every stage.
-        model: SPEC of an M in place of the monitor's own.
+
+    Returns:
+        The suspects, worst first.
 
     Raises:
         InputError: The monitor or the data is unusable, or the folder cannot be written.
     """
-    monitor = Monitor.load(run, device, precision, model)
+    monitor = open_monitor(monitor)
+    dataset, named = open_data(data, "train")
     if monitor.settings.spatial_dims == 3:
-        raise InputError(f"{run} is a monitor of volumes; an audit shows flat images; find bad volumes by synthcp eval")
+        came = f"{monitor.folder or 'this'} is a monitor of volumes"
+        raise InputError(f"{came}; an audit shows flat images; find bad volumes by synthcp eval")
     require_match(dataset, monitor)
-    facts = dict(facts or {}) | _provenance(run, monitor, dataset)
+    facts, out = named | dict(facts or {}) | _provenance(monitor, dataset), Path(out)
     write_text(out / FACTS, json.dumps(facts, indent=2))  # a folder that is not writable is found before the work
-    suspects = audit(monitor, dataset, most, seed=seed, progress=progress)
-    write_page(out, _exhibits(suspects, dataset, monitor, progress), monitor.classes, len(dataset), facts)
+    suspicion = fit_suspicion(monitor, dataset, seed=seed, progress=progress)
+    suspects = worst_suspects(monitor, dataset, suspicion, most=most, progress=progress)
+    exhibits = _exhibits(suspects, dataset, monitor, progress)
+    write_page(out, exhibits, classes=monitor.classes, images=len(dataset), facts=facts)
     write_table(out, suspects)
     return suspects
 
 
-def _exhibits(suspects: list[Suspect], dataset: Dataset, monitor: Monitor, progress: Progress) -> list[Exhibit]:
-    """The pictures of every suspect; each image is drawn once."""
+def _exhibits(suspects: Sequence[Suspect], dataset: Dataset, monitor: Monitor, progress: Progress) -> list[Exhibit]:
+    """The pictures of every suspect; G sees each image once."""
     index_of = {sample_id: index for index, sample_id in enumerate(dataset.ids)}
-    pictured: dict[int, Exhibit] = {}
+    exhibits: dict[Suspect, Exhibit] = {}
     ids = list(dict.fromkeys(suspect.id for suspect in suspects))
-    for number, sample_id in enumerate(ids):
+    for number, sample_id in enumerate(ids, start=1):
         sample = dataset[index_of[sample_id]]
         case = case_of(monitor, sample)
-        for rank, suspect in enumerate(suspects):
-            if suspect.id == sample_id:
-                pictured[rank] = exhibit(suspect, sample, case)
-        progress("pictures", number + 1, len(ids), {})
-    return [pictured[rank] for rank in range(len(suspects))]
+        exhibits |= {one: exhibit(one, sample, case) for one in suspects if one.id == sample_id}
+        progress("pictures", number, len(ids), {})
+    return [exhibits[suspect] for suspect in suspects]
 
 
-def _provenance(run: Path, monitor: Monitor, dataset: Dataset) -> dict[str, str]:
-    fitted, seen = monitor.settings.facts, seen_in_fitting(dataset, monitor.settings.training_ids)
+def _provenance(monitor: Monitor, dataset: Dataset) -> dict[str, str]:
+    seen = seen_in_fitting(dataset, monitor.settings.training_ids)
     return {
         "images that the fit saw": f"{seen} of {len(dataset)}",
-        "monitor": str(run),
-        **{f"fit: {name}": fitted[name] for name in ("data", "variant", "scale", "seed", "commit") if name in fitted},
-        "command": command_line(),
+        "monitor": str(monitor.folder or ""),
         "created": now(),
-        "commit": commit(),
-        "hardware": hardware(monitor.runtime.device),
-        "versions": ", ".join(f"{name} {version}" for name, version in versions().items()),
+        **provenance(monitor),
     }

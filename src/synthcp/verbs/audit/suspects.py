@@ -1,4 +1,4 @@
-"""audit(monitor, dataset) -> suspects: the regions of a data set whose label is most likely wrong, worst first."""
+"""Suspects: the regions of a data set whose label is most likely wrong, worst first."""
 
 from __future__ import annotations
 
@@ -11,19 +11,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from synthcp.data.base import Dataset
-from synthcp.data.check import require_labels
 from synthcp.data.transforms import resize_labels
-from synthcp.errors import InputError
 from synthcp.monitor.monitor import Monitor
 from synthcp.system.progress import Progress, silent
 from synthcp.verbs.audit.case import Case, case_of
-from synthcp.verbs.audit.suspicion import Suspicion, fit_suspicion
+from synthcp.verbs.audit.suspicion import Suspicion
 
 Box = tuple[int, int, int, int]
 """First column and row inside, first column and row behind: x0, y0, x1, y1."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Suspect:
     """A region that is likely to carry a wrong label, in pixels of the image as it came.
 
@@ -51,40 +49,23 @@ class Suspect:
 
 
 @torch.no_grad()
-def audit(
-    monitor: Monitor,
-    dataset: Dataset,
-    most: int = 200,
-    suspicion: Suspicion | None = None,
-    seed: int = 0,
-    progress: Progress = silent,
+def worst_suspects(
+    monitor: Monitor, dataset: Dataset, suspicion: Suspicion, *, most: int, progress: Progress = silent
 ) -> list[Suspect]:
-    """Rank the regions of a labelled data set by how likely their label is wrong, worst first.
-
-    A label is suspect where M says another class, the more so the less M expects the given one and the worse the
-    drawing of the given label fits the image, compared with the drawing of M's. Ignored pixels are never suspects.
+    """Return the disputed regions of labelled images that are most suspicious, worst first.
 
     Args:
-        monitor: A fitted one, of images.
+        monitor: Of images.
         dataset: Labelled images with the classes of the monitor.
-        most: Number of suspects to return at most.
-        suspicion: How evidence is weighed; None learns it from mistakes drawn into copies of some label maps.
-        seed: Of these mistakes.
-        progress: Called after every image of every stage.
-
-    Raises:
-        InputError: The monitor is one of volumes.
-        DataError: The samples have no labels, or one cannot be read.
+        suspicion: How evidence is weighed.
+        most: Number of suspects at most.
+        progress: Called after every image.
     """
-    if monitor.settings.spatial_dims != 2:
-        raise InputError("audit looks at images, and this monitor was fitted on volumes; give a monitor of images")
-    require_labels(dataset)
-    suspicion = suspicion or fit_suspicion(monitor, dataset, seed=seed, progress=progress)
     worst: list[Suspect] = []
-    for number, sample in enumerate(dataset):
+    for number, sample in enumerate(dataset, start=1):
         found = suspects_of(sample.id, case_of(monitor, sample), suspicion, tuple(sample.image.shape[1:]))
         worst = worst_first([*worst, *found])[:most]
-        progress("audit", number + 1, len(dataset), {})
+        progress("audit", number, len(dataset), {})
     return worst
 
 

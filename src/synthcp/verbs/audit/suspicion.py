@@ -24,7 +24,7 @@ _RIDGE = 1e-5
 
 
 def loss_and_misfit(case: Case) -> Sequence[Tensor]:
-    """M's loss of the given label, and how much less its drawing fits the image than the suggested label's."""
+    """M's loss of the given label, and how much less its synthesis fits the image than the suggested label's."""
     return case.loss, case.misfit
 
 
@@ -54,6 +54,7 @@ def fit_suspicion(
     monitor: Monitor,
     dataset: Dataset,
     evidence: Evidence = loss_and_misfit,
+    *,
     seed: int = 0,
     images: int = 40,
     pixels: int = 500,
