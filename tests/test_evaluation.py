@@ -126,8 +126,7 @@ def without_ap_success(numbers: Sequence[float]) -> tuple[float, float, float, f
     return auroc, ap_error, fpr95, prevalence
 
 
-def test_pooled() -> None:
-    results = evaluated(Planted())
+def test_pooled(results: Results) -> None:
     scores, positive = (np.concatenate(parts) for parts in zip(*judged("error"), strict=True))
     pooled = results.detectors[0].error_pooled
     assert numbers(pooled) == pytest.approx(oracle(scores, positive))
@@ -139,8 +138,7 @@ def test_pooled() -> None:
     assert found.void_share == pytest.approx(1 - len(scores) / (COUNT * SIZE[0] * SIZE[1]))
 
 
-def test_per_image() -> None:
-    results = evaluated(Planted())
+def test_per_image(results: Results) -> None:
     rankable = [image for image in judged("error") if 0 < image[1].mean() < 1]
     assert len(rankable) == COUNT - 1  # image 2 has no error
     scores = results.detectors[0].error_per_image

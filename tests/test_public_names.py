@@ -16,7 +16,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 
 def test_the_names_of_the_readme_are_public() -> None:
-    assert {"Monitor", "evaluate", "fit"} <= set(synthcp.__all__)
+    assert {"Monitor", "audit", "calibrate", "evaluate", "fit", "score"} <= set(synthcp.__all__)
 
 
 def test_public_names_are_sorted_and_unique() -> None:

@@ -145,7 +145,8 @@ def test_score_files_that_cannot_be_are_refused_before_anything_is_written(
 def test_pictures_of_the_anomaly_map_span_its_range(run_folder, images, tmp_path, largest):
     fusion = AnomalyFusion((0.5, -2.0, -3.0, -2.0), (0.3, 1.0, 1.0, 1.0)) if largest == 1 else None
     shutil.copytree(run_folder, tmp_path / "run")
-    save_settings(tmp_path / "run", replace(load_settings(run_folder), fusion=fusion))
+    settings = load_settings(run_folder)
+    save_settings(tmp_path / "run", replace(settings, learnt=replace(settings.learnt, fusion=fusion)))
     path = images / "test-0000.png"
     score(tmp_path / "run", path, tmp_path / "out")
     assert read_settings(tmp_path / "out").anomaly_range == largest
