@@ -85,6 +85,7 @@ def test_predictions_come_back_with_every_drawing_of_them(
     imperfect.write("last", 7, Synthesizer(segmenter, generators, cpu)(image, prediction))
     kept = imperfect.read("last", 7)
     assert kept.image is None
+    presence = FeatureDistance(segmenter).presence(image[None], prediction)[0].detach()
     torch.testing.assert_close(kept.objectness, presence, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(kept.logits, prediction.logits[0].detach(), atol=1e-3, rtol=1e-3)
     for name, generator in generators.items():

@@ -235,15 +235,9 @@ def test_an_image_that_fails_is_not_decided(calibrated, images, tmp_path):
     assert (rows["bad"].status, rows["bad"].decision) == ("error", "")
 
 
-def test_a_monitor_from_before_says_nothing(monitor, run_folder, tmp_path):
-    shutil.copytree(run_folder, tmp_path / "old")
-    path = tmp_path / "old" / "monitor.json"
-    record = json.loads(path.read_text())
-    del record["calibration"]
-    path.write_text(json.dumps(record))
-    old = Monitor.load(tmp_path / "old", "cpu")
-    assert old.settings == monitor.settings and old.settings.usual == old.settings.learnt.thresholds
-    assessment = old.assess(Scenes(ScenesConfig(count=1, split="test"))[0].image)
+def test_a_monitor_that_is_not_calibrated_promises_nothing(monitor):
+    assert monitor.settings.usual == monitor.settings.learnt.thresholds
+    assessment = monitor.assess(Scenes(ScenesConfig(count=1, split="test"))[0].image)
     assert (assessment.decision, assessment.reasons, assessment.intervals) == ("", (), {})
 
 

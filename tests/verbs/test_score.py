@@ -244,7 +244,7 @@ def test_pictures_of_the_anomaly_map_span_its_range(run_folder, images, tmp_path
     settings = load_settings(run_folder)
     fusion = AnomalyFusion((0.5, -2.0, -3.0, -2.0), (0.3, 1.0, 1.0, 1.0)) if largest == 1 else None
     shutil.copytree(run_folder, tmp_path / "run")
-    save_settings(tmp_path / "run", replace(settings, fusion=fusion))
+    save_settings(tmp_path / "run", replace(settings, learnt=replace(settings.learnt, fusion=fusion)))
     path = sorted(images.glob("*.png"))[0]
     score([path], tmp_path / "run", tmp_path / "out", device="cpu")
     assert read_settings(tmp_path / "out").anomaly_range == largest
