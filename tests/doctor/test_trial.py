@@ -16,6 +16,7 @@ from synthcp.doctor.trial import Clock, Cost, Wish, peak_memory, run_trial
 from synthcp.errors import DataError
 from synthcp.fitting.heads import CONTROLS
 from synthcp.segmentation.settings import ModelSettings
+from synthcp.segmentation.specs import OpenedModel
 
 WISH = Wish("scenes:?count=9&size=48x64", scale="tiny", device="cpu")
 
@@ -67,7 +68,7 @@ def test_a_model_that_is_brought_is_tried_on_images_held_out(monkeypatch, monito
 
     def opened(model, classes, probe, features):
         given.append((model, features))
-        return monitor.segmenter, ModelSettings("file.py:factory", layers=4)
+        return OpenedModel(monitor.segmenter, ModelSettings("file.py:factory", layers=4))
 
     monkeypatch.setattr("synthcp.fitting.run.open_model", opened)
     cost = run_trial(replace(WISH, model="file.py:factory", features="head"))

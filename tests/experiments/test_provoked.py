@@ -42,7 +42,7 @@ def test_each_fold_sets_its_images_aside_and_is_read_from_disk_the_next_time(
     first = provoke(stages.context)
     assert sorted(index for fold in first for index in fold.aside) == list(range(8))
     calls = list[str]()
-    again = begin(scenes(), tmp_path / "run", options, lambda stage, *_: calls.append(stage))
+    again = begin(scenes(), tmp_path / "run", options, progress=lambda stage, *_: calls.append(stage))
     for fold, other in zip(first, provoke(again.context), strict=True):
         assert (fold.hidden, fold.aside) == (other.hidden, other.aside)
         image = scenes()[0].image[None]

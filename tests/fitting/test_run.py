@@ -34,13 +34,13 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 
     def run(options: FitConfig, count: int = 4) -> None:
         scenes = Scenes(ScenesConfig(count=count, height=48, width=64))
-        fit(scenes, tmp_path / "run", replace(options, device="cpu", precision="fp32"))
+        fit(scenes, str(tmp_path / "run"), replace(options, device="cpu"))
 
     monkeypatch.setattr(Stages, "run", lambda self: None)
     return run
 
 
-TINY = FitConfig(scale="tiny")
+TINY = FitConfig(scale="tiny", precision="fp32")
 
 
 def test_a_folder_that_holds_a_run_is_not_touched(begin: Callable[..., None]) -> None:
@@ -234,8 +234,3 @@ def test_weights_are_for_a_model_that_is_fitted_here(fails: Any) -> None:
     for model in ("hf:somewhere", lambda image: image):
         with fails("weights are for a model that is fitted here"):
             FitConfig(model=model, weights=Path("any.safetensors"))
-
-
-def test_the_folder_of_a_run_may_be_a_text(begin: Callable[..., None], tmp_path: Path) -> None:
-    fit(Scenes(ScenesConfig(4, 48, 64)), str(tmp_path / "text"), TINY)
-    assert (tmp_path / "text" / "config.json").is_file()

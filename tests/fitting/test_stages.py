@@ -66,6 +66,8 @@ def test_the_model_sees_its_images_at_their_own_size(options: FitConfig, tmp_pat
     assert assessment.label_map.equal(model(image[None]).label_map[0])  # its own answer, at the size of the image
     assert assessment.anomaly_map is not None and assessment.anomaly_map.shape == (48, 64)
     assert not (tmp_path / "run" / "segmenter.safetensors").exists()
+    again = Monitor.load(tmp_path / "run", "cpu", model=model)
+    assert again.settings == monitor.settings and again.assess(image).error_map.equal(assessment.error_map)
 
 
 def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
@@ -102,14 +104,8 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
 def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
     options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: str
 ) -> None:
-    losses = []
-    step = GanTraining.step
-
-    def watched(self: GanTraining, number: int) -> dict[str, float]:
-        losses.append(self.config.loss)
-        return step(self, number)
-
-    monkeypatch.setattr(GanTraining, "step", watched)
+    losses, step = [], GanTraining.step
+    monkeypatch.setattr(GanTraining, "step", lambda self, number: losses.append(self.config.loss) or step(self, number))
     stages = begin(scenes("train", 4), tmp_path / "run", options)
     generator = stages.generator(None, kind)
     assert [path.name for path in (tmp_path / "run").glob("*.safetensors")] == [file]
@@ -125,15 +121,6 @@ def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitCo
     image = torch.rand(3, 48, 64)
     again = Monitor.load(tmp_path / "run", "cpu").assess(image)
     assert again.anomaly_map is not None and again.error_map.equal(monitor.assess(image).error_map)
-
-
-def test_a_monitor_is_opened_again_with_its_model(options: FitConfig, tmp_path: Path) -> None:
-    model = Bright()
-    chosen = replace(options, model=model, imperfect=HeldOut(scenes("val", 6)))
-    monitor = fit(scenes("train", 4), tmp_path / "run", chosen)
-    again = Monitor.load(tmp_path / "run", "cpu", model=model)
-    image = scenes("test", 1)[0].image
-    assert again.settings == monitor.settings and again.assess(image).error_map.equal(monitor.assess(image).error_map)
 
 
 class Stopped(Exception):

@@ -74,19 +74,15 @@ def test_a_stage_that_comes_again_counts_its_time_anew(lines, told, clock):
     assert told == ["read:  2 done in 0:04"] * 2
 
 
-def test_quiet_shows_nothing():
+def test_quiet_shows_nothing_and_a_log_gets_lines():
     assert text_of(terminal=False, quiet=True) == text_of(terminal=True, quiet=True) == ""
-
-
-def test_a_log_gets_lines():
     assert text_of(terminal=False, quiet=False) == "segmenter:  3 done in 0:00  loss 0.333\n"
 
 
 def test_a_terminal_gets_one_bar_per_stage():
     last = text_of(terminal=True, quiet=False).rsplit("segmenter", 1)[1]
     first, second = last.split("generator")
-    assert "3/3" in first and "loss 0.333" in first
-    assert "1/2" in second
+    assert "3/3" in first and "loss 0.333" in first and "1/2" in second
 
 
 @pytest.mark.parametrize(

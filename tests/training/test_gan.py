@@ -36,16 +36,7 @@ class Pyramid(nn.Module):
 def training(toy: Callable[..., Dataset], cpu: Runtime) -> GanTraining:
     torch.manual_seed(0)
     generator = SpadeGenerator(2, SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1)))
-    discriminator = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
-    return GanTraining(
-        generator,
-        toy(3),
-        GanConfig(steps=10, batch=2),
-        cpu,
-        seed=0,
-        discriminator=discriminator,
-        perceptual_network=Pyramid(),
-    )
+    return training_of(generator, toy(3), cpu, Pyramid())
 
 
 def styled() -> StyledSpadeGenerator:
@@ -53,9 +44,12 @@ def styled() -> StyledSpadeGenerator:
     return StyledSpadeGenerator(2, spade, style)
 
 
-def training_of(generator: Generator, dataset: Dataset, cpu: Runtime, **config: Any) -> GanTraining:
-    discriminator = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
-    return GanTraining(generator, dataset, GanConfig(10, batch=2, **config), cpu, seed=0, discriminator=discriminator)
+def training_of(
+    generator: Generator, dataset: Dataset, cpu: Runtime, perceptual: nn.Module | None = None, **config: Any
+) -> GanTraining:
+    judge = MultiScaleDiscriminator(2, DiscriminatorConfig(3, width=4))
+    parts = {"discriminator": judge, "perceptual_network": perceptual}
+    return GanTraining(generator, dataset, GanConfig(10, batch=2, **config), cpu, 0, **parts)  # type: ignore[arg-type]
 
 
 def weights(module: nn.Module) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from synthcp.rivals.autoencoder_training import AutoencoderTraining, Autoencoder
 from synthcp.rivals.confidence_training import ConfidenceTraining, ConfidenceTrainingConfig
 from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNetwork
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
+from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
@@ -49,34 +51,26 @@ def segmentation_by_sgd(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folde
     return SegmentationTraining(segmenter_of(dims), dataset, config, cpu, seed=0)
 
 
-def gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+def gan_of(generator: Generator, dims: SpatialDims, dataset: Dataset, cpu: Runtime, **config: Any) -> Training:
     discriminator = MultiScaleDiscriminator(dims, DiscriminatorConfig(3, width=4))
     torch.manual_seed(5)  # the perceptual network is no part of the training's state
     features = segmenter_of(dims).eval().requires_grad_(False).features
-    generator = generator_of(dims)
-    return GanTraining(
-        generator,
-        dataset,
-        GanConfig(STEPS, batch=2),
-        cpu,
-        seed=0,
-        discriminator=discriminator,
-        perceptual_network=features,
-    )
+    parts = {"discriminator": discriminator, "perceptual_network": features}
+    return GanTraining(generator, dataset, GanConfig(STEPS, batch=2, **config), cpu, 0, **parts)  # type: ignore[arg-type]
+
+
+def gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
+    return gan_of(generator_of(dims), dims, dataset, cpu)
 
 
 def styled_gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
     spade, style = SpadeConfig(3, width=4, hidden=4, multipliers=(2, 1)), StyleEncoderConfig(4, halvings=1, latent=6)
-    discriminator = MultiScaleDiscriminator(dims, DiscriminatorConfig(3, width=4))
-    generator = StyledSpadeGenerator(dims, spade, style)
-    return GanTraining(generator, dataset, GanConfig(STEPS, batch=2), cpu, seed=0, discriminator=discriminator)
+    return gan_of(StyledSpadeGenerator(dims, spade, style), dims, dataset, cpu)
 
 
 def pix2pixhd_gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
-    discriminator = MultiScaleDiscriminator(dims, DiscriminatorConfig(3, width=4))
     generator = Pix2PixHDGenerator(dims, Pix2PixHDConfig(3, width=4, halvings=1, blocks=1))
-    config = GanConfig(STEPS, batch=2, loss="least_squares")
-    return GanTraining(generator, dataset, config, cpu, seed=0, discriminator=discriminator)
+    return gan_of(generator, dims, dataset, cpu, loss="least_squares")
 
 
 def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:

@@ -11,7 +11,7 @@ from synthcp.training.gan import GanConfig
 from synthcp.training.segmentation import SegmentationConfig
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scale:
     """How big it is.
 
@@ -37,9 +37,9 @@ class Scale:
     """
 
     side: int
-    depth: Depth
+    depth: Depth = 18
     segmenter_width: int
-    output_stride: OutputStride
+    output_stride: OutputStride = 8
     rates: tuple[int, ...]
     segmentation: SegmentationConfig
     spade_width: int
@@ -59,9 +59,7 @@ class Scale:
 SCALES: dict[str, Scale] = {
     "tiny": Scale(
         side=48,
-        depth=18,
         segmenter_width=8,
-        output_stride=8,
         rates=(1, 2),
         segmentation=SegmentationConfig(steps=40, batch=4),
         spade_width=4,
@@ -76,9 +74,7 @@ SCALES: dict[str, Scale] = {
     ),
     "small": Scale(
         side=144,
-        depth=18,
         segmenter_width=32,
-        output_stride=8,
         rates=(1, 3, 6, 9),
         segmentation=SegmentationConfig(steps=900),
         spade_width=16,
@@ -95,7 +91,6 @@ SCALES: dict[str, Scale] = {
         side=256,
         depth=101,
         segmenter_width=64,
-        output_stride=8,
         rates=(6, 12, 18, 24),
         segmentation=SegmentationConfig(steps=50_000, optimizer="sgd", learning_rate=2.5e-3, zoom=(1.0, 2.0)),
         spade_width=64,
@@ -124,9 +119,7 @@ VOLUME_SCALES: dict[str, Scale] = {
     "small": Scale(
         side=0,
         patch=(48, 64, 48),
-        depth=18,
         segmenter_width=8,
-        output_stride=8,
         rates=(1, 2, 3),
         segmentation=SegmentationConfig(steps=150, batch=2, learning_rate=4e-3, zoom=(1.0, 1.2), jitter=0.05, dice=1.0),
         spade_width=8,
@@ -142,9 +135,7 @@ VOLUME_SCALES: dict[str, Scale] = {
     "full": Scale(
         side=0,
         patch=(128, 128, 64),
-        depth=18,
         segmenter_width=32,
-        output_stride=8,
         rates=(6, 12, 18, 24),
         segmentation=SegmentationConfig(steps=25_000, batch=2, learning_rate=1e-3, zoom=(1.0, 1.2), dice=1.0),
         spade_width=32,

@@ -99,8 +99,8 @@ def _opened(data: Dataset, out: Path, config: FitConfig, facts: dict[str, str]) 
     if not new:
         begun = taken_up(out, config, settings)
         return Opened(brought, begun.settings, choose_runtime(config.device, begun.precision))
-    _check_weights_and_folds(data, config, settings)
     runtime = choose_runtime(config.device, config.precision)
+    _check_weights_and_folds(data, config, settings)
     where = {"precision": runtime.precision, "threads": str(torch.get_num_threads())}
     settings = replace(settings, facts=settings.facts | where)
     save_record(out / CONFIG, Begun(asked_of(config, settings), settings, runtime.precision))

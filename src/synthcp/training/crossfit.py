@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,39 +132,26 @@ class ImperfectPredictions:
 
     def write(self, view: str, index: int, kept: ImperfectPrediction) -> None:
         """Keep the prediction of one image."""
-        halves = {"logits": kept.logits, _OBJECTNESS: kept.objectness, **_prefixed(_DISTANCE, kept.feature_distances)}
-        pictures = {_IMAGE: kept.image, **_prefixed(_SYNTHESIS, kept.syntheses)}
-        tensors = {name: tensor.half() for name, tensor in halves.items() if tensor is not None}
-        tensors |= {name: _as_bytes(tensor) for name, tensor in pictures.items() if tensor is not None}
-        save_tensors(self.path(view, index), tensors)
+        tensors = {"logits": kept.logits, "objectness": kept.objectness, "image": kept.image}
+        tensors |= {f"synthesis/{name}": synthesis for name, synthesis in kept.syntheses.items()}
+        tensors |= {f"feature distance/{name}": distance for name, distance in kept.feature_distances.items()}
+        packed = {name: _packed(name, tensor) for name, tensor in tensors.items() if tensor is not None}
+        save_tensors(self.path(view, index), packed)
 
     def read(self, view: str, index: int) -> ImperfectPrediction:
         """Return what was kept of one image."""
         stored, _ = load_tensors(self.path(view, index))
-        tensors = {
-            name: tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
-            for name, tensor in stored.items()
-        }
+        single, by_generator = dict[str, Tensor](), defaultdict[str, dict[str, Tensor]](dict)
+        for key, tensor in stored.items():
+            part, _, name = key.partition("/")
+            unpacked = tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
+            (by_generator[part] if name else single)[name or part] = unpacked
         return ImperfectPrediction(
-            tensors["logits"],
-            _below(_SYNTHESIS, tensors),
-            _below(_DISTANCE, tensors),
-            tensors.get(_OBJECTNESS),
-            tensors.get(_IMAGE),
+            syntheses=by_generator["synthesis"], feature_distances=by_generator["feature distance"], **single
         )
 
 
-_OBJECTNESS, _IMAGE, _SYNTHESIS, _DISTANCE = "objectness", "image", "synthesis/", "feature distance/"
-
-
-def _prefixed(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {prefix + name: tensor for name, tensor in tensors.items()}
-
-
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def _as_bytes(image: Tensor) -> Tensor:
-    """An image in [0, 1] in steps of 1 / 255."""
-    return (image * 255).round().to(torch.uint8)
+def _packed(name: str, tensor: Tensor) -> Tensor:
+    """An image in [0, 1] in steps of 1 / 255, all else in float16."""
+    shown = name == "image" or name.startswith("synthesis/")
+    return (tensor * 255).round().to(torch.uint8) if shown else tensor.half()
