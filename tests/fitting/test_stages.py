@@ -20,13 +20,16 @@ from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin, fit
 from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.networks import build_generator
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.monitor.thresholds import NEVER
 from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
+from synthcp.rivals.catalogue import load_detectors
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.unet import UNet
+from synthcp.synthesis.losses import AdversarialForm, adversarial_loss
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.gan import GanTraining
 
@@ -101,13 +104,13 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     ],
 )
 def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
-    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: str
+    options: FitOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: AdversarialForm
 ) -> None:
     losses = []
     step = GanTraining.step
 
     def watched(self: GanTraining, number: int) -> dict[str, float]:
-        losses.append(self.config.loss)
+        losses.append(self.adversarial)
         return step(self, number)
 
     monkeypatch.setattr(GanTraining, "step", watched)
@@ -117,7 +120,23 @@ def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
     label_map, image = torch.randint(len(stages.settings.classes), (1, 32, 43)), torch.rand(1, 3, 32, 43)
     again = stages.generator(None, kind)
     assert again.draw(label_map, image).equal(generator.draw(label_map, image))
-    assert losses == [loss] * stages.settings.scale.gan.steps
+    assert losses == [adversarial_loss(loss)] * stages.settings.scale.gan.steps
+
+
+@pytest.mark.parametrize("kind", ["pix2pixhd", "styled"])
+def test_a_monitor_is_opened_with_the_generator_that_was_fitted(options: FitOptions, tmp_path: Path, kind: str) -> None:
+    chosen = replace(options, variant=replace(VARIANTS["ours"], generator=kind), controls=True)
+    monitor = fit(scenes("train", 12), tmp_path / "run", chosen)
+    again = Monitor.load(tmp_path / "run", "cpu")
+    assert type(again.generator) is type(build_generator(monitor.settings, kind))
+    image = torch.rand(3, 48, 64)
+    assessments = [one.assess(image) for one in (monitor, again)]
+    assert assessments[0].synthesis.equal(assessments[1].synthesis)
+    assert assessments[0].error_map.equal(assessments[1].error_map)
+    detectors = load_detectors(tmp_path / "run", again)
+    assert type(detectors["untrained"].generator) is type(again.generator)  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="was begun with other variant"):
+        fit(scenes("train", 12), tmp_path / "run", replace(chosen, variant="ours", resume=True))
 
 
 def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitOptions, tmp_path: Path) -> None:

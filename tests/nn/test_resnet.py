@@ -189,9 +189,9 @@ def test_weights_without_batch_counters_load() -> None:
     ("source", "text"),
     [
         (ResNetConfig(width=4, depth=34), "unknown ['layer1.2."),
-        (ResNetConfig(width=4, depth=50), "missing "),
-        (ResNetConfig(width=8), "of width 4"),
-        (ResNetConfig(width=4, in_channels=5), "conv1.weight"),
+        (ResNetConfig(width=4, depth=50), "unknown ['layer1.0.bn3.bias"),
+        (ResNetConfig(width=8), "of another shape ['bn1.bias"),
+        (ResNetConfig(width=4, in_channels=5), "of another shape ['conv1.weight']"),
     ],
 )
 def test_other_weights_are_refused_in_one_line(source: ResNetConfig, text: str) -> None:

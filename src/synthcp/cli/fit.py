@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,8 @@ from rich.console import Console
 
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
 from synthcp.errors import InputError
-from synthcp.segmentation.settings import BUILT_INS, default_model
+from synthcp.segmentation.catalogue import SEGMENTERS, default_model
+from synthcp.synthesis.catalogue import GENERATORS
 from synthcp.system.progress import show_progress
 
 
@@ -24,9 +26,13 @@ def fit_verb(
         str,
         typer.Option(
             metavar="SPEC",
-            help="M: deeplab (of images, the default), unet (of volumes), ahnet, fcn8, pspnet or resnet, fitted here, "
-            "or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory or pkg.mod:factory.",
+            help=f"M: {', '.join(SEGMENTERS)}, fitted here (unless named, {default_model(2)} to images, "
+            f"{default_model(3)} to volumes), or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, "
+            "file.py:factory or pkg.mod:factory.",
         ),
+    ] = "",
+    generator: Annotated[
+        str, typer.Option(metavar="NAME", help=f"G: {', '.join(GENERATORS)}; unless named, that of the variant.")
     ] = "",
     features: Annotated[
         str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")
@@ -69,6 +75,8 @@ def fit_verb(
     """
     use_threads(threads)
     from synthcp.config.overrides import read_overrides
+    from synthcp.config.values import choose
+    from synthcp.config.variants import VARIANTS
     from synthcp.data.check import check_labels
     from synthcp.data.specs import open_dataset
     from synthcp.fitting.imperfect import Corrupt, parse_imperfect
@@ -84,15 +92,17 @@ def fit_verb(
     probe = dataset[0].image[None]
     spatial_dims = dims_of(probe)
     model = model or default_model(spatial_dims)
-    chosen = (variant, scale) if config is None else read_overrides(config, variant, scale, spatial_dims)
-    source = parse_imperfect(imperfect, data, built_in=model in BUILT_INS, command=train_cmd)
+    what, size = (variant, scale) if config is None else read_overrides(config, variant, scale, spatial_dims)
+    if generator:
+        what = replace(choose(VARIANTS, what, "variant") if isinstance(what, str) else what, generator=generator)
+    source = parse_imperfect(imperfect, data, built_in=model in SEGMENTERS, command=train_cmd)
     if isinstance(source, Corrupt):
         print("warning: corrupted labels are not M's own mistakes; F learns the least from them", file=sys.stderr)
-    opened = model if model in BUILT_INS else open_model(model, dataset.classes, probe, features)
+    opened = model if model in SEGMENTERS else open_model(model, dataset.classes, probe, features)
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
     options = FitOptions(
-        *chosen, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source, weights
+        what, size, seed, controls, resume, device, precision, _vgg19(perceptual), opened, features, source, weights
     )
     check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     facts = {"data": data, "command": command_line(), "commit": commit()}

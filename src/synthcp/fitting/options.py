@@ -10,7 +10,7 @@ from synthcp.config.values import choose
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Imperfect
-from synthcp.segmentation.settings import BUILT_INS
+from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.segmentation.specs import AnyModel
 
 
@@ -62,4 +62,4 @@ class FitOptions:
     @property
     def fits_model(self) -> bool:
         """Whether M is fitted here."""
-        return isinstance(self.model, str) and self.model in ("", *BUILT_INS)
+        return isinstance(self.model, str) and self.model in ("", *SEGMENTERS)

@@ -24,8 +24,9 @@ from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import SETTINGS, MonitorSettings
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.base import Predictor
+from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.segmentation.saved import SavedPredictions
-from synthcp.segmentation.settings import BUILT_INS, ModelSettings, default_model
+from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import OpenedModel, open_model
 from synthcp.system.files import load_json, save_json
 from synthcp.system.runtime import Runtime, choose_runtime
@@ -101,9 +102,11 @@ def _model(dataset: Dataset, options: FitOptions) -> tuple[Predictor | None, Mod
     """The M that somebody brought, None for the built-in one, and what is stored of it."""
     probe = dataset[0].image[None]
     chosen = default_model(dims_of(probe)) if options.model == "" else options.model
-    if isinstance(chosen, str) and chosen in BUILT_INS:
+    if isinstance(chosen, str) and chosen in SEGMENTERS:
         note = f"starts from {options.weights}" if options.weights else ""
-        return None, ModelSettings(chosen, layers=BUILT_INS[chosen], probe_size=tuple(probe.shape[2:]), note=note)
+        return None, ModelSettings(
+            chosen, layers=SEGMENTERS[chosen].layers, probe_size=tuple(probe.shape[2:]), note=note
+        )
     predictor, model = open_model(chosen, dataset.classes, probe, options.features)
     if options.imperfect is None or (isinstance(options.imperfect, KFold) and not options.imperfect.command):
         raise InputError(f"F needs predictions of images that {model.spec} has not seen; name them: {CHOICES}")

@@ -27,7 +27,7 @@ from synthcp.synthesis.losses import FeatureNetwork
 from synthcp.system.files import load_json, load_module, load_tensors, save_json, save_module
 from synthcp.system.runtime import seed_of
 from synthcp.training.comparator import DIRECT, ComparatorConfig, ComparatorTraining, fit_score
-from synthcp.training.gan import GanConfig, GanTraining
+from synthcp.training.gan import GanTraining
 from synthcp.training.loop import forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining
 
@@ -105,21 +105,22 @@ class Stages:
         forget_checkpoint(self.out, name)
         return segmenter.eval()
 
-    def generator(self, viewer: Segmenter | None, kind: str = "spade") -> Generator:
+    def generator(self, viewer: Segmenter | None, kind: str = "") -> Generator:
         """G against D, on ground-truth label maps (eq. 1-2).
 
         Args:
             viewer: By whose layers drawings are compared with images, unless VGG-19 was chosen.
-            kind: One of networks.GENERATORS; G of another kind than SPADE lies in a file of its name.
+            kind: One of GENERATORS, by default that of the monitor; another one's file has its name.
         """
-        seed, dataset, stage = self.context.seed, self.context.dataset, "generator" if kind == "spade" else kind
+        seed, dataset = self.context.seed, self.context.dataset
+        stage = "generator" if kind in ("", self.settings.variant.generator) else kind
         torch.manual_seed(seed_of(seed, stage))
         generator = self.runtime.place(build_generator(self.settings, kind))
         path = self.out / f"{stage}.safetensors"
         if path.exists():
             load_module(path, generator)
             return generator.eval()
-        settings, config = self.settings, _gan_config(self.settings, kind)
+        settings, config = self.settings, self.settings.scale.gan
         width = settings.scale.discriminator_width
         judge = DiscriminatorConfig(len(settings.classes), settings.channels, width)
         discriminator = MultiScaleDiscriminator(settings.spatial_dims, judge)
@@ -188,11 +189,6 @@ def _without_doubt(settings: MonitorSettings) -> MonitorSettings:
     """What is left of a variant when F learns from label maps, which say nothing of M's doubt."""
     variant = replace(settings.variant, uses_doubt=False, label_input="one_hot", score="raw")
     return replace(settings, variant=variant)
-
-
-def _gan_config(settings: MonitorSettings, kind: str) -> GanConfig:
-    config = settings.scale.gan
-    return replace(config, loss="least_squares") if kind == "pix2pixhd" else config
 
 
 def _comparator_config(settings: MonitorSettings) -> ComparatorConfig:
