@@ -26,7 +26,8 @@ from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
 from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.records import Classes
-from synthcp.segmentation.settings import BUILT_INS, ModelSettings
+from synthcp.segmentation.catalogue import SEGMENTERS
+from synthcp.segmentation.settings import ModelSettings
 from synthcp.system.runtime import choose_runtime
 
 GB = 1e9 / (1024 if sys.platform != "darwin" else 1)  # the unit of ru_maxrss is KiB, on macOS bytes
@@ -74,7 +75,7 @@ def untrained_monitor() -> Monitor:
         variant=VARIANTS["ours"],
         scale=VOLUME_SCALES["small"],
         learnt=Learnt(Blend(), AnomalyFusion((0.5, -1.0, -1.0, -1.0), (0.2, 1.0, 1.0, 1.0))),
-        model=ModelSettings("unet", layers=BUILT_INS["unet"]),
+        model=ModelSettings("unet", layers=SEGMENTERS["unet"].layers),
     )
     runtime = choose_runtime("cpu", "fp32")
     return Monitor(settings, build_segmenter(settings), build_generator(settings), build_network(settings), runtime)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import pytest
 import torch
@@ -11,15 +12,17 @@ from torch import Tensor, nn
 from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims
+from synthcp.nn.trunk import TRUNKS, TrunkShape, new_trunk
 from synthcp.rivals.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNetwork
+from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.segmentation.fcn8 import FCN8, FCN8Config
 from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig
+from synthcp.synthesis.base import GeneratorShape
+from synthcp.synthesis.catalogue import GENERATORS, new_generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
-from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
-from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
-from synthcp.synthesis.style_encoder import GRID, StyledSpadeGenerator, StyleEncoderConfig
+from synthcp.synthesis.style_encoder import GRID
 
 DEPTH, SIZE = 9, (32, 41)
 
@@ -87,24 +90,23 @@ def stack(tensor: Tensor, depth: int = DEPTH) -> Tensor:
     return tensor.unsqueeze(-3).expand(*tensor.shape[:-2], depth, *tensor.shape[-2:])
 
 
-def generator(dims: SpatialDims) -> nn.Module:
-    return SpadeGenerator(dims, SpadeConfig(4, width=4, hidden=4, multipliers=(4, 2, 1)))
+Make = Callable[[SpatialDims], nn.Module]
+Use = Callable[[nn.Module, Callable[[Tensor], Tensor]], Sequence[Tensor]]
 
 
-def pix2pixhd(dims: SpatialDims) -> nn.Module:
-    return Pix2PixHDGenerator(dims, Pix2PixHDConfig(4, width=4, halvings=2, blocks=2))
+def generator(name: str, dims: SpatialDims) -> nn.Module:
+    return new_generator(name, GeneratorShape(dims, 4, width=4, hidden=4, multipliers=(4, 2, 2, 1, 1)))
 
 
-def styled(dims: SpatialDims) -> nn.Module:
-    spade, style = SpadeConfig(4, width=4, hidden=4, multipliers=(4, 2, 1)), StyleEncoderConfig(4, halvings=4, latent=5)
-    return StyledSpadeGenerator(dims, spade, style)
+def trunk(name: str, dims: SpatialDims) -> nn.Module:
+    return new_trunk(name, TrunkShape(dims, width=4))
 
 
 def discriminator(dims: SpatialDims) -> nn.Module:
     return MultiScaleDiscriminator(dims, DiscriminatorConfig(4, width=4))
 
 
-def trunk(dims: SpatialDims) -> nn.Module:
+def dilated(dims: SpatialDims) -> nn.Module:
     return ResNet(dims, ResNetConfig(depth=50, width=4, output_stride=8))
 
 
@@ -155,31 +157,50 @@ def judge(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Ten
     return [error_log_odds, class_quality]
 
 
-CASES: dict[Callable[[SpatialDims], nn.Module], Callable[[nn.Module, Callable[[Tensor], Tensor]], Sequence[Tensor]]] = {
-    generator: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
-    pix2pixhd: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
-    styled: lambda network, shape: [network(shape(labels()), shape(random(3, seed=1)))],
-    discriminator: lambda network, shape: sum(network(shape(labels()), shape(random(3, seed=1))), []),
-    trunk: lambda network, shape: network(shape(random(3, seed=1))),
-    segmenter: lambda network, shape: [network(shape(random(3, seed=1))).logits],
-    segmenter_of_the_release: lambda network, shape: [network(shape(random(3, seed=1))).logits],
-    fcn8: lambda network, shape: [network(shape(random(3, seed=1))).logits],
-    plain_resnet: lambda network, shape: [network(shape(random(3, seed=1))).logits],
-    pspnet: lambda network, shape: [network(shape(random(3, seed=1))).logits],
-    paper: judge,
-    official: judge,
-    ours: judge,
-    confidence: lambda network, shape: network(shape(random(3, seed=1)))[:, None],
+def draw(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Tensor]:
+    return [network(shape(labels()), shape(random(3, seed=1)))]
+
+
+def look(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Tensor]:
+    return [network(shape(random(3, seed=1))).logits]
+
+
+def see(network: nn.Module, shape: Callable[[Tensor], Tensor]) -> Sequence[Tensor]:
+    maps: list[Tensor] = network(shape(random(3, seed=1)))
+    return maps
+
+
+CASES: dict[str, tuple[Make, Use]] = {
+    **{name: (partial(generator, name), draw) for name in GENERATORS},
+    **{f"{name} trunk": (partial(trunk, name), see) for name in TRUNKS},
+    "dilated trunk": (dilated, see),
+    "discriminator": (discriminator, lambda network, shape: sum(draw(network, shape)[0], [])),
+    "deeplab": (segmenter, look),
+    "deeplab of the release": (segmenter_of_the_release, look),
+    "fcn8": (fcn8, look),
+    "resnet": (plain_resnet, look),
+    "pspnet": (pspnet, look),
+    "paper": (paper, judge),
+    "official": (official, judge),
+    "ours": (ours, judge),
+    "confidence": (confidence, lambda network, shape: network(shape(random(3, seed=1)))[:, None]),
 }
+OF_MONAI = {"unet", "ahnet"}
+"""Segmenters that are MONAI's own, for images and for volumes."""
 
 
-@pytest.mark.parametrize("make", CASES, ids=lambda make: make.__name__)
-def test_every_slice_of_a_repeated_image_is_the_image(make: Callable[[SpatialDims], nn.Module]) -> None:
+def test_every_segmenter_is_here() -> None:
+    assert SEGMENTERS.keys() - CASES.keys() == OF_MONAI
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_slice_of_a_repeated_image_is_the_image(name: str) -> None:
     torch.manual_seed(0)
+    make, use = CASES[name]
     images, volumes = make(2).eval().requires_grad_(False), make(3).eval().requires_grad_(False)
     enliven(images)
     inflate(images, volumes)
-    flat, deep = CASES[make](images, lambda tensor: tensor), CASES[make](volumes, stack)
+    flat, deep = use(images, lambda tensor: tensor), use(volumes, stack)
     for image, volume in zip(flat, deep, strict=True):
         repeated = image if image.ndim == 2 else image.unsqueeze(-3).expand_as(volume)  # class quality has no depth
         torch.testing.assert_close(volume, repeated, atol=2e-5, rtol=1e-4)

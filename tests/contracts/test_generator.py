@@ -1,35 +1,20 @@
-"""What every generator promises, in 2D and 3D. A new one needs a line in GENERATORS."""
+"""What every generator of the catalogue promises, in 2D and 3D."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from synthcp.nn.spatial import SpatialDims
-from synthcp.synthesis.base import Generator
-from synthcp.synthesis.pix2pixhd import Pix2PixHDConfig, Pix2PixHDGenerator
-from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
-from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderConfig
+from synthcp.synthesis.base import Generator, GeneratorShape
+from synthcp.synthesis.catalogue import GENERATORS, new_generator
+from synthcp.synthesis.losses import adversarial_loss
 
 CLASSES, CHANNELS = 4, 2
-GENERATORS: dict[str, Callable[[SpatialDims], Generator]] = {
-    "spade": lambda dims: SpadeGenerator(
-        dims, SpadeConfig(CLASSES, CHANNELS, width=4, hidden=4, multipliers=(2, 2, 1))
-    ),
-    "pix2pixhd": lambda dims: Pix2PixHDGenerator(
-        dims, Pix2PixHDConfig(CLASSES, CHANNELS, width=4, halvings=2, blocks=1)
-    ),
-    "styled": lambda dims: StyledSpadeGenerator(
-        dims,
-        SpadeConfig(CLASSES, CHANNELS, width=4, hidden=4, multipliers=(2, 2, 1)),
-        StyleEncoderConfig(width=4, halvings=2, latent=5),
-    ),
-}
-STYLED = {"styled"}
-"""Of those the ones that take the style of the image."""
+DOCS = Path(__file__).parents[2] / "docs" / "own-model.md"
 SIZES: dict[SpatialDims, list[tuple[int, ...]]] = {
     2: [(32, 40), (31, 45), (16, 90), (3, 5), (1, 1)],
     3: [(8, 12, 16), (5, 7, 9), (1, 2, 3)],
@@ -41,18 +26,15 @@ def dims(request: pytest.FixtureRequest) -> SpatialDims:
     return 3 if request.param == 3 else 2
 
 
-def lively(name: str, dims: SpatialDims) -> Generator:
-    """Return a generator with lively weights: a fresh one draws nearly gray."""
-    torch.manual_seed(0)
-    generator = GENERATORS[name](dims).eval().requires_grad_(False)
-    for parameter in generator.parameters():
-        parameter.normal_(std=0.5)
-    return generator
-
-
 @pytest.fixture(params=GENERATORS)
 def generator(request: pytest.FixtureRequest, dims: SpatialDims) -> Generator:
-    return lively(request.param, dims)
+    """One with lively weights: a fresh one draws nearly gray."""
+    torch.manual_seed(0)
+    shape = GeneratorShape(dims, CLASSES, CHANNELS, width=4, hidden=4, multipliers=(2, 2, 1))
+    network = new_generator(request.param, shape).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.normal_(std=0.5)
+    return network
 
 
 def labels(*size: int, seed: int = 0) -> Tensor:
@@ -79,17 +61,26 @@ def test_the_drawing_depends_on_the_labels_and_on_no_chance(generator: Generator
     assert not torch.allclose(generator(labels(*size, seed=1), pictures(*size)), first, atol=0.01)
 
 
-@pytest.mark.parametrize("name", GENERATORS)
-def test_a_drawing_depends_on_the_image_where_it_has_a_style(name: str, dims: SpatialDims) -> None:
-    generator, size = lively(name, dims), SIZES[dims][0]
+def test_a_drawing_depends_on_the_image_where_it_has_a_style(generator: Generator, dims: SpatialDims) -> None:
+    size = SIZES[dims][0]
     drawings = [generator(labels(*size), pictures(*size, seed=seed)) for seed in (0, 1)]
-    assert drawings[0].equal(drawings[1]) == (name not in STYLED)
+    _, divergence = generator.rehearse(labels(*size), pictures(*size))
+    assert drawings[0].equal(drawings[1]) == (divergence is None)
+
+
+def test_it_is_trained_by_a_known_form_of_the_loss(generator: Generator) -> None:
+    adversarial_loss(generator.adversarial)
+
+
+def test_every_generator_of_the_catalogue_is_in_the_docs() -> None:
+    text = DOCS.read_text()
+    assert [name for name in GENERATORS if f"| `{name}` |" not in text] == []
 
 
 def test_each_label_map_is_drawn_alone(generator: Generator, dims: SpatialDims) -> None:
     label_maps, images = labels(*SIZES[dims][1]), pictures(*SIZES[dims][1])
     alone = torch.cat([generator(label_maps[:1], images[:1]), generator(label_maps[1:], images[1:])])
-    torch.testing.assert_close(generator(label_maps, images), alone, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(generator(label_maps, images), alone, atol=5e-4, rtol=0)  # many norms, in float32
 
 
 def test_every_label_outside_the_classes_means_no_class(generator: Generator, dims: SpatialDims) -> None:

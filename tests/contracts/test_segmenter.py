@@ -1,8 +1,9 @@
-"""What every segmenter promises, in 2D and 3D. A new one needs a line in SEGMENTERS."""
+"""What every segmenter promises, in 2D and 3D: those of the catalogue, further forms of them, and brought ones."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,14 +12,20 @@ from torch import Tensor, nn
 from synthcp.nn.spatial import SpatialDims, conv, resize
 from synthcp.segmentation.adapters import AdaptedSegmenter
 from synthcp.segmentation.ahnet import AHNet, AHNetConfig
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, SegmenterShape
+from synthcp.segmentation.catalogue import SEGMENTERS, new_segmenter
 from synthcp.segmentation.class_mapping import ClassMapping
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
-from synthcp.segmentation.fcn8 import FCN8, FCN8Config
+from synthcp.segmentation.fcn8 import FCN8
+from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.pspnet import PSPNet, PSPNetConfig
-from synthcp.segmentation.unet import UNet, UNetConfig
+from synthcp.segmentation.unet import UNet
 
 CLASSES = 5
+SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (33, 47), 3: (9, 17, 22)}
+EVEN: dict[SpatialDims, tuple[int, ...]] = {2: (32, 64), 3: (32, 64, 32)}
+"""What U-Net and AH-Net need not pad: f_M that was cut ends at another border than f_M that was classified."""
+DOCS = Path(__file__).parents[2] / "docs" / "own-model.md"
 
 
 def adapted(dims: SpatialDims, mapping: ClassMapping | None = None) -> AdaptedSegmenter:
@@ -29,39 +36,25 @@ def adapted(dims: SpatialDims, mapping: ClassMapping | None = None) -> AdaptedSe
     return segmenter
 
 
-def ahnet(dims: SpatialDims, config: AHNetConfig) -> AHNet:
-    """AH-Net with half the weights: fresh ones let features grow beyond bounds until batch norms have seen data."""
-    network = AHNet(dims, config).requires_grad_(False)
-    for parameter in network.parameters():
-        parameter *= 0.5
-    return network
-
-
-def fcn8(dims: SpatialDims) -> FCN8:
-    """FCN-8 whose skips, which start at zero, count."""
-    network = FCN8(dims, FCN8Config(CLASSES, width=4, hidden=6, margin=0, normalized=True, scaled=False))
-    nn.init.normal_(network.score_pool4.weight)
-    nn.init.normal_(network.score_pool3.weight)
-    return network
-
-
 MAPPING = ClassMapping(CLASSES + 1, ((3,), (0, 5), (1,), (2,), (4,)))
-SEGMENTERS: dict[str, Callable[[SpatialDims], Segmenter]] = {
-    "deeplab-18": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(1, 2))),
-    "deeplab-v3's head": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(2,), head="v3", hidden=6)),
-    "fcn8": fcn8,
+FURTHER: dict[str, Callable[[SpatialDims], Segmenter]] = {
     "adapted": adapted,
     "adapted, classes mapped": lambda dims: adapted(dims, MAPPING),
-    "pspnet": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=18, width=4, hidden=6)),
-    "resnet": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=50, width=4, pyramid=(), hidden=6)),
+    "deeplab-v3's head": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(2,), head="v3", hidden=6)),
     "deeplab-50": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, depth=50, width=4, output_stride=16, rates=(1,))),
-    "unet": lambda dims: UNet(dims, UNetConfig(CLASSES, 3, (4, 6, 8))),
-    "ahnet": lambda dims: ahnet(dims, AHNetConfig(CLASSES, 3, blocks=(1, 1, 1, 1), pyramid=1)),
-    "ahnet, linear": lambda dims: ahnet(dims, AHNetConfig(CLASSES, 3, (1, 1, 1, 1), 1, "linear")),
+    "resnet-50": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=50, width=4, pyramid=(), hidden=6)),
+    "ahnet, linear": lambda dims: AHNet(dims, AHNetConfig(CLASSES, 3, (1, 1, 1, 1), 1, "linear")),
 }
-SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (33, 47), 3: (9, 17, 22)}
-EVEN: dict[SpatialDims, tuple[int, ...]] = {2: (32, 64), 3: (32, 64, 32)}
-"""What U-Net and AH-Net need not pad: f_M that was cut ends at another border than f_M that was classified."""
+
+
+def lively(segmenter: Segmenter) -> Segmenter:
+    """Let skips that start at zero count, and halve AH-Net, whose features grow until batch norms have seen data."""
+    for parameter in segmenter.requires_grad_(False).parameters():
+        if isinstance(segmenter, AHNet):
+            parameter *= 0.5
+        elif parameter.ndim > 1 and not parameter.any():
+            nn.init.normal_(parameter)
+    return segmenter.eval()
 
 
 @pytest.fixture(params=[2, 3])
@@ -69,16 +62,25 @@ def dims(request: pytest.FixtureRequest) -> SpatialDims:
     return 3 if request.param == 3 else 2
 
 
-@pytest.fixture(params=SEGMENTERS)
+@pytest.fixture(params=[*SEGMENTERS, *FURTHER])
 def segmenter(request: pytest.FixtureRequest, dims: SpatialDims) -> Segmenter:
     torch.manual_seed(0)
-    return SEGMENTERS[request.param](dims).eval().requires_grad_(False)
+    if request.param in FURTHER:
+        return lively(FURTHER[request.param](dims))
+    size = InputSize("tile", EVEN[dims])
+    shape = SegmenterShape(dims, CLASSES, width=4, rates=(1, 2), hidden=6, input_size=size)
+    return lively(new_segmenter(request.param, shape))
 
 
 @pytest.fixture
 def image(segmenter: Segmenter, dims: SpatialDims) -> Tensor:
     size = EVEN[dims] if isinstance(segmenter, UNet | AHNet) else SIZES[dims]
     return torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_segmenter_of_the_catalogue_is_in_the_docs() -> None:
+    text = DOCS.read_text()
+    assert [name for name in SEGMENTERS if f"| `{name}` |" not in text] == []
 
 
 def test_the_prediction_has_the_size_of_the_image(segmenter: Segmenter, image: Tensor) -> None:

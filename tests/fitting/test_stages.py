@@ -19,13 +19,15 @@ from synthcp.fitting.config import FitConfig
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.run import begin, fit
 from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.networks import build_generator
 from synthcp.monitor.thresholds import NEVER
 from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
+from synthcp.rivals.catalogue import load_detectors
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.unet import UNet
-from synthcp.synthesis.pix2pixhd import Pix2PixHDGenerator
+from synthcp.synthesis.losses import AdversarialForm, adversarial_loss
 from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions, Synthesizer
 from synthcp.training.gan import GanTraining
 
@@ -102,17 +104,33 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     ],
 )
 def test_each_kind_of_generator_is_fitted_once_into_a_file_of_its_own(
-    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: str
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, file: str, loss: AdversarialForm
 ) -> None:
     losses, step = [], GanTraining.step
-    monkeypatch.setattr(GanTraining, "step", lambda self, number: losses.append(self.config.loss) or step(self, number))
+    monkeypatch.setattr(GanTraining, "step", lambda self, number: losses.append(self.adversarial) or step(self, number))
     stages = begin(scenes("train", 4), tmp_path / "run", options)
     generator = stages.generator(None, kind)
     assert [path.name for path in (tmp_path / "run").glob("*.safetensors")] == [file]
     label_map, image = torch.randint(len(stages.settings.classes), (1, 32, 43)), torch.rand(1, 3, 32, 43)
     again = stages.generator(None, kind)
     assert again.draw(label_map, image).equal(generator.draw(label_map, image))
-    assert losses == [loss] * stages.settings.scale.gan.steps
+    assert losses == [adversarial_loss(loss)] * stages.settings.scale.gan.steps
+
+
+@pytest.mark.parametrize("kind", ["pix2pixhd", "styled"])
+def test_a_monitor_is_opened_with_the_generator_that_was_fitted(options: FitConfig, tmp_path: Path, kind: str) -> None:
+    chosen = replace(options, generator=kind, controls=True)
+    monitor = fit(scenes("train", 12), tmp_path / "run", chosen)
+    again = Monitor.load(tmp_path / "run", "cpu")
+    assert type(again.generator) is type(build_generator(monitor.settings, kind))
+    image = torch.rand(3, 48, 64)
+    assessments = [one.assess(image) for one in (monitor, again)]
+    assert assessments[0].synthesis.equal(assessments[1].synthesis)
+    assert assessments[0].error_map.equal(assessments[1].error_map)
+    detectors = load_detectors(tmp_path / "run", again)
+    assert type(detectors["untrained"].generator) is type(again.generator)  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="was begun with"):
+        fit(scenes("train", 12), tmp_path / "run", replace(chosen, generator="", resume=True))
 
 
 def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitConfig, tmp_path: Path) -> None:
@@ -219,11 +237,3 @@ def test_every_fold_seed_and_early_checkpoint_is_one_more_view(
     last, *others = ([imperfect.read(view, index).logits for index in range(5)] for view in views)
     assert len(list(imperfect.folder.iterdir())) == 20
     assert not any(last[2].equal(other[2]) for other in others)
-
-
-def test_the_monitor_has_the_generator_that_was_asked_for(options: FitConfig, tmp_path: Path) -> None:
-    monitor = fit(scenes("train", 5), tmp_path / "run", replace(options, generator="pix2pixhd"))
-    again, image = Monitor.load(tmp_path / "run", "cpu"), scenes("test", 1)[0].image
-    assert isinstance(again.generator, Pix2PixHDGenerator)
-    assert again.assess(image).synthesis.equal(monitor.assess(image).synthesis)
-    assert not (tmp_path / "run" / "pix2pixhd.safetensors").exists()

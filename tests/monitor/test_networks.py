@@ -10,15 +10,17 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from synthcp.config.scales import SCALES, VOLUME_SCALES, Scale
 from synthcp.config.variants import VARIANTS
-from synthcp.monitor.networks import GENERATORS, SEGMENTERS, build_generator, build_segmenter
+from synthcp.monitor.networks import build_generator, build_segmenter
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes
 from synthcp.segmentation.ahnet import AHNet
+from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.input_size import InputSize
-from synthcp.segmentation.settings import BUILT_INS, ModelSettings
+from synthcp.segmentation.settings import ModelSettings
 from synthcp.synthesis.base import Generator
+from synthcp.synthesis.catalogue import GENERATORS
 
 CLASSES = Classes(("sky", "road", "car"), ((0, 0, 0),) * 3)
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (40, 56), 3: (16, 24, 18)}
@@ -31,17 +33,17 @@ def settings(model: str, dims: SpatialDims) -> MonitorSettings:
         spatial_dims=dims,
         variant=VARIANTS["ours"],
         scale=replace(SCALES["tiny"], side=0),
-        model=ModelSettings(model, layers=BUILT_INS[model]),
+        model=ModelSettings(model, layers=SEGMENTERS[model].layers),
     )
 
 
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("model", SEGMENTERS)
 @torch.no_grad()
-def test_every_built_in_segmenter_shows_as_many_layers_as_the_settings_say(model: str, dims: SpatialDims) -> None:
+def test_every_built_in_segmenter_shows_as_many_layers_as_the_catalogue_says(model: str, dims: SpatialDims) -> None:
     segmenter = build_segmenter(settings(model, dims)).eval()
     prediction = segmenter.predict("", torch.rand(1, 2, *SIZES[dims]))
-    assert prediction.logits.shape[1] == 3 and len(prediction.layers) == BUILT_INS[model]
+    assert prediction.logits.shape[1] == 3 and len(prediction.layers) == SEGMENTERS[model].layers
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -58,6 +60,8 @@ def test_of_a_volume_m_sees_and_g_draws_windows_of_the_patch() -> None:
     of_volumes = replace(settings("unet", 3), scale=replace(VOLUME_SCALES["tiny"], patch=(32, 48, 40)))
     assert build_segmenter(of_volumes).input_size == InputSize("tile", (32, 48, 40))
     for kind in GENERATORS:
+        chosen = replace(of_volumes, variant=replace(of_volumes.variant, generator=kind))
+        assert type(build_generator(chosen)) is type(build_generator(of_volumes, kind))
         assert build_generator(of_volumes, kind).patch == (32, 48, 40)
         assert build_generator(settings("unet", 2), kind).patch == ()
 
@@ -79,6 +83,8 @@ def test_of_images_pix2pixhd_takes_about_as_many_multiplications_as_spade(scale:
 def test_an_unknown_generator_is_refused(fails: Callable[..., AbstractContextManager[None]]) -> None:
     with fails("generator 'spad' is unknown; choose one of spade, pix2pixhd, styled"):
         build_generator(settings("deeplab", 2), "spad")
+    with fails("generator 'spad' is unknown; choose one of spade, pix2pixhd, styled"):
+        replace(VARIANTS["ours"], generator="spad")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +101,3 @@ def test_ah_net_pools_over_no_region_larger_than_what_it_sees(scale: Scale, leve
     with torch.device("meta"):
         segmenter = build_segmenter(replace(settings("ahnet", 3), scale=scale))
     assert isinstance(segmenter, AHNet) and segmenter.config.pyramid == levels
-
-
-def test_the_settings_know_every_built_in_segmenter() -> None:
-    assert SEGMENTERS.keys() == BUILT_INS.keys()

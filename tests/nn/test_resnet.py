@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from synthcp.errors import WeightsError
 from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
-from synthcp.nn.spatial import SpatialDims
 
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -24,56 +23,13 @@ def randomize_statistics(network: nn.Module) -> None:
             nn.init.normal_(norm.bias, std=0.3)
 
 
-def resnet18(weights: Mapping[str, Tensor], image: Tensor) -> list[Tensor]:
-    """ResNet-18 from its definition."""
-
-    def unit(x: Tensor, convolution: str, norm: str, stride: int = 1) -> Tensor:
-        kernel = weights[f"{convolution}.weight"]
-        x = F.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
-        scale, shift, mean, variance = (weights[f"{norm}.{key}"] for key in NORM[:4])
-        return F.batch_norm(x, mean, variance, scale, shift)
-
-    x = F.max_pool2d(unit(image, "conv1", "bn1", 2).relu(), 3, 2, 1)
-    stages = []
-    for stage in range(1, 5):
-        for block in (0, 1):
-            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
-            residual = unit(x, f"{name}.conv1", f"{name}.bn1", stride).relu()
-            residual = unit(residual, f"{name}.conv2", f"{name}.bn2")
-            if f"{name}.downsample.0.weight" in weights:
-                x = unit(x, f"{name}.downsample.0", f"{name}.downsample.1", stride)
-            x = (x + residual).relu()
-        stages.append(x)
-    return stages
-
-
 BLOCKS = {18: (2, 2, 2, 2), 101: (3, 4, 23, 3)}
 
 
-def torchvisions_resnet101(width: int) -> dict[str, Tensor]:
-    """A state dict like torchvision's, with channels for a first stage of a width (torchvision's is 64 wide)."""
-    kernels, channels = {("conv1", "bn1"): (width, 3, 7, 7)}, width
-    for stage, count in enumerate(BLOCKS[101]):
-        inner = width * 2**stage
-        for block in range(count):
-            name = f"layer{stage + 1}.{block}"
-            if block == 0:
-                kernels[f"{name}.downsample.0", f"{name}.downsample.1"] = (4 * inner, channels, 1, 1)
-            shapes = ((inner, channels, 1, 1), (inner, inner, 3, 3), (4 * inner, inner, 1, 1))
-            kernels |= {(f"{name}.conv{n}", f"{name}.bn{n}"): shape for n, shape in enumerate(shapes, start=1)}
-            channels = 4 * inner
-    weights = {"fc.weight": torch.zeros(1000, channels), "fc.bias": torch.zeros(1000)}
-    for (convolution, norm), shape in kernels.items():
-        weights[f"{convolution}.weight"] = torch.randn(shape) * (2 / torch.tensor(shape[1:]).prod()) ** 0.5
-        scale = 0.2 if norm.endswith("bn3") else 1.0  # of what each block adds, so that 33 do not add up to infinity
-        values = (scale * torch.rand(shape[0]), *torch.rand(3, shape[0]).add(torch.tensor([[-0.5], [-0.5], [0.5]])))
-        weights |= {f"{norm}.{entry}": value for entry, value in zip(NORM[:4], values, strict=True)}
-        weights[f"{norm}.num_batches_tracked"] = torch.tensor(7)
-    return weights
-
-
-def resnet101(weights: Mapping[str, Tensor], image: Tensor, strides: Sequence[int], dilations: Sequence[int]) -> Tensor:
-    """The last stage of ResNet-101 from its definition."""
+def reference(
+    depth: Depth, weights: Mapping[str, Tensor], image: Tensor, strides: Sequence[int], dilations: Sequence[int]
+) -> list[Tensor]:
+    """The stages of a ResNet from its definition, the stride of a block in its first 3x3."""
 
     def unit(x: Tensor, convolution: str, norm: str, stride: int = 1, dilation: int = 1) -> Tensor:
         kernel = weights[f"{convolution}.weight"]
@@ -82,30 +38,39 @@ def resnet101(weights: Mapping[str, Tensor], image: Tensor, strides: Sequence[in
         return F.batch_norm(x, mean, variance, scale, shift)
 
     x = F.max_pool2d(unit(image, "conv1", "bn1", 2).relu(), 3, 2, 1)
-    for stage, (count, stride, dilation) in enumerate(zip(BLOCKS[101], strides, dilations, strict=True), start=1):
-        for name in (f"layer{stage}.{block}" for block in range(count)):
-            first = name.endswith(".0")
-            y = unit(x, f"{name}.conv1", f"{name}.bn1").relu()
-            y = unit(y, f"{name}.conv2", f"{name}.bn2", stride if first else 1, dilation).relu()
-            y = unit(y, f"{name}.conv3", f"{name}.bn3")
-            x = unit(x, f"{name}.downsample.0", f"{name}.downsample.1", stride) if first else x
+    stages = []
+    for stage, (count, stride, dilation) in enumerate(zip(BLOCKS[depth], strides, dilations, strict=True), start=1):
+        for block in range(count):
+            name, step = f"layer{stage}.{block}", stride if block == 0 else 1
+            if depth == 18:
+                y = unit(x, f"{name}.conv1", f"{name}.bn1", step, dilation).relu()
+                y = unit(y, f"{name}.conv2", f"{name}.bn2", 1, dilation)
+            else:
+                y = unit(x, f"{name}.conv1", f"{name}.bn1").relu()
+                y = unit(y, f"{name}.conv2", f"{name}.bn2", step, dilation).relu()
+                y = unit(y, f"{name}.conv3", f"{name}.bn3")
+            if f"{name}.downsample.0.weight" in weights:
+                x = unit(x, f"{name}.downsample.0", f"{name}.downsample.1", step)
             x = (x + y).relu()
-    return x
+        stages.append(x)
+    return stages
 
 
+@pytest.mark.parametrize("depth", [18, 101])
 @pytest.mark.parametrize(
     ("output_stride", "strides", "dilations"), [(32, (1, 2, 2, 2), (1, 1, 1, 1)), (8, (1, 2, 1, 1), (1, 1, 2, 4))]
 )
-def test_torchvisions_weights_give_resnet101(
-    output_stride: OutputStride, strides: tuple[int, ...], dilations: tuple[int, ...]
+@torch.no_grad()
+def test_it_is_the_network_of_its_paper_dilated_in_place_of_strides(
+    depth: Depth, output_stride: OutputStride, strides: tuple[int, ...], dilations: tuple[int, ...]
 ) -> None:
     torch.manual_seed(0)
-    weights, image = torchvisions_resnet101(width=4), torch.randn(2, 3, 45, 70)
-    network = ResNet(2, ResNetConfig(depth=101, width=4, output_stride=output_stride)).eval()
-    network.load_weights(weights)
-    expected = resnet101(weights, image, strides, dilations)
-    assert expected.std() > 0.1
-    torch.testing.assert_close(network(image)[-1], expected, atol=1e-4, rtol=1e-3)
+    network = ResNet(2, ResNetConfig(depth=depth, width=4, output_stride=output_stride)).eval()
+    randomize_statistics(network)
+    image = torch.randn(2, 3, 45, 70)
+    stages, expected = network(image), reference(depth, network.state_dict(), image, strides, dilations)
+    assert all(features.std() > 0.1 for features in expected)
+    torch.testing.assert_close(stages, expected, atol=1e-4, rtol=1e-3)
 
 
 def torchvision_keys(blocks: tuple[int, ...], convolutions: int) -> set[str]:
@@ -119,16 +84,6 @@ def torchvision_keys(blocks: tuple[int, ...], convolutions: int) -> set[str]:
             if block == 0 and (stage > 1 or convolutions == 3):
                 keys |= {f"{name}.downsample.0.weight", *(f"{name}.downsample.1.{entry}" for entry in NORM)}
     return keys
-
-
-def test_resnet18_is_the_network_of_its_paper() -> None:
-    torch.manual_seed(0)
-    network = ResNet(2, ResNetConfig(width=8)).eval()
-    randomize_statistics(network)
-    image = torch.randn(2, 3, 45, 70)
-    expected = resnet18(network.state_dict(), image)
-    for features, reference in zip(network(image), expected, strict=True):
-        torch.testing.assert_close(features, reference)
 
 
 @pytest.mark.parametrize(
@@ -149,24 +104,16 @@ def test_keys_and_parameters_are_torchvisions(
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
 
 
-@pytest.mark.parametrize("spatial_dims", [2, 3])
 @pytest.mark.parametrize("output_stride", [4, 8, 16, 32])
 @pytest.mark.parametrize("depth", [18, 50])
-def test_output_stride(spatial_dims: SpatialDims, output_stride: OutputStride, depth: Depth) -> None:
+def test_output_stride(output_stride: OutputStride, depth: Depth) -> None:
     config = ResNetConfig(in_channels=2, depth=depth, width=4, output_stride=output_stride)
     with torch.device("meta"):
-        stages = ResNet(spatial_dims, config)(torch.empty(1, 2, *(33, 64, 47)[:spatial_dims]))
-    strides = [min(stride, output_stride) for stride in (4, 8, 16, 32)]
-    sizes = [tuple(-(-side // stride) for side in (33, 64, 47)[:spatial_dims]) for stride in strides]
+        network = ResNet(3, config)
+        stages = network(torch.empty(1, 2, 33, 64, 47))
+    assert network.strides == tuple(min(stride, output_stride) for stride in (4, 8, 16, 32))
+    sizes = [tuple(-(-side // stride) for side in (33, 64, 47)) for stride in network.strides]
     assert [tuple(features.shape[2:]) for features in stages] == sizes
-    assert tuple(features.shape[1] for features in stages) == ResNet.stage_channels(config)
-
-
-def test_a_dilated_trunk_keeps_the_keys() -> None:
-    plain, dilated = (ResNet(2, ResNetConfig(width=4, output_stride=stride)) for stride in (32, 8))
-    dilated.load_weights(plain.state_dict())
-    dilations = {name: module.dilation[0] for name, module in dilated.named_modules() if isinstance(module, nn.Conv2d)}
-    assert (dilations["layer2.0.conv1"], dilations["layer3.1.conv2"], dilations["layer4.0.conv2"]) == (1, 2, 4)
 
 
 def test_additional_channels_start_unseen() -> None:
@@ -189,9 +136,9 @@ def test_weights_without_batch_counters_load() -> None:
     ("source", "text"),
     [
         (ResNetConfig(width=4, depth=34), "unknown ['layer1.2."),
-        (ResNetConfig(width=4, depth=50), "missing "),
-        (ResNetConfig(width=8), "of width 4"),
-        (ResNetConfig(width=4, in_channels=5), "conv1.weight"),
+        (ResNetConfig(width=4, depth=50), "unknown ['layer1.0.bn3.bias"),
+        (ResNetConfig(width=8), "of another shape ['bn1.bias"),
+        (ResNetConfig(width=4, in_channels=5), "of another shape ['conv1.weight']"),
     ],
 )
 def test_other_weights_are_refused_in_one_line(source: ResNetConfig, text: str) -> None:

@@ -48,6 +48,6 @@ def test_deeper_layers_of_the_file_are_left_aside(vgg: VGG19) -> None:
 
 def test_other_weights_are_refused_in_one_line(vgg: VGG19) -> None:
     for spoiled in ({}, {**vgg.state_dict(), "features.5.bias": torch.zeros(64)}):
-        with pytest.raises(WeightsError, match="VGG-19: features.[05].") as caught:
+        with pytest.raises(WeightsError, match=r"VGG-19: (missing|of another shape) \['features.[05].") as caught:
             vgg.load_weights(spoiled)
         assert "\n" not in str(caught.value)

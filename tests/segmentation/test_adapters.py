@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from synthcp.errors import DataError, ShapeError
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes
-from synthcp.segmentation.adapters import Adaptation, adapt, logits_in
+from synthcp.segmentation.adapters import adapt, logits_in
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork
 
@@ -56,8 +56,8 @@ def test_logits_come_at_the_size_of_the_image_and_features_at_their_own(network,
 
 
 def test_the_network_sees_normalised_images_at_its_size(network, classes, probe):
-    adaptation = Adaptation(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7), input_size=InputSize("resize", (32, 64)))
-    segmenter = adapt(LoadedNetwork(network, mean=(9.0,)), classes, probe, adaptation=adaptation)
+    how = {"mean": (0.1, 0.2, 0.3), "std": (0.5, 0.6, 0.7), "input_size": InputSize("resize", (32, 64))}
+    segmenter = adapt(LoadedNetwork(network, **how), classes, probe)
     shown = resize(probe, (32, 64), antialias=True)
     channels = [(shown[:, c : c + 1] - m) / s for c, (m, s) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)])]
     raw = network(torch.cat(channels, dim=1))
@@ -79,9 +79,7 @@ def test_a_network_that_wants_multiples_is_helped_by_padding(classes, fails):
     probe = torch.rand(1, 3, 40, 64)
     with fails("failed on an image of 3x40x64 (RuntimeError: Sizes of tensors must match except", "pad:32"):
         adapt(LoadedNetwork(Multiples()), classes, probe)
-    segmenter = adapt(
-        LoadedNetwork(Multiples()), classes, probe, adaptation=Adaptation(input_size=InputSize("pad", (32,)))
-    )
+    segmenter = adapt(LoadedNetwork(Multiples(), input_size=InputSize("pad", (32,))), classes, probe)
     assert segmenter.predict("", probe).logits.shape == (1, 5, 40, 64)
     assert segmenter.features(probe)[0].shape == (1, 4, 40, 64)  # as G's loss asks for them
 
@@ -106,18 +104,18 @@ def test_an_entry_called_features_is_taken(classes, probe):
     network = Telling()
     features = adapt(LoadedNetwork(network), classes, probe).predict("", probe).features
     torch.testing.assert_close(features, network.body(probe).relu())
-    features = adapt(LoadedNetwork(network), classes, probe, "raw").predict("", probe).features
+    features = adapt(LoadedNetwork(network, features="raw"), classes, probe).predict("", probe).features
     torch.testing.assert_close(features, network.body(probe))
 
 
 def test_a_plain_function_gives_its_logits_as_features(classes, probe, fails):
     weights = torch.randn(5, 3, 1, 1)
-    network = LoadedNetwork(lambda image: nn.functional.conv2d(image, weights))
-    segmenter = adapt(network, classes, probe)
+    network = lambda image: nn.functional.conv2d(image, weights)  # noqa: E731
+    segmenter = adapt(LoadedNetwork(network), classes, probe)
     assert (segmenter.feature_name, segmenter.fingerprint, segmenter.differentiable) == ("logits", "", True)
     torch.testing.assert_close(segmenter.predict("", probe).features, nn.functional.conv2d(probe, weights))
     with fails("no torch.nn.Module and has no module 'head'", "leave --features out"):
-        adapt(network, classes, probe, "head")
+        adapt(LoadedNetwork(network, features="head"), classes, probe)
 
 
 def test_gradients_pass_through_a_module_and_not_through_numpy(network, classes, probe):
@@ -170,7 +168,7 @@ def test_features_of_another_batch_size(classes, probe, fails):
 
 def test_wrong_number_of_means(network, classes, probe, fails):
     with fails("mean has 2 numbers, the images 3 channels"):
-        adapt(LoadedNetwork(network), classes, probe, adaptation=Adaptation(mean=(0.1, 0.2)))
+        adapt(LoadedNetwork(network, mean=(0.1, 0.2)), classes, probe)
 
 
 def test_a_model_that_gives_nothing_but_nan_is_told_so_before_its_layers_are_searched(classes, probe):

@@ -15,7 +15,7 @@ from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.ahnet import AHNet, AHNetConfig
 from synthcp.system.files import load_tensors
 
-SMALL = AHNetConfig(classes=3, in_channels=2, blocks=(1, 1, 1, 1), pyramid=1, mean=(0.3, 0.6), std=(0.2,))
+SMALL = AHNetConfig(classes=3, in_channels=2, blocks=(1, 1, 1, 1), pyramid=1)
 EVEN: dict[SpatialDims, tuple[int, ...]] = {2: (64, 32), 3: (32, 64, 32)}
 
 
@@ -31,8 +31,7 @@ def dims(request: pytest.FixtureRequest) -> SpatialDims:
 
 def test_the_logits_are_those_of_the_network_that_monai_builds(dims: SpatialDims) -> None:
     network, image = small(dims), torch.rand(2, 2, *EVEN[dims])
-    mean = torch.tensor([0.3, 0.6]).view(1, 2, *[1] * dims)
-    torch.testing.assert_close(network(image).logits, network.network((image - mean) / 0.2))
+    torch.testing.assert_close(network(image).logits, network.network((image - 0.45) / 0.225))
 
 
 def test_the_layers_are_the_stages_and_f_m() -> None:

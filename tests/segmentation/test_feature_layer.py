@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthcp.errors import InputError, ShapeError
+from synthcp.errors import ShapeError
 from synthcp.segmentation.adapters import adapt
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.segmentation.feature_layer import feature_map, folded, named_layer
@@ -173,7 +173,7 @@ def test_two_heads_that_share_the_decision_are_a_question(stem, fails, classes, 
     network = TwoHeads(stem)
     with fails("could be high or low", "no one of them decides alone", "--features MODULE", "--features logits"):
         adapt(LoadedNetwork(network), classes, probe)
-    segmenter = adapt(LoadedNetwork(network), classes, probe, "high")
+    segmenter = adapt(LoadedNetwork(network, features="high"), classes, probe)
     torch.testing.assert_close(segmenter.predict("", probe).features, network.body(network.stem(probe).relu()).relu())
 
 
@@ -191,7 +191,7 @@ def test_a_network_without_a_layer_that_gives_classes_is_a_question(fails, class
 
 
 def test_the_logits_may_stand_in(network, classes, probe):
-    prediction = adapt(LoadedNetwork(network), classes, probe, "logits").predict("", probe)
+    prediction = adapt(LoadedNetwork(network, features="logits"), classes, probe).predict("", probe)
     torch.testing.assert_close(prediction.features, network(probe))
 
 
@@ -230,8 +230,3 @@ def test_what_is_no_feature_map(given, text, fails):
 )
 def test_places_are_folded_into_the_grid_of_the_image(places, size, grid):
     assert folded(places, size) == grid
-
-
-def test_an_error_is_an_input_error(classes, probe):
-    with pytest.raises(InputError):
-        adapt(LoadedNetwork(TwoHeads()), classes, probe)

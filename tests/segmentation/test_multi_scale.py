@@ -14,7 +14,7 @@ def linear(image: Tensor, height: int, width: int) -> Tensor:
 
 def test_softmax_and_features_are_the_means_over_the_scales() -> None:
     torch.manual_seed(0)
-    segmenter = DeepLab(2, DeepLabConfig(3, width=4, rates=(1,), mean=(0.3,))).eval()
+    segmenter = DeepLab(2, DeepLabConfig(3, width=4, rates=(1,))).eval()
     image = torch.rand(1, 3, 40, 56)
     small, large = segmenter(linear(image, 20, 28)), segmenter(image)
     enlarged = F.interpolate(small.logits, size=(40, 56), mode="bilinear")

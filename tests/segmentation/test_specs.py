@@ -98,7 +98,7 @@ def test_a_factory_that_returns_a_segmenter(file, classes, probe, fails):
         ("hff", ("no model kind 'hff'", "did you mean hf?", "tv, smp, onnx, preds, FILE.py:FACTORY")),
         ("a b:c", ("no model kind 'a b'", "MODULE:FACTORY")),
         ("FILE:load?input=big", ("input size 'big' is unknown", "short:512")),
-        ("FILE:load?mean=grey", ("mean=grey", "mean=0.485,0.456,0.406")),
+        ("FILE:load?mean=grey", ("'grey' is no list of numbers", "mean=0.485,0.456,0.406")),
         ("FILE:load?maen=0", ("no option 'maen'", "did you mean mean?")),
         ("FILE:load?weights=a", ("no option 'weights'",)),
         ("FILE:load?mapping=nowhere.json", ("nowhere.json is missing",)),

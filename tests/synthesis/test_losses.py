@@ -5,15 +5,7 @@ import torch
 from torch import Tensor
 
 from synthcp.errors import InputError
-from synthcp.synthesis.losses import (
-    adversarial_loss,
-    discriminator_hinge,
-    discriminator_least_squares,
-    feature_matching,
-    generator_hinge,
-    generator_least_squares,
-    perceptual,
-)
+from synthcp.synthesis.losses import AdversarialForm, adversarial_loss, feature_matching, perceptual
 
 
 def judgements(*scales: tuple[list[float], ...]) -> list[list[Tensor]]:
@@ -24,29 +16,22 @@ REAL = judgements(([1.0, 3.0], [0.0], [2.0, 0.5]), ([4.0], [1.0], [-1.0]))
 FAKE = judgements(([2.0, 5.0], [3.0], [-3.0, 0.25]), ([1.0], [1.5], [0.5]))
 
 
-def test_discriminator_hinge() -> None:
-    # scale 1: mean(0, 0.5) + mean(0, 1.25); scale 2: 2 + 1.5
-    assert discriminator_hinge(REAL, FAKE).item() == pytest.approx((0.25 + 0.625 + 3.5) / 2)
+@pytest.mark.parametrize(
+    ("form", "of_d", "of_g"),
+    [
+        # D, scale 1: mean(0, 0.5) + mean(0, 1.25); scale 2: 2 + 1.5
+        ("hinge", (0.25 + 0.625 + 3.5) / 2, -(-1.375 + 0.5) / 2),
+        # D, scale 1: (mean(1, 0.25) + mean(9, 0.0625)) / 2; scale 2: (4 + 0.25) / 2; G: mean(16, 0.5625) / 2; 0.25 / 2
+        ("least_squares", (0.625 + 4.53125 + 4.25) / 4, (8.28125 + 0.25) / 4),
+    ],
+)
+def test_the_forms_of_the_adversarial_loss(form: AdversarialForm, of_d: float, of_g: float) -> None:
+    loss = adversarial_loss(form)
+    assert loss.discriminator(REAL, FAKE).item() == pytest.approx(of_d)
+    assert loss.generator(FAKE).item() == pytest.approx(of_g)
 
 
-def test_generator_hinge() -> None:
-    assert generator_hinge(FAKE).item() == pytest.approx(-(-1.375 + 0.5) / 2)
-
-
-def test_discriminator_least_squares() -> None:
-    # scale 1: (mean(1, 0.25) + mean(9, 0.0625)) / 2; scale 2: (4 + 0.25) / 2
-    assert discriminator_least_squares(REAL, FAKE).item() == pytest.approx((0.625 + 4.53125 + 4.25) / 4)
-
-
-def test_generator_least_squares() -> None:
-    # scale 1: mean(16, 0.5625) / 2; scale 2: 0.25 / 2
-    assert generator_least_squares(FAKE).item() == pytest.approx((8.28125 + 0.25) / 4)
-
-
-def test_each_form_of_the_adversarial_loss_goes_by_its_name() -> None:
-    hinge, squares = adversarial_loss("hinge"), adversarial_loss("least_squares")
-    assert (hinge.discriminator, hinge.generator) == (discriminator_hinge, generator_hinge)
-    assert (squares.discriminator, squares.generator) == (discriminator_least_squares, generator_least_squares)
+def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(InputError, match="adversarial loss 'wgan' is unknown; choose one of hinge, least_squares"):
         adversarial_loss("wgan")  # type: ignore[arg-type]
 

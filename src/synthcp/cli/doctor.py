@@ -42,7 +42,7 @@ def doctor_verb(
     """
     use_threads(threads)
     from synthcp.doctor.examine import Request, examine
-    from synthcp.segmentation.settings import BUILT_IN
+    from synthcp.segmentation.catalogue import BUILT_IN
 
     request = Request(data, every_image, model or BUILT_IN, features, monitor, fit, scale, out, device)
     states = Counter[str]()

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
 from synthcp.errors import InputError
-from synthcp.segmentation.settings import BUILT_INS, default_model
+from synthcp.segmentation.catalogue import SEGMENTERS, default_model
+from synthcp.synthesis.catalogue import GENERATORS
 from synthcp.system.progress import show_progress
 
 
@@ -24,9 +25,13 @@ def fit_verb(
         str,
         typer.Option(
             metavar="SPEC",
-            help="M: deeplab (of images, the default), unet (of volumes), ahnet, fcn8, pspnet or resnet, fitted here, "
-            "or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory or pkg.mod:factory.",
+            help=f"M: {', '.join(SEGMENTERS)}, fitted here (unless named, {default_model(2)} to images, "
+            f"{default_model(3)} to volumes), or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, "
+            "file.py:factory or pkg.mod:factory.",
         ),
+    ] = "",
+    generator: Annotated[
+        str, typer.Option(metavar="NAME", help=f"G: {', '.join(GENERATORS)}; unless named, that of the variant.")
     ] = "",
     features: Annotated[
         str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")
@@ -84,20 +89,22 @@ def fit_verb(
     probe = dataset[0].image[None]
     spatial_dims = dims_of(probe)
     model = model or default_model(spatial_dims)
-    chosen = (variant, scale) if config is None else read_overrides(config, variant, scale, spatial_dims)
-    source = parse_imperfect(imperfect, data, built_in=model in BUILT_INS, command=train_cmd)
+    what, size = (variant, scale) if config is None else read_overrides(config, variant, scale, spatial_dims)
+    source = parse_imperfect(imperfect, data, built_in=model in SEGMENTERS, command=train_cmd)
     if isinstance(source, Corrupt):
         print("warning: corrupted labels are not M's own mistakes; F learns the least from them", file=sys.stderr)
-    opened = model if model in BUILT_INS else open_model(model, dataset.classes, probe, features)
+    opened = model if model in SEGMENTERS else open_model(model, dataset.classes, probe, features)
     if isinstance(opened, OpenedModel) and not quiet:
         typer.echo(opened.settings.in_words())
     asked = FitConfig(
-        *chosen,
+        what,
+        size,
         seed=seed,
         controls=controls,
         resume=resume,
         device=device,
         precision=precision,
+        generator=generator,
         vgg19=_vgg19(perceptual),
         model=opened,
         features=features,

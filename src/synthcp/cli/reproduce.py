@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from synthcp.cli.options import DataSpec, Device, Precision, Quiet, Threads, use_threads
+from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.progress import show_progress
 
 NAMES = (
@@ -39,7 +40,8 @@ def reproduce_verb(
         str,
         typer.Option(
             metavar="NAME",
-            help="M, fitted here; unless named, deeplab and fcn8 in table1, a U-Net to volumes, else pspnet.",
+            help=f"M, fitted here: {', '.join(SEGMENTERS)}; unless named, deeplab and fcn8 in table1, a U-Net to "
+            "volumes, else pspnet.",
         ),
     ] = "",
     weights: Annotated[

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from synthcp.comparison.siamese import FailureLossConfig, LabelInput
+from synthcp.config.values import choose
+from synthcp.synthesis.catalogue import GENERATORS
 from synthcp.training.crossfit import FoldRule
 
 
@@ -29,6 +31,10 @@ class Variant:
         augmented: Whether F sees zoomed, recoloured windows (ours) or the plain images.
         branches: How many feature maps reach F's heads; 1 is the authors' direct prediction.
         deeplab_head: Of M, if it is the built-in DeepLab: v2's sum (paper) or v3's pyramid (official).
+        generator: Which G, one of synthesis.catalogue.GENERATORS.
+
+    Raises:
+        InputError: There is no such generator.
     """
 
     shared: bool = True
@@ -45,6 +51,10 @@ class Variant:
     augmented: bool = False
     branches: Literal[1, 2] = 2
     deeplab_head: Literal["sum", "v3"] = "sum"
+    generator: str = "spade"
+
+    def __post_init__(self) -> None:
+        choose(GENERATORS, self.generator, "generator")
 
 
 VARIANTS: dict[str, Variant] = {

@@ -20,7 +20,7 @@ from synthcp.doctor.trial import FEWEST, Cost, Wish
 from synthcp.errors import InputError
 from synthcp.fitting.heads import CONTROLS
 from synthcp.nn.spatial import dims_of
-from synthcp.segmentation.settings import BUILT_INS
+from synthcp.segmentation.catalogue import SEGMENTERS
 
 PATIENCE = 600.0
 """Seconds that the trial may take."""
@@ -52,7 +52,7 @@ def check_cost(wish: Wish, dataset: Dataset, out: Path) -> list[Finding]:
     if tried.returncode:
         return [_failed(tried)]
     cost = Cost(**json.loads(tried.stdout.splitlines()[-1]))
-    built_in = wish.model in BUILT_INS
+    built_in = wish.model in SEGMENTERS
     return [
         _time(stage_seconds(cost, scale, len(dataset), built_in)),
         *_memory(cost, images_in_memory(dataset, scale)),

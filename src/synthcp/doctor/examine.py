@@ -21,7 +21,7 @@ from synthcp.doctor.model import check_model
 from synthcp.doctor.monitor import check_monitor
 from synthcp.doctor.trial import Wish
 from synthcp.errors import InputError, SynthCPError
-from synthcp.segmentation.settings import BUILT_IN, BUILT_INS
+from synthcp.segmentation.catalogue import BUILT_IN, SEGMENTERS
 from synthcp.system.runtime import choose_runtime
 
 LOOKED_AT = 200
@@ -59,7 +59,7 @@ class Request:
 
     def __post_init__(self) -> None:
         choose(SCALES, self.scale, "scale")
-        if not self.data and (self.fit or self.model not in BUILT_INS):
+        if not self.data and (self.fit or self.model not in SEGMENTERS):
             raise InputError("a model and a fit are tried on images, and none are given; add --data SPEC")
 
 
@@ -83,7 +83,7 @@ def _examine_data(request: Request) -> Iterator[tuple[str, list[Finding]]]:
         return
     scale, limit = SCALES[request.scale], None if request.every_image else LOOKED_AT
     yield f"Data {request.data}", attempt("data", lambda: check_data(request.data, dataset, scale, limit))
-    if request.model not in BUILT_INS:
+    if request.model not in SEGMENTERS:
         yield f"Model {request.model}", attempt("model", lambda: _model(request, dataset))
     if request.fit:
         yield f"Fit of scale {request.scale}", attempt("fit", lambda: _fit(request, dataset))

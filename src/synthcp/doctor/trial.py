@@ -27,7 +27,7 @@ from synthcp.fitting.config import FitConfig
 from synthcp.fitting.imperfect import HeldOut, KFold
 from synthcp.fitting.run import fit
 from synthcp.nn.spatial import dims_of
-from synthcp.segmentation.settings import BUILT_IN, BUILT_INS
+from synthcp.segmentation.catalogue import BUILT_IN, SEGMENTERS
 
 IMAGES, STEPS = 8, 3
 FEWEST = 4
@@ -113,7 +113,7 @@ def _task(few: Dataset, wish: Wish, folder: Path) -> tuple[Dataset, Path, FitCon
     variant = replace(VARIANTS["ours"], score="raw")  # a blend cannot be fitted to so little
     sizes = scales(dims_of(few[0].image[None]))
     options = FitConfig(variant, _short(choose(sizes, wish.scale, "scale")), device=wish.device)
-    if wish.model in BUILT_INS:
+    if wish.model in SEGMENTERS:
         return few, folder, replace(options, model=wish.model, imperfect=KFold(2))
     half = len(few) // 2
     seen, held_out = Subset(few, range(half)), Subset(few, range(half, len(few)))

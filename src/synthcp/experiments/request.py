@@ -18,7 +18,7 @@ from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
 from synthcp.records import Sample
 from synthcp.report.outputs import write_text
-from synthcp.segmentation.settings import BUILT_INS
+from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.progress import Progress
 from synthcp.system.provenance import command_line, commit
 
@@ -62,7 +62,7 @@ class Request:
             raise InputError(f"seed {self.only} is none of the {self.seeds}, which are 0 to {self.seeds - 1}; name one")
 
         for model in self.weights:
-            choose(BUILT_INS, model, "model")
+            choose(SEGMENTERS, model, "model")
 
     @property
     def numbers(self) -> list[int]:
@@ -80,7 +80,7 @@ class Request:
         Raises:
             InputError: The folder holds a run on other data or with other options, or there is no such M or scale.
         """
-        choose(BUILT_INS, model, "model")
+        choose(SEGMENTERS, model, "model")
         options = FitConfig(
             scale=self.scale,
             seed=seed,

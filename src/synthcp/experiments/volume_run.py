@@ -23,7 +23,7 @@ from synthcp.rivals.shape_vae import ShapeVaeConfig
 from synthcp.rivals.vae_alarm import ShapeScore
 from synthcp.rivals.voxel_uncertainty import PredictiveEntropy, PredictiveVariance, UncertaintyScore
 from synthcp.segmentation.base import Segmenter
-from synthcp.segmentation.settings import default_model
+from synthcp.segmentation.catalogue import default_model
 from synthcp.system.progress import Progress, silent
 from synthcp.training.comparator import DIRECT
 

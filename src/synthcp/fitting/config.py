@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 from synthcp.config.scales import SCALES, Scale, scales
@@ -10,10 +10,10 @@ from synthcp.config.values import choose
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect import Imperfect, KFold
-from synthcp.monitor.networks import GENERATORS
 from synthcp.nn.spatial import SpatialDims
-from synthcp.segmentation.settings import BUILT_INS
+from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.segmentation.specs import AnyModel
+from synthcp.synthesis.catalogue import GENERATORS
 
 FREE = ("resume", "device", "precision")
 """The options that need not be repeated when a fit is resumed: it keeps its precision wherever it runs."""
@@ -31,7 +31,7 @@ class FitConfig:
         resume: Continue a run that was interrupted.
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
-        generator: Kind of G: "spade", "pix2pixhd" or "styled".
+        generator: Kind of G, a name of synthesis.catalogue.GENERATORS; empty takes the variant's.
         vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own layers.
         model: A built-in name such as "deeplab" or "unet", which is fitted here, or M: its SPEC, a Segmenter, any
             callable from image to logits, or what open_model made of one. Empty fits DeepLab to images, a U-Net to
@@ -54,7 +54,7 @@ class FitConfig:
     resume: bool = False
     device: str = "auto"
     precision: str = "auto"
-    generator: str = "spade"
+    generator: str = ""
     vgg19: Path | None = None
     model: AnyModel = ""
     features: str = ""
@@ -65,7 +65,8 @@ class FitConfig:
         for chosen, table, what in ((self.variant, VARIANTS, "variant"), (self.scale, SCALES, "scale")):
             if isinstance(chosen, str):
                 choose(table, chosen, what)
-        choose(GENERATORS, self.generator, "generator")
+        if self.generator:
+            choose(GENERATORS, self.generator, "generator")
         if not isinstance(self.imperfect, Imperfect | None):
             raise InputError(
                 f"imperfect={self.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()"
@@ -78,7 +79,7 @@ class FitConfig:
     @property
     def fits_model(self) -> bool:
         """Whether M is fitted here."""
-        return isinstance(self.model, str) and self.model in ("", *BUILT_INS)
+        return isinstance(self.model, str) and self.model in ("", *SEGMENTERS)
 
     @property
     def source(self) -> Imperfect:
@@ -86,8 +87,9 @@ class FitConfig:
         return KFold() if self.imperfect is None else self.imperfect
 
     def chosen_variant(self) -> Variant:
-        """Return the variant, with the rule of the folds that was asked for."""
+        """Return the variant, with the generator and the rule of the folds that were asked for."""
         variant = choose(VARIANTS, self.variant, "variant") if isinstance(self.variant, str) else self.variant
+        variant = replace(variant, generator=self.generator or variant.generator)
         return self.source.ruled(variant) if isinstance(self.source, KFold) else variant
 
     def chosen_scale(self, spatial_dims: SpatialDims) -> Scale:

@@ -21,8 +21,9 @@ from synthcp.fitting.stages import Stages
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.nn.spatial import dims_of
+from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.segmentation.saved import SavedPredictions
-from synthcp.segmentation.settings import BUILT_INS, ModelSettings, default_model
+from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import OpenedModel, open_model
 from synthcp.system.progress import Progress, silent
 from synthcp.system.run_folder import CONFIG, SETTINGS, clear_up
@@ -112,7 +113,7 @@ def _built_in(data: Dataset, config: FitConfig) -> ModelSettings:
     probe = data[0].image[None]
     name = default_model(dims_of(probe)) if config.model == "" else str(config.model)
     note = f"starts from {config.weights}" if config.weights else ""
-    return ModelSettings(name, layers=BUILT_INS[name], probe_size=tuple(probe.shape[2:]), note=note)
+    return ModelSettings(name, layers=SEGMENTERS[name].layers, probe_size=tuple(probe.shape[2:]), note=note)
 
 
 def _brought(data: Dataset, config: FitConfig) -> OpenedModel:
@@ -151,7 +152,6 @@ def _settings(data: Dataset, config: FitConfig, model: ModelSettings, facts: dic
         spatial_dims=dims_of(image),
         variant=variant,
         scale=scale,
-        generator=config.generator,
         model=model,
         facts=facts | _facts(config, model),
         training_ids=tuple(seen),

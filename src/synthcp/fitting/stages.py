@@ -106,13 +106,14 @@ class Stages:
 
         Args:
             viewer: By whose layers syntheses are compared with images, unless VGG-19 was chosen.
-            kind: One of networks.GENERATORS; empty takes the monitor's. Any other kind lies in a file of its name.
+            kind: One of synthesis.catalogue.GENERATORS; empty takes the monitor's. Any other one lies in a file of its
+                name.
         """
-        settings, kind = self.settings, kind or self.settings.generator
-        config = _gan_config(settings, kind)
+        settings, kind = self.settings, kind or self.settings.variant.generator
+        config = settings.scale.gan
         return fitted_once(
             self.context,
-            GENERATOR if kind == settings.generator else kind,
+            GENERATOR if kind == settings.variant.generator else kind,
             lambda: build_generator(settings, kind),
             lambda network: self._gan_training(network, config, viewer),
             config.steps,
@@ -143,7 +144,7 @@ class Stages:
     def untrained_generator(self) -> Generator:
         """G as it was before training, for the control."""
         torch.manual_seed(seed_of(self.context.seed, GENERATOR))
-        generator = self.runtime.place(build_generator(self.settings, self.settings.generator)).eval()
+        generator = self.runtime.place(build_generator(self.settings)).eval()
         save_module(control_path(self.out, UNTRAINED_GENERATOR), generator)
         return generator
 
@@ -207,11 +208,6 @@ class Stages:
 def _without_doubt(variant: Variant) -> Variant:
     """What is left of a variant when F learns from label maps, which say nothing of M's uncertainty."""
     return replace(variant, uses_doubt=False, label_input="one_hot", score="raw")
-
-
-def _gan_config(settings: MonitorSettings, kind: str) -> GanConfig:
-    config = settings.scale.gan
-    return replace(config, loss="least_squares") if kind == "pix2pixhd" else config
 
 
 def _comparator_config(settings: MonitorSettings) -> ComparatorConfig:

@@ -253,7 +253,7 @@ class Monitor:
         settings = replace(stored, model=opened.settings)
         if stored.calibration is not None and not stored.calibration.speaks_of(*opened.settings.identity):
             settings = replace(settings, calibration=None)
-        generator = build_generator(settings, settings.generator)
+        generator = build_generator(settings)
         monitor = cls(settings, opened.predictor, generator, build_network(settings), runtime)
         for name, module in monitor._modules().items():
             load_module(weights_path(folder, name), module)

@@ -45,7 +45,6 @@ class MonitorSettings:
         spatial_dims: 2 or 3.
         variant: What is computed.
         scale: How big it is.
-        generator: Kind of G, one of networks.GENERATORS.
         t: Threshold of eq. 9's refinement.
         model: Which M; of a loaded monitor the one that it watches, of a stored one that of the fit.
         facts: Data, seed, versions and the like, for the report.
@@ -60,7 +59,6 @@ class MonitorSettings:
     spatial_dims: SpatialDims
     variant: Variant
     scale: Scale
-    generator: str = "spade"
     t: float = 0.999
     model: ModelSettings = field(default_factory=ModelSettings)
     facts: dict[str, str] = field(default_factory=dict)

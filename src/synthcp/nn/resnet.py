@@ -5,20 +5,21 @@ Parameters carry torchvision's key names, so its ImageNet weight files load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from synthcp.errors import WeightsError
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, max_pool
+from synthcp.nn.trunk import Trunk, TrunkShape
 
 Depth = Literal[18, 34, 50, 101]
 OutputStride = Literal[4, 8, 16, 32]
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+_KERNELS = {18: (3, 3), 34: (3, 3), 50: (1, 3, 1), 101: (1, 3, 1)}
 
 
 @dataclass(frozen=True)
@@ -38,48 +39,37 @@ class ResNetConfig:
     output_stride: OutputStride = 32
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut."""
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with a shortcut, or 1x1, 3x3, 1x1; the stride sits in the first 3x3, as in torchvision.
 
-    expansion = 1
+    Args:
+        spatial_dims: 2 or 3.
+        kernels: Of the convolutions.
+        channels: Of the input, and behind each convolution.
+        stride: Of the block.
+        dilation: Of the 3x3 convolutions.
+    """
 
-    def __init__(self, spatial_dims: SpatialDims, in_channels: int, width: int, stride: int, dilation: int) -> None:
+    def __init__(
+        self, spatial_dims: SpatialDims, kernels: Sequence[int], channels: Sequence[int], stride: int, dilation: int
+    ) -> None:
         super().__init__()
-        self.conv1 = conv(spatial_dims, in_channels, width, stride=stride, dilation=dilation, bias=False)
-        self.bn1 = batch_norm(spatial_dims, width)
-        self.conv2 = conv(spatial_dims, width, width, dilation=dilation, bias=False)
-        self.bn2 = batch_norm(spatial_dims, width)
-        self.downsample = _shortcut(spatial_dims, in_channels, width, stride)
+        self.names: list[tuple[str, str]] = []
+        for index, kernel in enumerate(kernels):
+            before, after = channels[index : index + 2]
+            step, spread = stride if index == kernels.index(3) else 1, dilation if kernel == 3 else 1
+            layer = conv(spatial_dims, before, after, kernel=kernel, stride=step, dilation=spread, bias=False)
+            self.names.append((f"conv{index + 1}", f"bn{index + 1}"))
+            self.add_module(f"conv{index + 1}", layer)
+            self.add_module(f"bn{index + 1}", batch_norm(spatial_dims, after))
+        self.downsample = _shortcut(spatial_dims, channels[0], channels[-1], stride)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Transform features (B, in_channels, *s) to (B, width, *s / stride)."""
-        residual = self.bn1(self.conv1(features)).relu()
-        residual = self.bn2(self.conv2(residual))
-        output: Tensor = (residual + self.downsample(features)).relu()
-        return output
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions with a shortcut; the stride sits in the 3x3, as in torchvision."""
-
-    expansion = 4
-
-    def __init__(self, spatial_dims: SpatialDims, in_channels: int, width: int, stride: int, dilation: int) -> None:
-        super().__init__()
-        out_channels = width * self.expansion
-        self.conv1 = conv(spatial_dims, in_channels, width, kernel=1, bias=False)
-        self.bn1 = batch_norm(spatial_dims, width)
-        self.conv2 = conv(spatial_dims, width, width, stride=stride, dilation=dilation, bias=False)
-        self.bn2 = batch_norm(spatial_dims, width)
-        self.conv3 = conv(spatial_dims, width, out_channels, kernel=1, bias=False)
-        self.bn3 = batch_norm(spatial_dims, out_channels)
-        self.downsample = _shortcut(spatial_dims, in_channels, out_channels, stride)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Transform features (B, in_channels, *s) to (B, 4 width, *s / stride)."""
-        residual = self.bn1(self.conv1(features)).relu()
-        residual = self.bn2(self.conv2(residual)).relu()
-        residual = self.bn3(self.conv3(residual))
+        """Transform features (B, channels[0], *s) to (B, channels[-1], *s / stride)."""
+        residual = features
+        for index, (convolution, norm) in enumerate(self.names):
+            residual = residual.relu() if index else residual
+            residual = self.get_submodule(norm)(self.get_submodule(convolution)(residual))
         output: Tensor = (residual + self.downsample(features)).relu()
         return output
 
@@ -91,50 +81,41 @@ def _shortcut(spatial_dims: SpatialDims, in_channels: int, out_channels: int, st
     return nn.Sequential(projection, batch_norm(spatial_dims, out_channels))
 
 
-class ResNet(nn.Module):
-    """The trunk without its classifier."""
+class ResNet(Trunk):
+    """The trunk without its classifier: four stages at strides 4, 8, 16, 32 or less (see output_stride)."""
+
+    left_aside = ("fc.",)
 
     def __init__(self, spatial_dims: SpatialDims, config: ResNetConfig) -> None:
         super().__init__()
         self.config = config
+        self.title = f"ResNet-{config.depth}"
+        self.out_channels = self.stage_channels(config)
         self.conv1 = conv(spatial_dims, config.in_channels, config.width, kernel=7, stride=2, bias=False)
         self.bn1 = batch_norm(spatial_dims, config.width)
         self.maxpool = max_pool(spatial_dims, kernel=3, stride=2, padding=1)
-        block = BasicBlock if config.depth < 50 else Bottleneck
-        self.out_channels = self.stage_channels(config)
-        in_channels, stride_so_far, dilation = config.width, 4, 1
-        for stage, count in enumerate(_BLOCKS[config.depth]):
-            stride = 1 if stage == 0 or stride_so_far >= config.output_stride else 2
+        kernels = _KERNELS[config.depth]
+        before, strides, dilation = config.width, [4], 1
+        for stage, (count, after) in enumerate(zip(_BLOCKS[config.depth], self.out_channels, strict=True)):
+            stride = 1 if stage == 0 or strides[-1] >= config.output_stride else 2
             dilation = dilation * 2 if stage > 0 and stride == 1 else dilation
-            stride_so_far *= stride
-            blocks = [
-                block(
-                    spatial_dims,
-                    in_channels if index == 0 else self.out_channels[stage],
-                    config.width * 2**stage,
-                    stride if index == 0 else 1,
-                    dilation,
-                )
-                for index in range(count)
-            ]
+            strides.append(strides[-1] * stride)
+            inner = [config.width * 2**stage] * (len(kernels) - 1)
+            blocks = [ResidualBlock(spatial_dims, kernels, (before, *inner, after), stride, dilation)]
+            for _ in range(1, count):
+                blocks.append(ResidualBlock(spatial_dims, kernels, (after, *inner, after), 1, dilation))
             self.add_module(f"layer{stage + 1}", nn.Sequential(*blocks))
-            in_channels = self.out_channels[stage]
+            before = after
+        self.strides = tuple(strides[1:])
 
     @staticmethod
     def stage_channels(config: ResNetConfig) -> tuple[int, ...]:
         """Return the number of channels of each of the four stages."""
-        expansion = BasicBlock.expansion if config.depth < 50 else Bottleneck.expansion
+        expansion = 1 if config.depth < 50 else 4
         return tuple(config.width * 2**stage * expansion for stage in range(4))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return the features of the four stages.
-
-        Args:
-            image: shape (B, in_channels, *S).
-
-        Returns:
-            Four maps (B, out_channels[i], *s), at strides 4, 8, 16, 32 or less (see output_stride).
-        """
+        """Return the features of the four stages (shapes: see Trunk)."""
         features = self.maxpool(self.bn1(self.conv1(image)).relu())
         stages = []
         for stage in range(1, 5):
@@ -143,31 +124,19 @@ class ResNet(nn.Module):
         return stages
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Load a state dict with torchvision's key names; its classifier (fc) is left aside.
+        """Load a state dict with torchvision's key names; errors as in Trunk.
 
         A first convolution with more input channels than the file's keeps zero weights for the additional ones, so
         that the trunk starts as the file's network, blind to them.
-
-        Raises:
-            WeightsError: A key is missing, unknown, or of another shape.
         """
-        trunk = {key: value for key, value in weights.items() if not key.startswith("fc.")}
-        missing = sorted(set(self.state_dict()) - set(trunk) - {k for k in self.state_dict() if "num_batches" in k})
-        unknown = sorted(set(trunk) - set(self.state_dict()))
-        if missing or unknown:
-            raise WeightsError(
-                f"weights do not fit ResNet-{self.config.depth}: missing {missing[:3]}, unknown {unknown[:3]}; "
-                "use a state dict with torchvision's key names and the same depth"
-            )
-        trunk["conv1.weight"] = _widen(trunk["conv1.weight"], self.config.in_channels)
-        try:
-            self.load_state_dict(trunk, strict=False)
-        except RuntimeError as error:
-            detail = str(error).splitlines()[-1].strip()
-            raise WeightsError(
-                f"weights do not fit ResNet-{self.config.depth} of width {self.config.width}: {detail}; "
-                "use a file made for this depth and width"
-            ) from error
+        kernel = weights.get("conv1.weight")
+        widened = {} if kernel is None else {"conv1.weight": _widen(kernel, self.config.in_channels)}
+        super().load_weights({**weights, **widened})
+
+
+def resnet(shape: TrunkShape) -> ResNet:
+    """Return a ResNet-18."""
+    return ResNet(shape.spatial_dims, ResNetConfig(shape.in_channels, width=shape.width))
 
 
 def _widen(kernel: Tensor, in_channels: int) -> Tensor:

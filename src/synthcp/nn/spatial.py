@@ -26,25 +26,22 @@ class VolumeConv(nn.Conv3d):
         return super().forward(volume)
 
 
-_CONV: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: VolumeConv}
-_TRANSPOSED_CONV: dict[int, type[nn.ConvTranspose2d] | type[nn.ConvTranspose3d]] = {
-    2: nn.ConvTranspose2d,
-    3: nn.ConvTranspose3d,
-}
-_BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_INSTANCE_NORM: dict[int, type[nn.InstanceNorm2d] | type[nn.InstanceNorm3d]] = {
-    2: nn.InstanceNorm2d,
-    3: nn.InstanceNorm3d,
-}
-_MAX_POOL: dict[int, type[nn.MaxPool2d] | type[nn.MaxPool3d]] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
-_AVERAGE_POOL: dict[int, type[nn.AvgPool2d] | type[nn.AvgPool3d]] = {2: nn.AvgPool2d, 3: nn.AvgPool3d}
-_DROPOUT: dict[int, type[nn.Dropout2d] | type[nn.Dropout3d]] = {2: nn.Dropout2d, 3: nn.Dropout3d}
 _LINEAR_MODE = {2: "bilinear", 3: "trilinear"}
 
 
 def dims_of(batch: Tensor) -> SpatialDims:
     """Return the number of spatial axes of a batch, 2 for (B, C, H, W), 3 for (B, C, D, H, W)."""
     return 3 if batch.ndim == 5 else 2
+
+
+def _layer(kind: str, spatial_dims: SpatialDims, *sizes: float, **options: bool) -> nn.Module:
+    """A layer of torch.nn, such as BatchNorm2d."""
+    layer: nn.Module = getattr(nn, f"{kind}{spatial_dims}d")(*sizes, **options)
+    return layer
+
+
+def _conv(spatial_dims: SpatialDims) -> type[nn.Conv2d] | type[nn.Conv3d]:
+    return nn.Conv2d if spatial_dims == 2 else VolumeConv
 
 
 def conv(
@@ -61,8 +58,8 @@ def conv(
 ) -> nn.Conv2d | nn.Conv3d:
     """Return a convolution, padded to keep the size (before its stride) unless told otherwise."""
     padding = dilation * (kernel - 1) // 2 if padding is None else padding
-    kind = _CONV[spatial_dims]
-    return kind(in_channels, out_channels, kernel, stride, padding, dilation, bias=bias, padding_mode=padding_mode)
+    sizes = (kernel, stride, padding, dilation)
+    return _conv(spatial_dims)(in_channels, out_channels, *sizes, bias=bias, padding_mode=padding_mode)
 
 
 def conv_unit(
@@ -75,7 +72,7 @@ def conv_unit(
 
 def halving_conv(spatial_dims: SpatialDims, in_channels: int, out_channels: int) -> nn.Module:
     """Return a convolution of blocks of two pixels per axis to one; the sides must be even."""
-    return _CONV[spatial_dims](in_channels, out_channels, kernel_size=2, stride=2)
+    return _conv(spatial_dims)(in_channels, out_channels, kernel_size=2, stride=2)
 
 
 def doubling_conv(
@@ -83,34 +80,35 @@ def doubling_conv(
 ) -> nn.ConvTranspose2d | nn.ConvTranspose3d:
     """Return a transposed convolution to twice the size; a kernel of two is the mirror of halving_conv."""
     padding, beyond = (kernel - 1) // 2, kernel % 2
-    return _TRANSPOSED_CONV[spatial_dims](in_channels, out_channels, kernel, 2, padding, beyond)
+    kind = nn.ConvTranspose2d if spatial_dims == 2 else nn.ConvTranspose3d
+    return kind(in_channels, out_channels, kernel, 2, padding, beyond)
 
 
 def batch_norm(spatial_dims: SpatialDims, channels: int, *, affine: bool = True) -> nn.Module:
     """Return a batch normalisation."""
-    return _BATCH_NORM[spatial_dims](channels, affine=affine)
+    return _layer("BatchNorm", spatial_dims, channels, affine=affine)
 
 
 def instance_norm(spatial_dims: SpatialDims, channels: int) -> nn.Module:
     """Return an instance normalisation without parameters."""
-    return _INSTANCE_NORM[spatial_dims](channels)
+    return _layer("InstanceNorm", spatial_dims, channels)
 
 
 def max_pool(
     spatial_dims: SpatialDims, *, kernel: int, stride: int, padding: int, ceil_mode: bool = False
 ) -> nn.Module:
     """Return a max pooling; in ceil mode pixels that are left over at the far ends are pooled too."""
-    return _MAX_POOL[spatial_dims](kernel, stride, padding, ceil_mode=ceil_mode)
+    return _layer("MaxPool", spatial_dims, kernel, stride, padding, ceil_mode=ceil_mode)
 
 
 def average_pool(spatial_dims: SpatialDims, *, kernel: int, stride: int, padding: int) -> nn.Module:
     """Return an average pooling that leaves the padding out of the mean."""
-    return _AVERAGE_POOL[spatial_dims](kernel, stride, padding, count_include_pad=False)
+    return _layer("AvgPool", spatial_dims, kernel, stride, padding, count_include_pad=False)
 
 
 def channel_dropout(spatial_dims: SpatialDims, share: float) -> nn.Module:
     """Return a dropout of whole channels."""
-    return _DROPOUT[spatial_dims](share)
+    return _layer("Dropout", spatial_dims, share)
 
 
 def resize(tensor: Tensor, size: Sequence[int], *, antialias: bool = False) -> Tensor:

@@ -5,15 +5,14 @@ Parameters carry torchvision's key names, so its ImageNet weight files load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from synthcp.errors import WeightsError
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, max_pool
+from synthcp.nn.trunk import Trunk, TrunkShape
 
 Depth = Literal[16, 19]
 
@@ -39,37 +38,34 @@ class VGGConfig:
     shown: Literal["pooled", "first"] = "pooled"
 
 
-class VGG(nn.Module):
-    """Five stages of 3x3 convolutions, each pooled to half its size (rounded up), as far as something is shown."""
+class VGG(Trunk):
+    """Five stages of 3x3 convolutions, each pooled to half its size (rounded up), as far as something is shown.
+
+    What is shown lies at strides 2, 4, 8, 16, 32, or before its pooling at 1, 2, 4, 8, 16.
+    """
 
     def __init__(self, spatial_dims: SpatialDims, config: VGGConfig) -> None:
         super().__init__()
         self.config = config
+        self.title = f"VGG-{config.depth}"
         self.out_channels = tuple(config.width * factor for factor in (1, 2, 4, 8, 8))
+        self.strides = (2, 4, 8, 16, 32) if config.shown == "pooled" else (1, 2, 4, 8, 16)
         layers: list[nn.Module] = []
-        shown: dict[str, list[int]] = {"first": [], "pooled": []}
+        self.shown: list[int] = []
         in_channels = config.in_channels
         for convolutions, width in zip(_CONVOLUTIONS[config.depth], self.out_channels, strict=True):
-            for number in range(convolutions):
+            first = len(layers) + (2 if config.normalized else 1)  # its ReLU
+            for _ in range(convolutions):
                 norm = [batch_norm(spatial_dims, width)] if config.normalized else []
                 layers += [conv(spatial_dims, in_channels, width), *norm, nn.ReLU()]
                 in_channels = width
-                if number == 0:
-                    shown["first"].append(len(layers) - 1)
             layers.append(max_pool(spatial_dims, kernel=2, stride=2, padding=0, ceil_mode=True))
-            shown["pooled"].append(len(layers) - 1)
-        self.shown = shown[config.shown]
+            self.shown.append(first if config.shown == "first" else len(layers) - 1)
         self.features = nn.Sequential(*layers[: self.shown[-1] + 1])
+        self.left_aside = ("classifier.", *(f"features.{index}." for index in range(len(self.features), len(layers))))
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Return what is shown of the five stages.
-
-        Args:
-            image: shape (B, in_channels, *S).
-
-        Returns:
-            Five maps (B, out_channels[i], *s), at strides 2, 4, 8, 16, 32, or 1, 2, 4, 8, 16 before their pooling.
-        """
+        """Return what is shown of the five stages (shapes: see Trunk)."""
         stages, features = [], image
         for index, layer in enumerate(self.features):
             features = layer(features)
@@ -77,20 +73,10 @@ class VGG(nn.Module):
                 stages.append(features)
         return stages
 
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Load torchvision's state dict; the layers behind the last one shown are left aside, and its classifier.
 
-        Raises:
-            WeightsError: A key is missing or of another shape.
-        """
-        wanted = {key: value for key, value in self.state_dict().items() if "num_batches" not in key}
-        wrong = [key for key in wanted if key not in weights or weights[key].shape != wanted[key].shape]
-        if wrong:
-            raise WeightsError(
-                f"weights do not fit VGG-{self.config.depth}: {wrong[0]} is missing or of another shape; "
-                "use a state dict with torchvision's key names"
-            )
-        self.load_state_dict({key: weights[key] for key in wanted}, strict=False)
+def vgg(shape: TrunkShape) -> VGG:
+    """Return a VGG-16."""
+    return VGG(shape.spatial_dims, VGGConfig(shape.in_channels, width=shape.width))
 
 
 class VGG19(VGG):

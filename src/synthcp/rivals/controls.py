@@ -30,6 +30,6 @@ def load_control(folder: Path, name: str, monitor: Monitor) -> Detector:
     comparator = fitted.comparator(monitor.segmenter, monitor.settings.t)
     if name == DIRECT:
         return DirectPrediction(comparator)
-    generator = monitor.runtime.place(build_generator(monitor.settings, monitor.settings.generator)).eval()
+    generator = monitor.runtime.place(build_generator(monitor.settings)).eval()
     load_module(control_path(folder, UNTRAINED_GENERATOR), generator)
     return SynthesizeThenCompare(generator, comparator)

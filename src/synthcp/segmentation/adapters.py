@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +14,6 @@ from synthcp.records import Classes, Prediction
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.class_mapping import ClassMapping, choose_mapping
 from synthcp.segmentation.feature_layer import LOGITS, feature_map, find_feature_layer, inputs_of, named_layer
-from synthcp.segmentation.fingerprint import fingerprint_of_module
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork
 
@@ -24,23 +21,6 @@ FEATURES = "features"
 """Entry of a model's output that is f_M, when there is one of this name."""
 
 FORMS = "a tensor, an object with .logits, a dict with 'logits' or 'out', or a tuple that begins with one of these"
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """How images are shown to a network, and how its classes are read; None takes what is known about the network.
-
-    Attributes:
-        mean: To which images are normalised, per channel; one number serves all.
-        std: Likewise.
-        input_size: At which size it sees an image.
-        mapping: JSON file from its classes to those of the data (see class_mapping.choose_mapping).
-    """
-
-    mean: tuple[float, ...] | None = None
-    std: tuple[float, ...] | None = None
-    input_size: InputSize | None = None
-    mapping: Path | None = None
 
 
 class AdaptedSegmenter(Segmenter):
@@ -109,37 +89,31 @@ class AdaptedSegmenter(Segmenter):
         return list(self.predict("", image).layers)
 
 
-def adapt(
-    loaded: LoadedNetwork, classes: Classes, probe: Tensor, features: str = "", adaptation: Adaptation | None = None
-) -> AdaptedSegmenter:
+def adapt(loaded: LoadedNetwork, classes: Classes, probe: Tensor) -> AdaptedSegmenter:
     """Adapt a network to the data, trying it on an image.
 
     Args:
         loaded: The network, and what is known about it.
         classes: Of the data.
         probe: An image of the data, shape (1, C, *S), in [0, 1].
-        features: Where f_M is: a module, whose input it is, an entry of the output, or "logits"; searched when empty.
-        adaptation: How images are shown and classes are read.
 
     Raises:
         InputError: The network does not do what it should with the image, or where f_M is must be said.
     """
-    adaptation = adaptation or Adaptation()
-    if isinstance(loaded.network, nn.Module):
-        loaded.network.to(probe.device).eval().requires_grad_(False)
-    mean, std = adaptation.mean or loaded.mean, adaptation.std or loaded.std
-    segmenter = AdaptedSegmenter(loaded.network, dims_of(probe), mean, std, adaptation.input_size)
-    _check_channels(probe, mean=mean, std=std)
+    network = loaded.network
+    if isinstance(network, nn.Module):
+        network.to(probe.device).eval().requires_grad_(False)
+    segmenter = AdaptedSegmenter(network, dims_of(probe), loaded.mean, loaded.std, loaded.input_size)
+    _check_channels(probe, mean=loaded.mean, std=loaded.std)
     shown = segmenter.normalize(_first_view(segmenter.input_size, probe))
     output, segmenter.differentiable = _tried(segmenter, shown)
     raw = raw_logits(output, shown)
-    segmenter.mapping = choose_mapping(raw.shape[1], loaded.class_names, classes, adaptation.mapping)
+    segmenter.mapping = choose_mapping(raw.shape[1], loaded.class_names, classes, loaded.mapping)
     _check_logits(raw)
-    name = features or loaded.features or _found(loaded.network, segmenter, shown, output)
-    segmenter.feature_name = name
-    if name != LOGITS and name not in entries_of(output):
-        segmenter.feature_module = named_layer(_module(loaded.network, name), name)
-    segmenter.fingerprint = _fingerprint(loaded)
+    segmenter.feature_name = loaded.features or _found(segmenter, shown, output)
+    if segmenter.feature_name != LOGITS and segmenter.feature_name not in entries_of(output):
+        segmenter.feature_module = _module(network, segmenter.feature_name)
+    segmenter.fingerprint = loaded.weights_fingerprint
     with torch.no_grad():
         segmenter.predict("", probe)
     return segmenter
@@ -232,25 +206,19 @@ def _check_logits(raw: Tensor) -> None:
         raise InputError("the model gives probabilities, which sum to 1; return the logits before the softmax")
 
 
-def _found(network: object, segmenter: AdaptedSegmenter, image: Tensor, output: object) -> str:
+def _found(segmenter: AdaptedSegmenter, image: Tensor, output: object) -> str:
     if FEATURES in entries_of(output):
         return FEATURES
-    if not isinstance(network, nn.Module):
+    if not isinstance(segmenter.network, nn.Module):
         return LOGITS
 
     def logits_of(image: Tensor) -> Tensor:
         return logits_in(segmenter.output(image)).float()
 
-    return find_feature_layer(network, logits_of, image, logits_in(output).detach().float())
+    return find_feature_layer(segmenter.network, logits_of, image, logits_in(output).detach().float())
 
 
 def _module(network: object, name: str) -> nn.Module:
     if isinstance(network, nn.Module):
-        return network
+        return named_layer(network, name)
     raise InputError(f"the model is no torch.nn.Module and has no module {name!r}; leave --features out")
-
-
-def _fingerprint(loaded: LoadedNetwork) -> str:
-    if loaded.fingerprint is not None:
-        return loaded.fingerprint
-    return fingerprint_of_module(loaded.network) if isinstance(loaded.network, nn.Module) else ""

@@ -16,7 +16,7 @@ from torch import Tensor
 from synthcp.errors import WeightsError
 from synthcp.nn.padding import multiple, padded
 from synthcp.nn.spatial import SpatialDims
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.feature_layer import inputs_of
 from synthcp.segmentation.input_size import InputSize
 from synthcp.system.extras import import_extra
@@ -36,8 +36,6 @@ class AHNetConfig:
         blocks: Residual blocks of each of the four stages.
         pyramid: Levels of the pyramid pooling before the classifier, 0 to 4; sides are padded to 2 ** (pyramid + 3).
         upsampling: By learned transposed convolutions or linearly.
-        mean: Per image channel; one number serves all.
-        std: Per image channel; one number serves all.
     """
 
     classes: int
@@ -45,8 +43,6 @@ class AHNetConfig:
     blocks: tuple[int, int, int, int] = (3, 4, 6, 3)
     pyramid: int = 4
     upsampling: Literal["transpose", "linear"] = "transpose"
-    mean: tuple[float, ...] = (0.45,)
-    std: tuple[float, ...] = (0.225,)
 
 
 class AHNet(Segmenter):
@@ -59,7 +55,7 @@ class AHNet(Segmenter):
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: AHNetConfig, input_size: InputSize | None = None) -> None:
-        super().__init__(spatial_dims, config.mean, config.std, input_size)
+        super().__init__(spatial_dims, input_size=input_size)
         self.config = config
         linear = "bilinear" if spatial_dims == 2 else "trilinear"
         self.network = import_extra("monai", "medical").networks.nets.AHNet(
@@ -121,3 +117,12 @@ class AHNet(Segmenter):
             assert isinstance(layer, Tensor)
             maps.append(layer)
         return maps
+
+
+def ahnet(shape: SegmenterShape) -> AHNet:
+    """Return AH-Net, with as many levels as its pyramid can have without padding what it sees to 2 ** (levels + 3)."""
+    size = shape.input_size.size
+    side = min(size[:-1] if shape.input_size.policy == "tile" else size, default=128)
+    pyramid = max(0, min(4, side.bit_length() - 4))
+    config = AHNetConfig(shape.classes, shape.channels, pyramid=pyramid)
+    return AHNet(shape.spatial_dims, config, shape.input_size)

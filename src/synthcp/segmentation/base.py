@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from synthcp.errors import WeightsError
 from synthcp.nn.labels import one_hot
+from synthcp.nn.resnet import Depth, OutputStride
 from synthcp.nn.spatial import SpatialDims, resize
 from synthcp.records import Prediction
 from synthcp.segmentation.input_size import InputSize
@@ -21,6 +22,35 @@ CERTAIN = 10.0
 
 EPSILON = 1e-6
 """Added to probabilities before their logarithm is taken; the smallest then stays finite."""
+
+
+@dataclass(frozen=True)
+class SegmenterShape:
+    """What a built-in segmenter is built for; each takes what it needs of it.
+
+    Attributes:
+        spatial_dims: 2 or 3.
+        classes: L.
+        channels: Of the image.
+        width: Channels of the first stage.
+        depth: Of a ResNet; 101 is that of the papers.
+        output_stride: Of a ResNet.
+        rates: Of DeepLab's pyramid.
+        hidden: Channels of f_M, where it can be chosen.
+        deeplab_head: DeepLab-v2's sum or v3's pyramid.
+        input_size: At which size it sees an image.
+    """
+
+    spatial_dims: SpatialDims
+    classes: int
+    channels: int = 3
+    width: int = 64
+    depth: Depth = 18
+    output_stride: OutputStride = 8
+    rates: tuple[int, ...] = (6, 12, 18, 24)
+    hidden: int = 512
+    deeplab_head: Literal["sum", "v3"] = "sum"
+    input_size: InputSize = InputSize()
 
 
 class Predictor(Protocol):
@@ -39,6 +69,12 @@ class Predictor(Protocol):
 class Segmenter(nn.Module):
     """A network that labels every pixel and shows the features that it judged by.
 
+    Args:
+        spatial_dims: 2 or 3.
+        mean: To which images are normalised, per channel; one number serves all.
+        std: Likewise.
+        input_size: At which size the network sees an image; None shows it as it is.
+
     Attributes:
         input_size: At which size the network sees an image.
         differentiable: Whether gradients reach the image, as G's perceptual loss needs it.
@@ -51,8 +87,8 @@ class Segmenter(nn.Module):
     def __init__(
         self,
         spatial_dims: SpatialDims,
-        mean: Sequence[float],
-        std: Sequence[float],
+        mean: Sequence[float] = (0.45,),
+        std: Sequence[float] = (0.225,),
         input_size: InputSize | None = None,
     ) -> None:
         super().__init__()

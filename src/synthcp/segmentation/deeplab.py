@@ -6,7 +6,7 @@ The authors' release of "Synthesize then Compare" puts the head of DeepLab-v3 (C
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, conv_unit
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
 
 
@@ -32,8 +32,6 @@ class DeepLabConfig:
         output_stride: Of the trunk.
         rates: Dilation of each 3x3 convolution of the pyramid, in feature pixels.
         dropout: Share of the channels of f_M dropped before the classifiers.
-        mean: Per image channel; one number serves all.
-        std: Per image channel; one number serves all.
         head: "sum" has one dilated classifier per rate; "v3" fuses a pyramid of features, and classifies these once.
         hidden: Channels of each part of the "v3" pyramid and of what they are fused to.
     """
@@ -45,8 +43,6 @@ class DeepLabConfig:
     output_stride: OutputStride = 8
     rates: tuple[int, ...] = (6, 12, 18, 24)
     dropout: float = 0.1
-    mean: tuple[float, ...] = (0.45,)
-    std: tuple[float, ...] = (0.225,)
     head: Literal["sum", "v3"] = "sum"
     hidden: int = 256
 
@@ -58,7 +54,7 @@ class DeepLab(Segmenter):
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: DeepLabConfig, input_size: InputSize | None = None) -> None:
-        super().__init__(spatial_dims, config.mean, config.std, input_size)
+        super().__init__(spatial_dims, input_size=input_size)
         self.config = config
         trunk = ResNetConfig(config.in_channels, config.depth, config.width, config.output_stride)
         self.trunk = ResNet(spatial_dims, trunk)
@@ -89,6 +85,14 @@ class DeepLab(Segmenter):
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Let the trunk start from torchvision's ResNet of its depth (see ResNet.load_weights)."""
         self.trunk.load_weights(weights)
+
+
+def deeplab(shape: SegmenterShape) -> DeepLab:
+    """Return DeepLab-v2, or with the head of v3 that of the authors' release, whose pyramid has one rate less."""
+    config = DeepLabConfig(shape.classes, shape.channels, shape.depth, shape.width, shape.output_stride, shape.rates)
+    if shape.deeplab_head == "v3":
+        config = replace(config, head="v3", hidden=shape.hidden // 2, rates=shape.rates[:3], dropout=0.5)
+    return DeepLab(shape.spatial_dims, config, shape.input_size)
 
 
 class AtrousPyramid(nn.Module):

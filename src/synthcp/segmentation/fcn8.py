@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from synthcp.errors import WeightsError
 from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, resize
 from synthcp.nn.vgg import VGG, VGGConfig
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
 
-_STRIDES = (4, 8, 16, 32)
 _CLASSIFIER = {"fc6": "classifier.0", "fc7": "classifier.3"}  # ours: torchvision's
 
 
@@ -34,8 +33,6 @@ class FCN8Config:
             0 fc6 pads itself instead, which is cheaper by far where images are small.
         normalized: Whether VGG has batch norms (see VGGConfig).
         scaled: Whether pool4 counts 0.01 and pool3 0.0001 times (Long et al.); from scratch they had better count full.
-        mean: Per image channel; one number serves all.
-        std: Per image channel; one number serves all.
     """
 
     classes: int
@@ -46,8 +43,6 @@ class FCN8Config:
     margin: Literal[0, 100] = 100
     normalized: bool = False
     scaled: bool = True
-    mean: tuple[float, ...] = (0.45,)
-    std: tuple[float, ...] = (0.225,)
 
 
 class FCN8(Segmenter):
@@ -57,7 +52,7 @@ class FCN8(Segmenter):
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: FCN8Config, input_size: InputSize | None = None) -> None:
-        super().__init__(spatial_dims, config.mean, config.std, input_size)
+        super().__init__(spatial_dims, input_size=input_size)
         self.config = config
         self.zeros = max(0, config.margin - 1)  # around the image; one more is the first convolution's own
         self.vgg = VGG(spatial_dims, VGGConfig(config.in_channels, 16, config.width, config.normalized))
@@ -99,9 +94,10 @@ class FCN8(Segmenter):
 
     def _over(self, size: Sequence[int], maps: Sequence[Tensor]) -> list[Tensor]:
         """What lies over an image without its margin, as many pixels as the image has at each stride."""
-        first = [self.zeros // stride for stride in _STRIDES]
+        strides = self.vgg.strides[1:]
+        first = [self.zeros // stride for stride in strides]
         first[-1] -= 3  # of pool5's pixels, three on each side are seen by fc6 as the surroundings only
-        sizes = [[-(-side // stride) for side in size] for stride in _STRIDES]
+        sizes = [[-(-side // stride) for side in size] for stride in strides]
         return [_cut(*layer) for layer in zip(maps, first, sizes, strict=True)]
 
     @torch.no_grad()
@@ -125,6 +121,15 @@ class FCN8(Segmenter):
         self.vgg.load_weights(weights)
         for key, parameter in parameters.items():
             parameter.copy_(weights[key].view_as(parameter))
+
+
+def fcn8(shape: SegmenterShape) -> FCN8:
+    """Return Long et al.'s where the ResNets are as deep as the papers'; elsewhere one that learns from scratch."""
+    config = FCN8Config(shape.classes, shape.channels)
+    if shape.depth != 101:
+        width, hidden = shape.width // 2, 8 * (shape.width // 2)
+        config = replace(config, width=width, hidden=hidden, margin=0, normalized=True, scaled=False)
+    return FCN8(shape.spatial_dims, config, shape.input_size)
 
 
 def enlarged(score: Tensor, factor: int) -> Tensor:

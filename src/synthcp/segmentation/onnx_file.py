@@ -12,8 +12,7 @@ from torch import Tensor
 
 from synthcp.errors import InputError
 from synthcp.segmentation.feature_layer import LOGITS
-from synthcp.segmentation.fingerprint import fingerprint_of_files
-from synthcp.segmentation.loaded import LoadedNetwork
+from synthcp.segmentation.loaded import LoadedNetwork, fingerprint_of_files
 from synthcp.system.extras import import_extra
 from synthcp.system.spec import choices
 

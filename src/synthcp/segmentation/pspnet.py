@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, conv_unit, resize
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
 
 PYRAMID = (1, 2, 3, 6)
@@ -36,8 +36,6 @@ class PSPNetConfig:
         hidden: Channels of each pooled level and of f_M.
         dropout: Share of the channels of f_M dropped before the classifier.
         deep_supervision: Weight of the loss on the stage before the last one.
-        mean: Per image channel; one number serves all.
-        std: Per image channel; one number serves all.
     """
 
     classes: int
@@ -49,8 +47,6 @@ class PSPNetConfig:
     hidden: int = 512
     dropout: float = 0.1
     deep_supervision: float = 0.4
-    mean: tuple[float, ...] = (0.45,)
-    std: tuple[float, ...] = (0.225,)
 
 
 class PSPNet(Segmenter):
@@ -61,7 +57,7 @@ class PSPNet(Segmenter):
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: PSPNetConfig, input_size: InputSize | None = None) -> None:
-        super().__init__(spatial_dims, config.mean, config.std, input_size)
+        super().__init__(spatial_dims, input_size=input_size)
         self.config = config
         trunk = ResNetConfig(config.in_channels, config.depth, config.width, config.output_stride)
         self.trunk = ResNet(spatial_dims, trunk)
@@ -104,3 +100,15 @@ class PSPNet(Segmenter):
         for level, regions in zip(self.levels, self.config.pyramid, strict=True):
             parts.append(resize(level(pool(features, regions)), features.shape[2:]))
         return torch.cat(parts, dim=1)
+
+
+def pspnet(shape: SegmenterShape, pyramid: tuple[int, ...] = PYRAMID) -> PSPNet:
+    """Return PSPNet."""
+    trunk = (shape.depth, shape.width, shape.output_stride)
+    config = PSPNetConfig(shape.classes, shape.channels, *trunk, pyramid, shape.hidden)
+    return PSPNet(shape.spatial_dims, config, shape.input_size)
+
+
+def resnet(shape: SegmenterShape) -> PSPNet:
+    """Return the plain decoder."""
+    return pspnet(shape, pyramid=())

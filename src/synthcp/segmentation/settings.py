@@ -3,21 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # torch would make the help of the command line slow
-    from synthcp.nn.spatial import SpatialDims
-
-BUILT_IN = "deeplab"
-"""The built-in M of choice."""
-
-BUILT_INS = {"deeplab": 4, "pspnet": 6, "resnet": 5, "fcn8": 4, "unet": 5, "ahnet": 5}
-"""The segmenters that synthcp fits itself, and the number of feature maps that each shows."""
-
-
-def default_model(spatial_dims: SpatialDims) -> str:
-    """Return the built-in M that is fitted when none is named: DeepLab to images, a U-Net to volumes."""
-    return "unet" if spatial_dims == 3 else BUILT_IN
+from synthcp.segmentation.catalogue import BUILT_IN, SEGMENTERS
 
 
 @dataclass(frozen=True)
@@ -25,7 +12,7 @@ class ModelSettings:
     """M of a monitor.
 
     Attributes:
-        spec: One of BUILT_INS, which synthcp fits itself, or the SPEC of a model that somebody brought; of a Python
+        spec: One of SEGMENTERS, which synthcp fits itself, or the SPEC of a model that somebody brought; of a Python
             object its name, by which nobody can open it again.
         features: Where f_M is, as found or as chosen: the module whose input it is, an entry of M's output, or
             "logits"; "" where M has none or is built in.
@@ -38,7 +25,7 @@ class ModelSettings:
 
     spec: str = BUILT_IN
     features: str = ""
-    layers: int = BUILT_INS[BUILT_IN]
+    layers: int = SEGMENTERS[BUILT_IN].layers
     probe_size: tuple[int, ...] = ()
     fingerprint: str = ""
     note: str = ""
@@ -46,7 +33,7 @@ class ModelSettings:
     @property
     def is_built_in(self) -> bool:
         """Whether synthcp fits M itself, on images of the working size."""
-        return self.spec in BUILT_INS
+        return self.spec in SEGMENTERS
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -66,5 +53,5 @@ class ModelSettings:
 
     @property
     def disagreements(self) -> int:
-        """In how many ways M compares image and drawing (see FeatureDistance.disagreement)."""
+        """In how many ways M compares image and synthesis (see FeatureDistance.disagreement)."""
         return 1 + self.layers if self.layers else 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,22 +13,20 @@ from torch import Tensor
 from synthcp.errors import InputError, WeightsError
 from synthcp.nn.spatial import SpatialDims, dims_of
 from synthcp.records import Classes
-from synthcp.segmentation.adapters import Adaptation, AdaptedSegmenter, adapt
+from synthcp.segmentation.adapters import AdaptedSegmenter, adapt
 from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.segmentation.factory import load_factory
-from synthcp.segmentation.fingerprint import fingerprint_of_module
 from synthcp.segmentation.huggingface import load_huggingface
 from synthcp.segmentation.input_size import InputSize
-from synthcp.segmentation.loaded import LoadedNetwork
+from synthcp.segmentation.loaded import LoadedNetwork, fingerprint_of_module
 from synthcp.segmentation.onnx_file import load_onnx
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.zoo import load_smp, load_torchvision
-from synthcp.system.spec import PREDICTIONS, Options, Spec, choices
+from synthcp.system.spec import PREDICTIONS, Spec, choices
 
 PROBE_SIZE = (96, 128)
 """Of the image by which a model is tried that takes the place of one whose monitor remembers no size."""
-ADAPTATION = ("mean", "std", "input", "mapping")
 
 
 class OpenedModel(NamedTuple):
@@ -43,26 +41,41 @@ AnyModel = str | Predictor | Callable[[Tensor], object] | OpenedModel
 [0, 1] to logits, such as a torch.nn.Module, or what open_model made of one of these."""
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError as error:
+        raise InputError(f"{text!r} is no list of numbers; write one a channel: mean=0.485,0.456,0.406") from error
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+ADAPTATION: dict[str, tuple[str, Callable[[str], object]]] = {
+    "mean": ("mean", _numbers),
+    "std": ("std", _numbers),
+    "input": ("input_size", InputSize.parse),
+    "mapping": ("mapping", _path),
+}
+"""Options of every live model: what each says of a LoadedNetwork, and how it is read."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What a kind of model is opened with.
 
     Attributes:
         place: What follows the colon of the SPEC.
-        options: Of the SPEC.
         features: Where f_M is, if the user says.
         channels: Of the images.
+        weights: The file of the weights; empty where there is none.
     """
 
     place: str
-    options: Options
     features: str
     channels: int
-
-    @property
-    def weights(self) -> str:
-        """The file of the weights."""
-        return self.options.get("weights", "")
+    weights: str
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Kind:
     """How one kind of live model is loaded, and the options that it takes."""
 
     load: Callable[[Request], LoadedNetwork]
-    options: tuple[str, ...] = ADAPTATION
+    options: tuple[str, ...] = tuple(ADAPTATION)
 
 
 KINDS: dict[str, Kind] = {
@@ -104,7 +117,7 @@ def open_model(model: AnyModel, classes: Classes, probe: Tensor, features: str =
         spec, predictor = type(model).__name__, model
     else:
         spec = getattr(model, "__qualname__", type(model).__name__)
-        predictor = adapt(LoadedNetwork(model), classes, probe, features)
+        predictor = adapt(LoadedNetwork(model, features=features), classes, probe)
     return OpenedModel(predictor, _settings(spec, predictor, probe))
 
 
@@ -167,12 +180,13 @@ def _opened(spec: Spec, classes: Classes, probe: Tensor, features: str) -> Predi
         return _saved(spec, classes, dims_of(probe), features)
     kind = KINDS.get(spec.name) or _factory(spec)
     options = spec.options(kind.options)
-    loaded = kind.load(Request(spec.root, options, features, probe.shape[1]))
+    loaded = kind.load(Request(spec.root, features, probe.shape[1], options.get("weights", "")))
     if isinstance(loaded.network, Segmenter):
         if options or features:
             raise InputError(f"{spec.text} is a Segmenter, which knows how to see an image; leave the options out")
         return loaded.network
-    return adapt(loaded, classes, probe, features, _adaptation(options))
+    wishes: dict[str, Any] = {field: read(options[key]) for key, (field, read) in ADAPTATION.items() if key in options}
+    return adapt(replace(loaded, features=features or loaded.features, **wishes), classes, probe)
 
 
 def _saved(spec: Spec, classes: Classes, spatial_dims: SpatialDims, features: str) -> SavedPredictions:
@@ -181,7 +195,8 @@ def _saved(spec: Spec, classes: Classes, spatial_dims: SpatialDims, features: st
         raise InputError(f"{spec.text} names no folder of predictions; write {PREDICTIONS}:DIR")
     if features:
         raise InputError(f"{spec.text} are predictions on disk, which have no features; leave --features out")
-    return SavedPredictions(Path(spec.root), classes, spatial_dims, _path(options.get("mapping")))
+    mapping = _path(options["mapping"]) if "mapping" in options else None
+    return SavedPredictions(Path(spec.root), classes, spatial_dims, mapping)
 
 
 def _factory(spec: Spec) -> Kind:
@@ -189,26 +204,6 @@ def _factory(spec: Spec) -> Kind:
     if not (spec.root and is_module):
         raise InputError(f"{spec.text}: no model kind {spec.name!r}; {choices(spec.name, NAMES)}")
     return Kind(lambda request: load_factory(spec.name, request.place))
-
-
-def _adaptation(options: Options) -> Adaptation:
-    return Adaptation(
-        mean=_numbers("mean", options.get("mean")),
-        std=_numbers("std", options.get("std")),
-        input_size=InputSize.parse(options["input"]) if "input" in options else None,
-        mapping=_path(options.get("mapping")),
-    )
-
-
-def _numbers(name: str, text: str | None) -> tuple[float, ...] | None:
-    try:
-        return None if text is None else tuple(map(float, text.split(",")))
-    except ValueError as error:
-        raise InputError(f"{name}={text}: write one number per channel, such as {name}=0.485,0.456,0.406") from error
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text).expanduser()
 
 
 def _settings(spec: str, predictor: Predictor, probe: Tensor) -> ModelSettings:

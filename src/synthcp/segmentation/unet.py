@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from synthcp.nn.padding import multiple, padded
 from synthcp.nn.spatial import SpatialDims
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
 from synthcp.system.extras import import_extra
 
@@ -27,8 +27,6 @@ class UNetConfig:
         widths: Channels of the stages of the encoder, at strides 2, 4, 8, ..., the last one at that of its neighbour.
         units: Convolutions of each residual unit.
         dropout: Share of the activations of every convolution but the last that is dropped.
-        mean: Per image channel; one number serves all.
-        std: Per image channel; one number serves all.
     """
 
     classes: int
@@ -36,8 +34,6 @@ class UNetConfig:
     widths: tuple[int, ...] = (16, 32, 64, 128)
     units: int = 2
     dropout: float = 0.1
-    mean: tuple[float, ...] = (0.45,)
-    std: tuple[float, ...] = (0.225,)
 
 
 class UNet(Segmenter):
@@ -51,7 +47,7 @@ class UNet(Segmenter):
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: UNetConfig, input_size: InputSize | None = None) -> None:
-        super().__init__(spatial_dims, config.mean, config.std, input_size)
+        super().__init__(spatial_dims, input_size=input_size)
         self.config = config
         self.stride = 2 ** (len(config.widths) - 1)
         self.network = import_extra("monai", "medical").networks.nets.UNet(
@@ -80,6 +76,12 @@ class UNet(Segmenter):
         stages: list[Tensor] = []
         features = _joined(self.network.model, image, stages)
         return [self.classify(features), *stages, features]
+
+
+def unet(shape: SegmenterShape) -> UNet:
+    """Return a U-Net of four stages."""
+    widths = (2 * shape.width, 4 * shape.width, 8 * shape.width, 16 * shape.width)
+    return UNet(shape.spatial_dims, UNetConfig(shape.classes, shape.channels, widths), shape.input_size)
 
 
 def _joined(level: nn.Module, below: Tensor, stages: list[Tensor]) -> Tensor:

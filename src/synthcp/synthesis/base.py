@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from synthcp.nn.spatial import SpatialDims
 from synthcp.nn.tiling import tiled
+from synthcp.synthesis.losses import AdversarialForm
+
+
+@dataclass(frozen=True)
+class GeneratorShape:
+    """What a generator is built for; each takes what it needs of it.
+
+    Attributes:
+        spatial_dims: 2 or 3.
+        classes: L.
+        channels: Of the image.
+        width: Channels of SPADE's last block.
+        hidden: Channels of SPADE's label embeddings.
+        multipliers: Of SPADE's blocks.
+        patch: See Generator.
+    """
+
+    spatial_dims: SpatialDims
+    classes: int
+    channels: int = 3
+    width: int = 64
+    hidden: int = 128
+    multipliers: tuple[int, ...] = (16, 16, 16, 8, 4, 2, 1)
+    patch: tuple[int, ...] = ()
 
 
 class Generator(nn.Module):
     """Draws an image from a label map (eq. 3).
 
     Attributes:
+        adversarial: The form of eq. 1-2 by which it is trained.
         patch: Size of the windows that it learnt from, in which it draws what is larger; empty draws all at once.
     """
 
+    adversarial: AdversarialForm = "hinge"
     patch: tuple[int, ...] = ()
 
     @abstractmethod

@@ -17,49 +17,40 @@ FeatureNetwork = Callable[[Tensor], list[Tensor]]
 AdversarialForm = Literal["hinge", "least_squares"]
 
 
-def discriminator_hinge(real: Judgements, fake: Judgements) -> Tensor:
-    """Hinge loss of D, mean over scales: real verdicts above 1, fake ones below -1."""
-    scales = [(r[-1].float(), f[-1].float()) for r, f in zip(real, fake, strict=True)]
-    return torch.stack([F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in scales]).mean()
-
-
-def generator_hinge(fake: Judgements) -> Tensor:
-    """Hinge loss of G, mean over scales: verdicts on the drawing as large as can be."""
-    return -torch.stack([judgement[-1].float().mean() for judgement in fake]).mean()
-
-
-def discriminator_least_squares(real: Judgements, fake: Judgements) -> Tensor:
-    """Least-squares loss of D, mean over scales: real verdicts at 1, fake ones at 0 (Mao et al., ICCV 2017)."""
-    scales = [(r[-1].float(), f[-1].float()) for r, f in zip(real, fake, strict=True)]
-    return torch.stack([((r - 1).square().mean() + f.square().mean()) / 2 for r, f in scales]).mean()
-
-
-def generator_least_squares(fake: Judgements) -> Tensor:
-    """Least-squares loss of G, mean over scales: verdicts on the drawing at 1."""
-    return torch.stack([(judgement[-1].float() - 1).square().mean() / 2 for judgement in fake]).mean()
-
-
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """One form of eq. 1-2.
+    """One form of eq. 1-2, by what each verdict costs.
 
     Attributes:
-        discriminator: Loss of D, from its judgements of images and of drawings.
-        generator: Loss of G, from those of drawings.
+        real: What a verdict on an image costs D.
+        fake: What a verdict on a synthesis costs D.
+        wish: What a verdict on a synthesis costs G.
     """
 
-    discriminator: Callable[[Judgements, Judgements], Tensor]
-    generator: Callable[[Judgements], Tensor]
+    real: Callable[[Tensor], Tensor]
+    fake: Callable[[Tensor], Tensor]
+    wish: Callable[[Tensor], Tensor]
+
+    def discriminator(self, real: Judgements, fake: Judgements) -> Tensor:
+        """Loss of D, mean over scales, from its judgements of images and of syntheses."""
+        scales = [(r[-1].float(), f[-1].float()) for r, f in zip(real, fake, strict=True)]
+        return torch.stack([self.real(r).mean() + self.fake(f).mean() for r, f in scales]).mean()
+
+    def generator(self, fake: Judgements) -> Tensor:
+        """Loss of G, mean over scales, from D's judgements of syntheses."""
+        return torch.stack([self.wish(judgement[-1].float()).mean() for judgement in fake]).mean()
 
 
 _FORMS = {
-    "hinge": AdversarialLoss(discriminator_hinge, generator_hinge),
-    "least_squares": AdversarialLoss(discriminator_least_squares, generator_least_squares),
+    "hinge": AdversarialLoss(real=lambda v: F.relu(1 - v), fake=lambda v: F.relu(1 + v), wish=lambda v: -v),
+    "least_squares": AdversarialLoss(
+        real=lambda v: (v - 1).square() / 2, fake=lambda v: v.square() / 2, wish=lambda v: (v - 1).square() / 2
+    ),
 }
 
 
 def adversarial_loss(form: AdversarialForm) -> AdversarialLoss:
-    """Return SPADE's loss (hinge) or pix2pixHD's (least squares).
+    """Return SPADE's loss (hinge) or pix2pixHD's (least squares; Mao et al., ICCV 2017).
 
     Raises:
         InputError: There is no such form.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from synthcp.nn.labels import one_hot
 from synthcp.nn.spade import SpadeBlock
 from synthcp.nn.spatial import SpatialDims, conv, resize_nearest
-from synthcp.synthesis.base import Generator
+from synthcp.synthesis.base import Generator, GeneratorShape
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,11 @@ class SpadeConfig:
     width: int = 64
     hidden: int = 128
     multipliers: tuple[int, ...] = (16, 16, 16, 8, 4, 2, 1)
+
+    @classmethod
+    def of(cls, shape: GeneratorShape) -> SpadeConfig:
+        """Return the config of a shape."""
+        return cls(shape.classes, shape.channels, shape.width, shape.hidden, shape.multipliers)
 
     @property
     def channels(self) -> list[int]:
@@ -84,6 +89,11 @@ class SpadeGenerator(SpadePainter):
         """Draw x_hat (B, C, *S) in [0, 1] from a label map (B, *S), whatever the image (shapes: see Generator)."""
         layout = one_hot(label_map, self.config.classes)
         return self.paint(self.start(resize_nearest(layout, self.smallest(tuple(layout.shape[2:])))), layout)
+
+
+def spade(shape: GeneratorShape) -> SpadeGenerator:
+    """Return SPADE."""
+    return SpadeGenerator(shape.spatial_dims, SpadeConfig.of(shape), shape.patch)
 
 
 def _halved(size: tuple[int, ...], times: int) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from synthcp.nn.labels import one_hot
 from synthcp.nn.spatial import SpatialDims, conv, instance_norm, resize
+from synthcp.synthesis.base import GeneratorShape
 from synthcp.synthesis.spade import SpadeConfig, SpadePainter
 
 GRID = 4
@@ -91,3 +92,9 @@ class StyledSpadeGenerator(SpadePainter):
         grid = (GRID,) * (label_map.ndim - 1)
         start = self.start(style).view(len(style), self.config.channels[0], *grid)
         return self.paint(start, one_hot(label_map, self.config.classes))
+
+
+def styled(shape: GeneratorShape) -> StyledSpadeGenerator:
+    """Return SPADE, and an encoder that halves the image as often as SPADE doubles its size."""
+    style = StyleEncoderConfig(shape.width, len(shape.multipliers) - 1, latent=4 * shape.width)
+    return StyledSpadeGenerator(shape.spatial_dims, SpadeConfig.of(shape), style, shape.patch)

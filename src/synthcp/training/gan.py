@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from PIL import Image
@@ -34,7 +35,7 @@ class GanConfig:
         divergence: Weight of the divergence of the styles, if G has any; SPADE's.
         average: Decay of the averaged weights of G, which are the ones kept; 0 keeps the last ones.
         zoom: Range of the random enlargement.
-        loss: Form of eq. 1-2: SPADE's (hinge) or pix2pixHD's (least squares).
+        loss: Form of eq. 1-2: that of the generator ("own"), SPADE's (hinge) or pix2pixHD's (least squares).
     """
 
     steps: int
@@ -48,7 +49,7 @@ class GanConfig:
     divergence: float = 0.05
     average: float = 0.995
     zoom: tuple[float, float] = (1.0, 1.3)
-    loss: AdversarialForm = "hinge"
+    loss: AdversarialForm | Literal["own"] = "own"
 
 
 class GanTraining(Training):
@@ -85,7 +86,7 @@ class GanTraining(Training):
         self.perceptual_network = perceptual_network
         self.dataset = dataset
         self.config = config
-        self.adversarial = adversarial_loss(config.loss)
+        self.adversarial = adversarial_loss(generator.adversarial if config.loss == "own" else config.loss)
         self.runtime = runtime
         self.seed = seed
         adam = torch.optim.Adam
