@@ -77,7 +77,7 @@ class ImperfectExamples:
         image = tensors.get("image", sample.image)
         if self.drawing == DIRECT:
             some = next(tensor for name, tensor in tensors.items() if name.startswith("disagreement/"))
-            return Evidence(image, image, tensors["logits"], torch.zeros_like(some)), sample.label_map
+            return Evidence(image, None, tensors["logits"], torch.zeros_like(some)), sample.label_map
         synthesis, disagreement = tensors[f"synthesis/{self.drawing}"], tensors[f"disagreement/{self.drawing}"]
         presence = tensors.get("presence")
         return Evidence(image, synthesis, tensors["logits"], disagreement, presence), sample.label_map
@@ -150,8 +150,8 @@ class ComparatorTraining(Training):
         images, syntheses, logits, disagreements, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
         send = self.runtime.send
         images = send(images)
-        syntheses = images if self.examples.drawing == DIRECT else send(syntheses)
-        evidence = Evidence(images, syntheses, send(logits), send(disagreements))
+        shown = None if self.examples.drawing == DIRECT else send(syntheses)
+        evidence = Evidence(images, shown, send(logits), send(disagreements))
         return evidence, label_maps.to(self.runtime.device)
 
     def _read(self, view_name: str, index: int) -> tuple[Evidence, Tensor]:
@@ -167,7 +167,7 @@ class ComparatorTraining(Training):
     ) -> tuple[Tensor, ...]:
         image = view(evidence.image, window, size, "linear")
         jittered = jitter(image, self.config.jitter, generator)
-        synthesis = jittered if self.examples.drawing == DIRECT else view(evidence.synthesis, window, size, "linear")
+        synthesis = jittered if evidence.synthesis is None else view(evidence.synthesis, window, size, "linear")
         disagreement = view(evidence.disagreement, window, size, "linear")
         logits = view(evidence.logits, window, size, "linear")
         return jittered, synthesis, logits, disagreement, view(label_map, window, size, "nearest")

@@ -1,4 +1,4 @@
-"""A rival's network: fitted once, then read from the folder of its run."""
+"""A network that is costly to fit: fitted once, then read from the folder of its run."""
 
 from __future__ import annotations
 
