@@ -90,8 +90,8 @@ class Truth:
     quality: Tensor
 
 
-Watch = Callable[[str, Detection, Truth], None]
-"""Called for every image with the name of a row, what it says, and what is true, if that is known."""
+Watch = Callable[[Mapping[str, Detection], Truth, Tensor], None]
+"""Called for every image with what each row says, by its name, what is true, and y_hat at the working size, (*S)."""
 
 
 class _SegmenterQuality:
@@ -203,7 +203,7 @@ def evaluate(
         side: Shorter side of the working size; 0 keeps the size of the images.
         classes: That M tells apart; by default those of the data.
         protocols: Of anomaly segmentation, by name.
-        watch: Called with what every row says of every image that has a label map.
+        watch: Called once for every image that has a label map.
 
     Raises:
         ShapeError: An anomaly mask has another size than its image.
@@ -223,16 +223,18 @@ def evaluate(
         truth = _truth(sample, predicted, classes, segmenter.measure)
         if sample.label_map is not None and truth is not None:
             segmenter.add(sample.label_map, predicted, truth.quality)
+        said = dict[str, Detection]()
         for name, detector in detectors.items():
             with runtime.autocast():
                 detection = detector(image, prediction)
             for row, judged in _rows(name, detection):
+                said[row] = judged
                 if truth is not None:
                     accumulators[row].add_failures(judged, truth)
-                if truth is not None and watch is not None:
-                    watch(row, judged, truth)
                 if original.anomaly_mask is not None:
                     accumulators[row].add_anomalies(judged, original.anomaly_mask, roi)
+        if truth is not None and watch is not None:
+            watch(said, truth, predicted)
         if progress is not None:
             progress(number + 1, len(dataset))
     quality = segmenter.compute()
