@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.config.scales import SCALES
 from synthcp.data.base import Dataset
 from synthcp.data.derived import Derived
@@ -31,7 +30,7 @@ from synthcp.fitting.run import fit
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Sample
 from synthcp.report.outputs import write_text
-from synthcp.rivals.controls import load_control
+from synthcp.rivals.catalogue import fit_data_of
 from synthcp.system.provenance import command_line, commit, hardware, versions
 from synthcp.verbs.audit.case import case_of
 from synthcp.verbs.audit.suspects import Suspect, suspects_of, worst_first
@@ -144,11 +143,8 @@ def opened(folder: Path | None, dataset: Dataset) -> dict[str, Monitor]:
     monitor = Monitor.load(folder, "cpu")
     monitors = dict.fromkeys(METHODS, monitor)
     if control_path(folder, UNTRAINED).exists():
-        control = load_control(folder, UNTRAINED, monitor)
-        assert isinstance(control, SynthesizeThenCompare)
-        monitors[CONTROL] = Monitor(
-            monitor.settings, monitor.predictor, control.generator, monitor.network, monitor.runtime
-        )
+        generator = fit_data_of(folder, monitor).generators[UNTRAINED]
+        monitors[CONTROL] = Monitor(monitor.settings, monitor.predictor, generator, monitor.network, monitor.runtime)
     else:
         del monitors[CONTROL]
     return monitors

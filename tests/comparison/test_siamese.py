@@ -75,9 +75,9 @@ def test_one_branch_never_looks_at_the_drawing(config: SiameseConfig) -> None:
 @pytest.mark.parametrize("direct", [False, True])
 def test_what_is_smaller_than_a_patch_is_judged_as_in_training_with_its_border_repeated(direct: bool) -> None:
     small, network = evidence(size=(30, 45)), judging(replace(OURS, patch=(36, 40)))
-    small = replace(small, synthesis=small.image) if direct else small
-    grown = [F.pad(part, (0, 0, 3, 3), mode="replicate") for part in vars(small).values() if part is not None]
-    by_hand = Evidence(grown[0], grown[0] if direct else grown[1], *grown[2:])
+    small = replace(small, synthesis=None) if direct else small
+    image, *others = [F.pad(part, (0, 0, 3, 3), mode="replicate") for part in vars(small).values() if part is not None]
+    by_hand = Evidence(image, None, *others) if direct else Evidence(image, *others)
     log_odds, quality = network(small)
     expected_log_odds, expected_quality = judging(OURS)(by_hand)
     assert log_odds.shape == (2, 30, 45) and log_odds.equal(expected_log_odds[:, 3:-3])

@@ -1,12 +1,28 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from synthcp.data.base import Dataset
 from synthcp.nn.spatial import SpatialDims
-from synthcp.records import Prediction
-from synthcp.rivals.autoencoder import Autoencoder, AutoencoderConfig, ReconstructionError, reconstruction_error
+from synthcp.records import Prediction, Sample
+from synthcp.rivals.autoencoder import (
+    Autoencoder,
+    AutoencoderConfig,
+    AutoencoderTraining,
+    AutoencoderTrainingConfig,
+    ReconstructionError,
+    reconstruction_error,
+)
+from synthcp.system.runtime import Runtime
+from synthcp.training.batches import image_batch, labelled_batch
 
 
 def autoencoder_of(dims: SpatialDims, config: AutoencoderConfig) -> Autoencoder:
@@ -51,3 +67,53 @@ def test_only_an_anomaly_map_is_given() -> None:
     judged = ReconstructionError(autoencoder)(image, Prediction(torch.zeros(2, 4, 9, 10)))
     assert judged.anomaly_map is not None and judged.error_map is None and judged.synthesis is None
     torch.testing.assert_close(judged.anomaly_map, (image - autoencoder(image)).abs().mean(1))
+
+
+class Unlabelled(Dataset):
+    """The images of another data set."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self.classes = dataset.classes
+        self.ids = dataset.ids
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(self.dataset[index], label_map=None)
+
+
+@pytest.fixture
+def training(toy: Callable[..., Dataset], cpu: Runtime) -> AutoencoderTraining:
+    torch.manual_seed(0)
+    config = AutoencoderTrainingConfig(steps=60, batch=4, learning_rate=5e-3)
+    autoencoder = Autoencoder(2, AutoencoderConfig(width=8, depth=2, bottleneck=8))
+    return AutoencoderTraining(autoencoder, Unlabelled(toy(3)), config, cpu, seed=0)
+
+
+def test_training_learns_what_it_sees_and_nothing_else(training: AutoencoderTraining) -> None:
+    losses = [training.step(step)["loss"] for step in range(60)]
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    image = training.dataset[1].image[None].clone()
+    image[..., 8:16, 8:16] = torch.tensor([1.0, 0.0, 1.0]).view(3, 1, 1) * (torch.arange(8) % 2)  # stripes, never seen
+    training.autoencoder.eval().requires_grad_(False)
+    score = ReconstructionError(training.autoencoder)(image, Prediction(torch.zeros(1, 3, 32, 40))).anomaly_map
+    assert score is not None and score[..., 8:16, 8:16].mean() > 2 * score.mean()
+
+
+def test_the_rate_decays(training: AutoencoderTraining) -> None:
+    for step, factor in ((0, 1.0), (30, 1.0), (45, 0.5)):
+        training.step(step)
+        assert training.optimizers["autoencoder"].param_groups[0]["lr"] == pytest.approx(5e-3 * factor)
+
+
+def test_images_are_those_of_labelled_batches(toy: Callable[..., Dataset]) -> None:
+    for size in ((32, 40), (8, 12, 16)):
+        images = image_batch(Unlabelled(toy(3, size)), 1, (1.0, 1.5), torch.Generator().manual_seed(3))
+        labelled, _ = labelled_batch(toy(3, size), 1, (1.0, 1.5), 0.0, torch.Generator().manual_seed(3))
+        assert images.equal(labelled) and images.shape == (1, 3, *size)
+
+
+def test_the_picture_shows_images_and_reconstructions(training: AutoencoderTraining, tmp_path: Path) -> None:
+    training.picture(tmp_path / "one.png", count=2)
+    pixels = np.array(Image.open(tmp_path / "one.png"))
+    assert pixels.shape == (2 * 32, 2 * 40, 3)
+    assert pixels[:32].std() > 2 * pixels[32:].std()  # nothing was learnt

@@ -12,16 +12,20 @@ from torch import Tensor
 from synthcp.comparison.base import Detector
 from synthcp.comparison.blend import Blend
 from synthcp.comparison.siamese import SiameseNetwork
-from synthcp.config.scales import SCALES
+from synthcp.config.scales import SCALES, Scale
 from synthcp.config.variants import VARIANTS
-from synthcp.errors import InputError, WeightsError
+from synthcp.data.specs import open_dataset
+from synthcp.errors import InputError
+from synthcp.fitting.config import FitConfig
 from synthcp.fitting.heads import UNTRAINED_GENERATOR, control_path
+from synthcp.fitting.run import fit
 from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
 from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.records import Classes, Prediction
-from synthcp.rivals.catalogue import available, load_detectors
+from synthcp.rivals.catalogue import KEPT, load_detectors
+from synthcp.segmentation.base import at_size
 from synthcp.system.files import save_module
 from synthcp.system.runtime import Runtime
 
@@ -73,14 +77,14 @@ def maps(detectors: dict[str, Detector], image: Tensor, prediction: Prediction) 
 
 def test_a_run_without_controls_has_scores_and_itself(fresh: Monitor, tmp_path: Path) -> None:
     fresh.save(tmp_path)
-    assert available(tmp_path) == [*LOGIT_NAMES, "synthcp"]
+    assert list(load_detectors(tmp_path, fresh)) == [*LOGIT_NAMES, "synthcp"]
 
 
 @torch.no_grad()
 def test_every_detector_is_another_one(fresh: Monitor, fitted: Path, image: Tensor) -> None:
     prediction = fresh.segmenter(image)
     detectors = load_detectors(fitted, fresh)
-    assert list(detectors) == available(fitted) == ALL
+    assert list(detectors) == ALL
     judged = maps(detectors, image, prediction)
     assert list(judged) == [*ALL, "direct-raw", "untrained-raw", "synthcp-raw"]
     for first, second in combinations(judged, 2):
@@ -109,14 +113,31 @@ def test_direct_has_no_drawing_and_untrained_draws_by_a_generator_of_its_own(
 
 def test_names_are_chosen_in_the_order_of_the_table(fresh: Monitor, fitted: Path) -> None:
     assert list(load_detectors(fitted, fresh, ["synthcp", "msp"])) == ["msp", "synthcp"]
-    with pytest.raises(
-        InputError, match="detector 'mps' is not in .*; it has msp, entropy, max-logit, energy, direct, "
-    ):
+    with pytest.raises(InputError, match="detector 'mps' is unknown; choose one of msp, entropy, max-logit, energy, "):
         load_detectors(fitted, fresh, ["msp", "mps"])
 
 
-def test_a_control_that_lost_a_part_is_an_error(fresh: Monitor, fitted: Path) -> None:
-    control_path(fitted, UNTRAINED_GENERATOR).unlink()
-    assert load_detectors(fitted, fresh, ["direct"])
-    with pytest.raises(WeightsError, match="untrained-generator.safetensors does not exist"):
-        load_detectors(fitted, fresh, ["untrained"])
+def test_what_must_be_fitted_is_refused_where_the_training_images_are_unknown(fresh: Monitor, fitted: Path) -> None:
+    control_path(fitted, UNTRAINED_GENERATOR).unlink()  # which a fit can make again
+    assert load_detectors(fitted, fresh, ["direct", "dropout", "distance", "chance"])
+    for name in ("untrained", "knn", "tcp", "vae-alarm", "paper"):
+        with pytest.raises(InputError, match="does not say on which images it was fitted.*fit it with synthcp fit"):
+            load_detectors(fitted, fresh, [name])
+
+
+def test_a_detector_of_a_finished_run_is_fitted_to_its_images_once_and_kept(
+    smallest_scale: Scale, image: Tensor, tmp_path: Path
+) -> None:
+    data = "scenes:?count=6&size=32x48"
+    options = FitConfig(scale=smallest_scale, controls=False, device="cpu", precision="fp32", seed=3)
+    monitor = fit(open_dataset(data), tmp_path, options, facts={"data": data})
+    before, names = set(tmp_path.iterdir()), ["tcp", "knn", "untrained", "synthcp"]
+    first = load_detectors(tmp_path, monitor, names)
+    assert {path.name for path in set(tmp_path.iterdir()) - before} == {KEPT}
+    steps = list[str]()
+    again = load_detectors(tmp_path, monitor, names, progress=lambda stage, *_: steps.append(stage))
+    assert set(steps) <= {"read"}
+    prediction = monitor.predict(image)
+    for name in names:
+        one, other = (vars(found[name](image, at_size(prediction, image.shape[2:]))) for found in (first, again))
+        assert all(one[part] is other[part] is None or one[part].equal(other[part]) for part in one), name

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from synthcp.rivals.catalogue import DETECTORS
+
 ROOT = Path(__file__).parents[2]
 FOLDER, SOURCE = ROOT / "docs" / "detectors", ROOT / "src" / "synthcp"
 INDEX = FOLDER / "README.md"
@@ -45,6 +47,11 @@ def test_a_card_has_its_parts_on_one_page(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert [part for part in ("# ", "**Costs**", "**Results**", "**Fails**") if part not in text] == []
     assert len(text.splitlines()) <= 40
+
+
+def test_the_index_names_every_detector_once() -> None:
+    rows = [line.split("|")[2] for line in INDEX.read_text(encoding="utf-8").splitlines() if line.startswith("| [")]
+    assert sorted(re.findall(r"`([^`]+)`", "".join(rows))) == sorted(DETECTORS)
 
 
 def test_the_index_lists_every_card() -> None:

@@ -12,10 +12,13 @@ import torch
 from synthcp.comparison.siamese import SiameseConfig, SiameseNetwork
 from synthcp.data.base import Dataset
 from synthcp.nn.spatial import SpatialDims
-from synthcp.rivals.autoencoder import Autoencoder, AutoencoderConfig
-from synthcp.rivals.autoencoder_training import AutoencoderTraining, AutoencoderTrainingConfig
-from synthcp.rivals.confidence_training import ConfidenceTraining, ConfidenceTrainingConfig
-from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNetwork
+from synthcp.rivals.autoencoder import Autoencoder, AutoencoderConfig, AutoencoderTraining, AutoencoderTrainingConfig
+from synthcp.rivals.true_class_probability import (
+    ConfidenceConfig,
+    ConfidenceNetwork,
+    ConfidenceTraining,
+    ConfidenceTrainingConfig,
+)
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator

@@ -1,4 +1,4 @@
-"""F as a comparator: the siamese network, the evidence it needs, and the score that is made of its verdict."""
+"""F as a comparator: the siamese network, the evidence it needs, and the score that is made of its raw error map."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from synthcp.comparison.feature_distance import FeatureDistance, refine_by_msp
 from synthcp.comparison.logit_scores import one_minus_msp
 from synthcp.comparison.siamese import Evidence, SiameseNetwork
 from synthcp.records import Detection, Prediction
+from synthcp.synthesis.base import Generator
 
 
 def disagreement_of(
@@ -73,3 +74,29 @@ class FailureComparator:
             return self.score(error_log_odds, logits)
         raw = error_log_odds.sigmoid()
         return raw + one_minus_msp(logits) if self.score == "sum" else raw
+
+
+class SharedEvidence:
+    """The evidence that several F look at, gathered once for each prediction: G and M cost more than F.
+
+    Args:
+        generator: G.
+        feature_distance: Eq. 9; None when M is no live model.
+    """
+
+    def __init__(self, generator: Generator, feature_distance: FeatureDistance | None) -> None:
+        self.generator = generator
+        self.feature_distance = feature_distance
+        self._last: tuple[Prediction, Evidence] | None = None
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Evidence:
+        """Return what there is to see in an image and the synthesis of its prediction (shapes: see Detector)."""
+        if self._last is None or self._last[0] is not prediction:
+            self._last = prediction, self._gathered(image, prediction)
+        return self._last[1]
+
+    def _gathered(self, image: Tensor, prediction: Prediction) -> Evidence:
+        synthesis, distance = self.generator.draw(prediction.label_map, image), self.feature_distance
+        presence = None if distance is None else distance.presence(image, prediction)
+        different = disagreement_of(distance, image, synthesis, prediction)
+        return Evidence(image, synthesis, prediction.logits, different, presence)

@@ -72,7 +72,7 @@ class Evidence:
 
     Attributes:
         image: x, shape (B, C, *S), in [0, 1].
-        synthesis: x_hat, same shape.
+        synthesis: x_hat, same shape; None in direct prediction, where the image itself stands in for it.
         logits: Of M for the image, shape (B, L, *S).
         disagreement: What M finds different between image and drawing, shape (B, 1 + layers, *S), or no channel
             at all when M cannot look at the drawing; see FeatureDistance.disagreement.
@@ -81,17 +81,16 @@ class Evidence:
     """
 
     image: Tensor
-    synthesis: Tensor
+    synthesis: Tensor | None
     logits: Tensor
     disagreement: Tensor
     presence: Tensor | None = None
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Evidence:
-        """Return it with every part changed in the same way; an image that stands in for its drawing still does."""
-        image = change(self.image)
-        synthesis = image if self.synthesis is self.image else change(self.synthesis)
+        """Return it with every part changed in the same way."""
+        synthesis = None if self.synthesis is None else change(self.synthesis)
         presence = None if self.presence is None else change(self.presence)
-        return Evidence(image, synthesis, change(self.logits), change(self.disagreement), presence)
+        return Evidence(change(self.image), synthesis, change(self.logits), change(self.disagreement), presence)
 
     def at_least(self, size: Sequence[int]) -> Evidence:
         """Return it with its border repeated up to a size."""
@@ -181,10 +180,11 @@ class SiameseNetwork(nn.Module):
         first = self._encode(0, evidence.image, labels)
         if self.config.branches == 1:
             return first
-        if self.config.shared and evidence.synthesis is evidence.image:  # direct prediction: nothing new to encode
+        if self.config.shared and evidence.synthesis is None:  # nothing new to encode
             second = first
         else:
-            second = self._encode(-1, evidence.synthesis, labels)
+            synthesis = evidence.image if evidence.synthesis is None else evidence.synthesis
+            second = self._encode(-1, synthesis, labels)
         return [self._pair(a, b) for a, b in zip(first, second, strict=True)]
 
     def _pair(self, first: Tensor, second: Tensor) -> Tensor:

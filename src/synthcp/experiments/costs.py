@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 
+from synthcp.comparison.base import Detector
 from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.siamese import Evidence
-from synthcp.experiments.failure_run import FailureRun
-from synthcp.experiments.strips import look
+from synthcp.evaluation import Row
+from synthcp.experiments.figures import seen_by_detectors
+from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SHIPPED, SYNTHCP
 from synthcp.records import Sample
 from synthcp.rivals.dropout import MonteCarloDropout
 
 PASSES = 50
 """Of Monte Carlo dropout, as in the authors' release; the row of the table has fewer."""
-COST = "cost of "
-"""Before the name of a part among the facts of a result."""
 
 
-def costs(run: FailureRun, sample: Sample, rounds: int = 5) -> dict[str, str]:
-    """Return the time of each part over that of M, all on one image at the working size, as facts.
+def costs(run: FitData, detectors: Mapping[Row, Detector], sample: Sample, rounds: int = 5) -> dict[str, float]:
+    """Return the time of each part over that of M, all on one image at the working size.
 
     The parts take turns, round after round, and the smallest time of each counts, so that what else the machine does
     falls on all of them alike.
     """
-    parts, device = _parts(run, sample), run.context.runtime.device
+    parts, device = _parts(run, detectors, sample), run.context.runtime.device
     least = dict.fromkeys(parts, float("inf"))
     with torch.no_grad(), run.context.runtime.autocast():
         for part in list(parts) * rounds:
@@ -36,24 +36,23 @@ def costs(run: FailureRun, sample: Sample, rounds: int = 5) -> dict[str, str]:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             least[part] = min(least[part], time.perf_counter() - start)
-    return {f"{COST}{part}": f"{seconds / least['M']:.2f}" for part, seconds in least.items()}
+    return {part: seconds / least["M"] for part, seconds in least.items()}
 
 
-def _parts(run: FailureRun, sample: Sample) -> dict[str, Callable[[], object]]:
+def _parts(run: FitData, detectors: Mapping[Row, Detector], sample: Sample) -> dict[str, Callable[[], object]]:
     """Each part as a call on one image."""
-    seen = look(run.segmenter, run.context, sample)
-    image, prediction = seen.image, seen.prediction
+    _, image, prediction = seen_by_detectors(run, sample)
     generator, distance = run.generators[SYNTHCP], FeatureDistance(run.segmenter)
-    network = run.fitted(SHIPPED).network
-    drawing = generator.draw(prediction.label_map, image)
-    evidence = Evidence(image, drawing, prediction.logits, distance.disagreement(image, drawing, prediction))
-    rivals, dropout = run.rivals, MonteCarloDropout(run.segmenter, PASSES)
+    network = run.comparator(SHIPPED).network
+    synthesis = generator.draw(prediction.label_map, image)
+    evidence = Evidence(image, synthesis, prediction.logits, distance.disagreement(image, synthesis, prediction))
+    dropout = MonteCarloDropout(run.segmenter, PASSES)
     return {
         "M": lambda: run.segmenter.predict("", image),
         "G": lambda: generator.draw(prediction.label_map, image),
-        "eq. 9": lambda: distance.disagreement(image, drawing, prediction),
+        "eq. 9": lambda: distance.disagreement(image, synthesis, prediction),
         "F": lambda: network(evidence),
-        "VAE": lambda: rivals["VAE alarm"](image, prediction),
-        "TCP": lambda: rivals["TCP"](image, prediction),
+        "VAE": lambda: detectors[Row("VAE alarm")](image, prediction),
+        "TCP": lambda: detectors[Row("TCP")](image, prediction),
         f"dropout, {PASSES} passes": lambda: dropout(image, prediction),
     }

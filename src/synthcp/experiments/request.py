@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from synthcp.config.scales import Scale
 from synthcp.config.values import choose
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
-from synthcp.data.specs import open_dataset, with_split
+from synthcp.data.specs import open_dataset
 from synthcp.errors import DataError, InputError
 from synthcp.evaluation import region_of_interest
+from synthcp.experiments.table import Table
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
@@ -32,12 +34,11 @@ class Request:
         tests: SPECs of the images to be judged on; none takes the test split of the data.
         out: Folder of the runs, one for each seed, and of the table.
         model: The built-in M; empty takes the table's own: both of Table 1, a U-Net for volumes, else PSPNet.
-        scale: How big it is.
+        scale: How big it is: "tiny", "small" or "full", or a Scale.
         seeds: How many; they are 0, 1, ...
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
         only: The one seed to fit and judge now; the others are left to other machines or to later. None takes all.
-
         weights: Files of public weights from which an M starts, by its name.
 
     Raises:
@@ -48,7 +49,7 @@ class Request:
     out: Path
     tests: tuple[str, ...] = ()
     model: str = ""
-    scale: str = "small"
+    scale: str | Scale = "small"
     seeds: int = 3
     device: str = "auto"
     precision: str = "auto"
@@ -60,7 +61,6 @@ class Request:
             raise InputError(f"{self.seeds} seeds make no table; take 1 or more")
         if self.only is not None and not 0 <= self.only < self.seeds:
             raise InputError(f"seed {self.only} is none of the {self.seeds}, which are 0 to {self.seeds - 1}; name one")
-
         for model in self.weights:
             choose(SEGMENTERS, model, "model")
 
@@ -93,41 +93,23 @@ class Request:
         facts = {"data": self.data, "command": command_line(), "commit": commit()}
         return begin(dataset, folder, options, progress=progress, facts=facts)
 
-    def open_labelled_tests(
-        self, train: Dataset, kind: Literal["images", "volumes"], usual: Sequence[str]
-    ) -> dict[str, Dataset]:
-        """Open the images to be judged on, by SPEC.
 
-        Args:
-            train: The training data.
-            kind: What the table is about.
-            usual: The SPECs where none were asked for.
+def open_tests(request: Request, table: Table, train: Dataset) -> dict[str, Dataset]:
+    """Open the images to be judged on, by SPEC.
 
-        Raises:
-            InputError: A SPEC cannot be opened, or its classes are not those of the training data.
-            DataError: Volumes where images are wanted, or the other way round, or there are no labels.
-        """
-        tests = {spec: open_dataset(spec, "test") for spec in self.tests or usual}
-        for spec, dataset in tests.items():
-            check_test(spec, dataset, train, kind)
-        return tests
-
-    def open_tests(self) -> dict[str, Dataset]:
-        """Open the images to be judged on, by SPEC.
-
-        Raises:
-            InputError: A SPEC cannot be opened.
-            DataError: None of its images shows an anomaly and something known, as the mean over images needs it.
-        """
-        specs = self.tests or (with_split(self.data, "test"),)
-        tests = {spec: open_dataset(spec, "test") for spec in specs}
-        for spec, dataset in tests.items():
-            if not any(_rankable(sample, dataset.classes.ignore_index) for sample in dataset):
-                raise DataError(
-                    f"{spec}: no image shows an anomaly among known pixels; no detector can be judged by them; try "
-                    "heldout:"
-                )
-        return tests
+    Raises:
+        InputError: A SPEC cannot be opened, or its classes are not those of the training data.
+        DataError: Volumes where images are wanted, or the other way round, there are no labels, or no image shows an
+            anomaly and something known where the table is about them.
+    """
+    tests = {spec: open_dataset(spec, "test") for spec in request.tests or table.usual_tests(request.data)}
+    for spec, dataset in tests.items():
+        if table.anomalies and not any(_rankable(sample, dataset.classes.ignore_index) for sample in dataset):
+            none = f"{spec}: no image shows an anomaly among known pixels; no detector can be judged by them"
+            raise DataError(f"{none}; try heldout:")
+        if not table.anomalies or dataset[0].label_map is not None:  # where there is none, the mask is enough
+            check_test(spec, dataset, train, table.kind)
+    return tests
 
 
 def check_test(spec: str, dataset: Dataset, train: Dataset, kind: Literal["images", "volumes"]) -> None:

@@ -1,76 +1,93 @@
-"""The tables that one command reproduces, by name."""
+"""The tables that one command reproduces, by name, and how: fit, judge, write the page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Mapping, Sequence
 
-from synthcp.comparison.base import Detector
-from synthcp.experiments.anomaly_run import AnomalyRun
-from synthcp.experiments.anomaly_tables import AnomalyTable, reproduce
-from synthcp.experiments.failure_tables import reproduce_table1
-from synthcp.experiments.request import Request
-from synthcp.experiments.volume_tables import reproduce_table2
-from synthcp.rivals.crf import require_pydensecrf
-from synthcp.system.progress import Progress
+from synthcp.data.check import check_labels
+from synthcp.data.specs import open_dataset
+from synthcp.errors import InputError
+from synthcp.experiments.judge import Judges, open_runs
+from synthcp.experiments.page import page_of
+from synthcp.experiments.request import Request, open_tests
+from synthcp.experiments.table import Judged, Table
+from synthcp.experiments.table1 import TABLE1
+from synthcp.experiments.table2 import TABLE2
+from synthcp.experiments.table3 import TABLE3
+from synthcp.experiments.table4 import TABLE4
+from synthcp.fitting.fit_data import FitData
+from synthcp.system.progress import Progress, silent
+from synthcp.system.provenance import command_line, commit, hardware
 
-PAPER, OFFICIAL, SHIPPED = "SynthCP, paper", "SynthCP, official", "SynthCP, ours"
-THRESHOLDS = (0.8, 0.9, 0.99, 0.999, 1.0)
+TABLES: dict[str, Table] = {
+    "table1": TABLE1,
+    "table2": TABLE2,
+    "table3": TABLE3,
+    "table4": TABLE4,
+}
 
 
-def _table3(run: AnomalyRun) -> dict[str, Detector]:
-    untrained = run.untrained_generator
+def reproduce(table: Table, request: Request, progress: Progress = silent) -> str:
+    """Fit what a table needs, once for each seed, judge it on every test, and write the page and the figure.
+
+    Args:
+        table: Which one.
+        request: On what.
+        progress: Called after every step of every stage.
+
+    Returns:
+        The page, in Markdown, as written to out/NAME.md.
+
+    Raises:
+        InputError: The data or options are unusable, or the folder holds runs on other data.
+        MissingExtraError: A row needs a library that is not installed.
+    """
+    if len(table.models) > 1 and request.model not in ("", *table.models):
+        known = " and ".join(table.models)
+        raise InputError(f"{table.name} is about {known}, not {request.model!r}; choose one of them, or none")
+    table.require()
+    train = open_dataset(request.data)
+    check_labels(train)
+    tests = open_tests(request, table, train)
+    judged: dict[str, dict[str, list[Judged]]] = {spec: {} for spec in tests}
+    facts = list[Mapping[str, str]]()
+    for seed in request.numbers:
+        runs = open_runs(table, request, train, seed, progress)
+        for model, run in runs.items():
+            facts.append(_facts(table, request, run))
+            judges = Judges(table, run, next((other for other in runs.values() if other is not run), None), progress)
+            for number, (spec, dataset) in enumerate(tests.items()):
+                name = (
+                    f"{table.figure_name}-{model}-{number}"
+                    if len(table.models) > 1
+                    else f"{table.figure_name}-{number}"
+                )
+                target = request.out / name if seed == 0 else None
+                judged[spec].setdefault(model, []).append(judges.judged(spec, dataset, number, target))
+    page = page_of(table, judged, _told(facts))
+    request.write(table.name, page)
+    return page
+
+
+def _facts(table: Table, request: Request, run: FitData) -> Mapping[str, str]:
+    """What every number of the page must be read with."""
+    context = run.context
+    scale = context.settings.scale
+    steps = f"M {scale.segmentation.steps}, G {scale.gan.steps}, F {scale.comparator.steps} steps"
     return {
-        **run.rivals(),
-        f"{PAPER}, untrained G": run.paper(generator=untrained),
-        PAPER: run.paper(),
-        OFFICIAL: run.official(),
-        f"{SHIPPED}, no drawing": run.blind(),
-        f"{SHIPPED}, untrained G": run.ours(untrained),
-        SHIPPED: run.ours(),
+        "data": request.data,
+        "M": context.settings.model.spec,
+        "scale": f"{request.scale if isinstance(request.scale, str) else 'own'}: shorter side {scale.side}; {steps}",
+        "seeds": ", ".join(map(str, request.numbers)),
+        f"training {table.kind}": str(len(context.dataset)),
+        **table.facts(run),
+        "fit": f"commit {context.settings.facts.get('commit', '')}, {context.runtime.precision}",
+        "command": command_line(),
+        "commit": commit(),
+        "hardware": hardware(context.runtime.device),
     }
 
 
-def _table4(run: AnomalyRun) -> dict[str, Detector]:
-    return {f"t = {threshold}": run.paper(threshold) for threshold in THRESHOLDS}
-
-
-ANOMALY_TABLES = {
-    "table3": AnomalyTable(
-        name="table3",
-        title="Table 3: anomaly segmentation",
-        detectors=_table3,
-        paper={
-            "AE": (91.7, 66.1, 2.2),
-            "dropout": (79.4, 69.9, 7.5),
-            "msp": (33.7, 87.7, 6.6),
-            "msp + crf": (29.9, 88.1, 6.5),
-            PAPER: (28.4, 88.5, 9.3),
-        },
-        reference="msp",
-        pictured=("msp", PAPER, SHIPPED),
-        require=require_pydensecrf,
-    ),
-    "table4": AnomalyTable(
-        name="table4",
-        title="Table 4: the threshold t of the refinement by MSP",
-        detectors=_table4,
-        paper={
-            "t = 0.8": (28.6, 88.3, 7.4),
-            "t = 0.9": (28.5, 88.4, 7.7),
-            "t = 0.99": (28.2, 88.6, 8.8),
-            "t = 0.999": (28.4, 88.5, 9.3),
-            "t = 1.0": (46.0, 81.9, 8.1),
-        },
-        reference="t = 1.0",
-    ),
-}
-
-Reproduce = Callable[[Request, Progress], str]
-"""Runs a table: from what is asked for, and whom to tell of progress, to the page in Markdown."""
-
-TABLES: dict[str, Reproduce] = {
-    "table1": reproduce_table1,
-    "table2": reproduce_table2,
-    **{name: partial(reproduce, table) for name, table in ANOMALY_TABLES.items()},
-}
+def _told(facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The facts of all runs; where they differ, each value once."""
+    return {name: "; ".join(dict.fromkeys(one[name] for one in facts)) for name in facts[0]}

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synthcp.comparison.base import Detector
+from synthcp.data.base import Dataset
+from synthcp.fitting.fit_data import FitData
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
 from synthcp.records import Detection, Prediction
+from synthcp.system.runtime import Runtime, generator_of
+from synthcp.training.batches import image_batch
+from synthcp.training.gan import save_grid
+from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,67 @@ def reconstruction_error(image: Tensor, reconstruction: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
+class AutoencoderTrainingConfig:
+    """How the autoencoder is trained.
+
+    Attributes:
+        steps: Number of batches.
+        batch: Images in each.
+        learning_rate: Adam's.
+        decay_from: Share of the steps after which the rate falls linearly to 0.
+        zoom: Range of the random enlargement.
+    """
+
+    steps: int
+    batch: int = 8
+    learning_rate: float = 1e-3
+    decay_from: float = 0.5
+    zoom: tuple[float, float] = (1.0, 1.3)
+
+
+class AutoencoderTraining(Training):
+    """Pixel-wise l1 on images of what is known, whose labels are not looked at; one step = one batch."""
+
+    def __init__(
+        self,
+        autoencoder: Autoencoder,
+        dataset: Dataset,
+        config: AutoencoderTrainingConfig,
+        runtime: Runtime,
+        seed: int,
+    ) -> None:
+        self.autoencoder = runtime.place(autoencoder)
+        self.dataset = dataset
+        self.config = config
+        self.runtime = runtime
+        self.seed = seed
+        self.modules = {"autoencoder": autoencoder}
+        self.optimizers = {"autoencoder": torch.optim.Adam(autoencoder.parameters(), lr=config.learning_rate)}
+
+    def step(self, step: int) -> dict[str, float]:
+        """Train on one batch."""
+        self.autoencoder.train()
+        optimizer = self.optimizers["autoencoder"]
+        factor = linear_decay(step, self.config.steps, self.config.decay_from)
+        set_learning_rate(optimizer, self.config.learning_rate * factor)
+        generator = generator_of(self.seed, "autoencoder", step)
+        images = self.runtime.send(image_batch(self.dataset, self.config.batch, self.config.zoom, generator))
+        with self.runtime.autocast():
+            reconstruction = self.autoencoder(images)
+        loss = reconstruction_error(images, reconstruction).mean()
+        descend(optimizer, loss)
+        return {"loss": loss.item()}
+
+    @torch.no_grad()
+    def picture(self, path: Path, count: int = 6) -> None:
+        """Draw a grid: images above, their reconstructions below."""
+        generator = generator_of(self.seed, "autoencoder", "picture")
+        images = image_batch(self.dataset, count, (1.0, 1.0), generator)
+        self.autoencoder.eval()
+        save_grid(path, [images, self.autoencoder(self.runtime.send(images)).cpu()])
+
+
+@dataclass(frozen=True)
 class ReconstructionError:
     """Scores every pixel by the l1 error of its reconstruction, in [0, 1]; needs no segmenter, says nothing of errors.
 
@@ -83,3 +152,17 @@ class ReconstructionError:
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
         """Judge an image (shapes: see Detector)."""
         return Detection(anomaly_map=reconstruction_error(image, self.autoencoder(image)))
+
+
+def fit_autoencoder(data: FitData) -> Detector:
+    """Fit it to the training images, half as long as G."""
+    context, settings = data.context, data.context.settings
+    config = AutoencoderConfig(settings.channels, settings.scale.segmenter_width)
+    steps = AutoencoderTrainingConfig(max(1, settings.scale.gan.steps // 2))
+    network = data.fit_once(
+        "autoencoder",
+        lambda: Autoencoder(settings.spatial_dims, config),
+        lambda network: AutoencoderTraining(network, context.dataset, steps, context.runtime, context.seed),
+        steps.steps,
+    )
+    return ReconstructionError(network)

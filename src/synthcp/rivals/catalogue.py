@@ -1,45 +1,153 @@
-"""The detectors of a fitted run, by the names they have in tables."""
+"""Every detector by name: how it is fitted on a run, once and kept, and how it is found in one that is finished."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from synthcp.comparison.base import Detector
 from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector
+from synthcp.config.values import choose
+from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
-from synthcp.fitting.heads import CONTROLS, UNTRAINED, control_path
+from synthcp.fitting.config import FitConfig
+from synthcp.fitting.fit_data import FitData
+from synthcp.fitting.heads import SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, control_path
+from synthcp.fitting.imperfect import parse_imperfect
+from synthcp.fitting.run import begin
+from synthcp.fitting.stages import Stages
 from synthcp.monitor.monitor import Monitor
-from synthcp.rivals.controls import load_control
-from synthcp.training.comparator import DIRECT
+from synthcp.monitor.networks import build_generator
+from synthcp.monitor.settings import load_settings
+from synthcp.rivals.autoencoder import fit_autoencoder
+from synthcp.rivals.class_gaussians import fit_mahalanobis
+from synthcp.rivals.constant import ConstantError, fit_constant_quality, fit_volume
+from synthcp.rivals.crf import fit_crf
+from synthcp.rivals.dropout import fit_dropout, fit_dropout_quality
+from synthcp.rivals.nearest_neighbors import fit_knn
+from synthcp.rivals.pairwise_dice import fit_pairwise_dice
+from synthcp.rivals.standardized_max_logits import fit_standardized_max_logits
+from synthcp.rivals.synthcp import HEADS, fit_head
+from synthcp.rivals.synthcp_anomaly import fit_distance, fit_fused, fit_official_distance
+from synthcp.rivals.true_class_probability import fit_true_class_probability
+from synthcp.rivals.vae_alarm import fit_vae_alarm
+from synthcp.rivals.voxel_uncertainty import fit_entropy_quality, fit_variance_quality
+from synthcp.segmentation.specs import AnyModel, OpenedModel
+from synthcp.synthesis.base import Generator
+from synthcp.system.files import load_module
+from synthcp.system.progress import Progress, silent
 
-SHIPPED = "synthcp"
+KEPT = "rivals"
+"""Folder in that of a run: what was fitted when a detector was first asked for."""
+STARTS_FROM = "starts from "
+"""Before the weights from which a built-in M started, in the note of its settings."""
 
 
-def load_detectors(folder: Path, monitor: Monitor, names: list[str] | None = None) -> dict[str, Detector]:
-    """Return the detectors of a run: the logit scores, the controls if they were fitted, and SynthCP last.
+def _logits(name: str) -> Callable[[FitData], Detector]:
+    return lambda data: LogitDetector(LOGIT_SCORES[name])
+
+
+DETECTORS: dict[str, Callable[[FitData], Detector]] = {
+    **{name: _logits(name) for name in LOGIT_SCORES},
+    "chance": lambda data: ConstantError(),
+    "constant": fit_constant_quality,
+    "volume": fit_volume,
+    "standardized-max-logit": fit_standardized_max_logits,
+    "msp-crf": fit_crf,
+    "dropout": fit_dropout,
+    "dropout-quality": fit_dropout_quality,
+    "entropy-quality": fit_entropy_quality,
+    "variance-quality": fit_variance_quality,
+    "pairwise-dice": fit_pairwise_dice,
+    "tcp": fit_true_class_probability,
+    "vae-alarm": fit_vae_alarm,
+    "autoencoder": fit_autoencoder,
+    "mahalanobis": fit_mahalanobis,
+    "knn": fit_knn,
+    "distance": fit_distance,
+    "distance-untrained": partial(fit_distance, kind=UNTRAINED),
+    "distance-official": fit_official_distance,
+    "distance-0.8": partial(fit_distance, threshold=0.8),
+    "distance-0.9": partial(fit_distance, threshold=0.9),
+    "distance-0.99": partial(fit_distance, threshold=0.99),
+    "distance-1": partial(fit_distance, threshold=1.0),
+    "fused": fit_fused,
+    "fused-untrained": partial(fit_fused, kind=UNTRAINED),
+    "fused-blind": partial(fit_fused, blind=True),
+    **{name: fit_head(head) for name, head in HEADS.items()},
+}
+"""How each detector is fitted; in a table of several SynthCP stands last."""
+
+
+def load_detectors(
+    folder: Path, monitor: Monitor, names: Sequence[str] | None = None, *, progress: Progress = silent
+) -> dict[str, Detector]:
+    """Return detectors of a finished run; what must be fitted is fitted to its training images and kept in the folder.
 
     Args:
         folder: Of the run.
         monitor: Of the run.
-        names: Which ones; None takes all there are.
+        names: Which ones; None takes the scores of the logits, the learned controls if the run has them, and SynthCP.
+        progress: Called after every step of every training.
 
     Raises:
-        InputError: A name is unknown.
+        InputError: A name is unknown, or a detector must be fitted and the training images are unknown.
     """
-    known = available(folder)
     for name in names or []:
-        if name not in known:
-            raise InputError(f"detector {name!r} is not in {folder}; it has {', '.join(known)}")
-    return {name: _load(folder, monitor, name) for name in known if names is None or name in names}
+        choose(DETECTORS, name, "detector")
+    chosen = _at_hand(folder) if names is None else names
+    data = fit_data_of(folder, monitor, progress)
+    return {name: fit(data) for name, fit in DETECTORS.items() if name in chosen}
 
 
-def available(folder: Path) -> list[str]:
-    """Return the names of a run's detectors."""
-    learned = [name for name in (DIRECT, UNTRAINED) if control_path(folder, name).exists()]
-    return [*LOGIT_SCORES, *learned, SHIPPED]
+def _at_hand(folder: Path) -> list[str]:
+    """What the folder of every run holds."""
+    controls = [name for name in ("direct", "untrained") if HEADS[name].path(folder).exists()]
+    return [*LOGIT_SCORES, *controls, SYNTHCP]
 
 
-def _load(folder: Path, monitor: Monitor, name: str) -> Detector:
-    if name in LOGIT_SCORES:
-        return LogitDetector(LOGIT_SCORES[name])
-    return load_control(folder, name, monitor) if name in CONTROLS else monitor.detector()
+def fit_data_of(folder: Path, monitor: Monitor, progress: Progress = silent) -> FitData:
+    """Return what further detectors of a finished run are fitted on; nothing is read until it is needed."""
+    return FitData(
+        begin=partial(_reopened, folder, monitor, progress),
+        run=folder,
+        folder=folder / KEPT,
+        live=monitor.segmenter,
+        generators={SYNTHCP: monitor.generator, **_untrained(folder, monitor)},
+        monitor=monitor,
+    )
+
+
+def _untrained(folder: Path, monitor: Monitor) -> dict[str, Generator]:
+    """The generator of the control, if the run has it."""
+    path = control_path(folder, UNTRAINED_GENERATOR)
+    if not path.exists():
+        return {}
+    generator = monitor.runtime.place(build_generator(monitor.settings)).eval()
+    load_module(path, generator)
+    return {UNTRAINED: generator.requires_grad_(False)}
+
+
+def _reopened(folder: Path, monitor: Monitor, progress: Progress) -> Stages:
+    """The stages of a finished run, with the options of its fit."""
+    stored = load_settings(folder)
+    facts, model, note = stored.facts, stored.model, stored.model.note
+    if "data" not in facts:
+        remedy = 'fit it with synthcp fit, or with facts={"data": SPEC}'
+        raise InputError(f"{folder} does not say on which images it was fitted, which this detector needs; {remedy}")
+    if monitor.settings.model != model:
+        raise InputError(f"{folder} was fitted to {model.spec}, and so would be this detector; leave the other M out")
+    source = parse_imperfect(facts.get("imperfect", ""), facts["data"], model.is_built_in, facts.get("train_cmd", ""))
+    chosen: AnyModel = model.spec if model.is_built_in else OpenedModel(monitor.predictor, model)
+    config = FitConfig(
+        variant=stored.variant,
+        scale=stored.scale,
+        seed=int(facts["seed"]),
+        resume=True,
+        device=str(monitor.runtime.device),
+        model=chosen,
+        imperfect=source,
+        weights=Path(note.removeprefix(STARTS_FROM)) if note.startswith(STARTS_FROM) else None,
+    )
+    return begin(open_dataset(facts["data"]), folder, config, progress=progress)

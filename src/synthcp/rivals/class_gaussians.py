@@ -7,8 +7,10 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from synthcp.comparison.base import Detector
 from synthcp.errors import InputError
-from synthcp.rivals.feature_density import rows_by_class, rows_of
+from synthcp.fitting.fit_data import FitData
+from synthcp.rivals.feature_density import FeatureDensity, rows_by_class, rows_of
 
 
 class ClassGaussians(nn.Module):
@@ -87,3 +89,9 @@ def _sums(pairs: Iterable[tuple[Tensor, Tensor]], classes: int) -> tuple[Tensor,
             sums[label] += rows.sum(dim=0)
             squares += rows.T @ rows
     return center, counts, sums, squares
+
+
+def fit_mahalanobis(data: FitData) -> Detector:
+    """Fit the Gaussians to M's features of the training images."""
+    gaussians = fit_class_gaussians(data.labelled_features(), len(data.context.settings.classes))
+    return FeatureDensity(data.segmenter, data.context.runtime.place(gaussians))

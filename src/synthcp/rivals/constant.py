@@ -7,10 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from synthcp.comparison.base import Detector
 from synthcp.errors import InputError
+from synthcp.fitting.fit_data import FitData
 from synthcp.nn.labels import one_hot
 from synthcp.records import Detection, Prediction
-from synthcp.rivals.quality_regression import ClassScores
+from synthcp.rivals.quality_regression import ClassScores, fit_isotonic, regressed
 
 
 @dataclass(frozen=True)
@@ -68,3 +70,13 @@ class VolumeShare:
         """Measure a prediction (shapes: see QualityScore)."""
         shares = one_hot(prediction.label_map, prediction.logits.shape[1]).flatten(2).mean(dim=2)
         return ClassScores(shares.masked_fill(shares == 0, torch.nan))
+
+
+def fit_constant_quality(data: FitData) -> Detector:
+    """Fit the constants to the imperfect predictions from which all rivals learn what a score means."""
+    return fit_constant(torch.stack([example.quality for example in data.examples(data.usual)]))
+
+
+def fit_volume(data: FitData) -> Detector:
+    """Fit a monotone curve to the share of each class."""
+    return regressed(data, lambda _: VolumeShare(), fit_isotonic)

@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthcp.comparison.base import Detector
 from synthcp.errors import MissingExtraError
+from synthcp.fitting.fit_data import FitData
 from synthcp.records import Detection, Prediction
 
 
@@ -96,3 +98,13 @@ def refine_by_crf(image: Tensor, probabilities: Tensor, config: CrfConfig) -> Te
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:
     return np.ascontiguousarray(tensor.detach().float().cpu().numpy())
+
+
+def fit_crf(data: FitData) -> Detector:
+    """Return it; nothing is fitted.
+
+    Raises:
+        MissingExtraError: pydensecrf2 is not installed.
+    """
+    require_pydensecrf()
+    return CrfRefinedMsp()

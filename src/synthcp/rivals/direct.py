@@ -25,5 +25,5 @@ class DirectPrediction:
         """Judge a prediction (shapes: see Detector); without a drawing there is no anomaly map."""
         channels = self.comparator.network.config.disagreements
         agreement = image.new_zeros(image.shape[0], channels, *image.shape[2:])
-        detection = self.comparator.judge(Evidence(image, image, prediction.logits, agreement))
+        detection = self.comparator.judge(Evidence(image, None, prediction.logits, agreement))
         return replace(detection, anomaly_map=None)

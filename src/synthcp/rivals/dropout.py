@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.special import entr
 
+from synthcp.comparison.base import Detector
 from synthcp.comparison.feature_distance import seen_by
 from synthcp.comparison.logit_scores import entropy
 from synthcp.errors import InputError
+from synthcp.fitting.fit_data import FitData
 from synthcp.records import Detection, Prediction
+from synthcp.rivals.quality_regression import ClassScores, fit_linear, regressed
 from synthcp.segmentation.base import Segmenter, at_size
 
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
@@ -90,3 +95,35 @@ def dropping(network: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in before.items():
             module.training = mode
+
+
+@dataclass(frozen=True)
+class ClassEntropy:
+    """Scores each class by the mean over the image of its entropy against all others; in [0, 1], larger = less sure.
+
+    Monte Carlo dropout at the level of the image, as the baseline of Liu et al. (ICCV 2019): the quality of a class may
+    be told by how unsure the others are, so that every class is scored in every image, whether predicted or not. With p
+    the mean softmax over the passes it is -(p log p + (1 - p) log(1 - p)) / log 2. The error map is that of
+    MonteCarloDropout, the entropy of p over all classes, from the same passes.
+
+    Attributes:
+        dropout: The passes.
+    """
+
+    dropout: MonteCarloDropout
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> ClassScores:
+        """Measure a prediction (shapes: see QualityScore); no score is NaN."""
+        mean = self.dropout.mean_softmax(image, prediction)
+        one_against_all = (entr(mean) + entr(1 - mean)) / math.log(2)
+        return ClassScores(one_against_all.flatten(2).mean(dim=2), entropy(mean.log()))
+
+
+def fit_dropout(data: FitData) -> Detector:
+    """Return it for a run's M; nothing is fitted."""
+    return MonteCarloDropout(data.segmenter)
+
+
+def fit_dropout_quality(data: FitData) -> Detector:
+    """Fit the quality of each class to the entropies of all."""
+    return regressed(data, lambda segmenter: ClassEntropy(MonteCarloDropout(segmenter)), fit_linear)

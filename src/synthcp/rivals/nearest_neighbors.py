@@ -8,8 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from synthcp.comparison.base import Detector
 from synthcp.errors import InputError
-from synthcp.rivals.feature_density import rows_by_class, rows_of
+from synthcp.fitting.fit_data import FitData
+from synthcp.rivals.feature_density import FeatureDensity, rows_by_class, rows_of
 
 LARGEST_TABLE = 2**24
 """Distances that are held at once, 64 MiB; what is larger is done in parts."""
@@ -21,7 +23,6 @@ class NearestNeighbors(nn.Module):
     Args:
         bank: Shape (N, K); rows are brought to length 1.
         k: Which neighbour counts, 1 the nearest.
-        average: Whether the mean of the k nearest counts instead.
 
     Raises:
         InputError: The bank holds fewer than k rows, or k is less than 1.
@@ -29,15 +30,15 @@ class NearestNeighbors(nn.Module):
 
     bank: Tensor
 
-    def __init__(self, bank: Tensor, k: int = 5, average: bool = False) -> None:
+    def __init__(self, bank: Tensor, k: int = 5) -> None:
         super().__init__()
         if not 1 <= k <= len(bank):
             raise InputError(f"k = {k} must lie between 1 and the {len(bank)} rows of the bank; choose another k")
-        self.k, self.average = k, average
+        self.k = k
         self.register_buffer("bank", F.normalize(bank.float(), dim=1))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return the cosine distance to the k-th nearest row, or its mean over the k nearest.
+        """Return the cosine distance to the k-th nearest row, which is 0 where they are parallel.
 
         It is half the squared Euclidean distance between rows of length 1, so that both name the same neighbours.
 
@@ -50,8 +51,7 @@ class NearestNeighbors(nn.Module):
         rows = F.normalize(rows_of(features), dim=1)
         chunks = torch.split(rows, max(1, LARGEST_TABLE // len(self.bank)))
         nearest = torch.cat([(chunk @ self.bank.T).topk(self.k, dim=1).values for chunk in chunks])
-        similarity = nearest.mean(dim=1) if self.average else nearest[:, -1]
-        return (1 - similarity).clamp(0, 2).view(features.shape[0], *features.shape[2:])
+        return (1 - nearest[:, -1]).clamp(0, 2).view(features.shape[0], *features.shape[2:])
 
 
 @torch.no_grad()
@@ -60,7 +60,6 @@ def fit_nearest_neighbors(
     classes: int,
     per_class: int = 1000,
     k: int = 5,
-    average: bool = False,
     seed: int = 0,
 ) -> NearestNeighbors:
     """Draw the bank from in-distribution images, one pair at a time; every class gets the same share, also a rare one.
@@ -71,7 +70,6 @@ def fit_nearest_neighbors(
         classes: L.
         per_class: Pixels of each class in the bank, drawn evenly from all of the class; all if it has fewer.
         k: As in NearestNeighbors.
-        average: As in NearestNeighbors.
         seed: Of the drawing.
 
     Raises:
@@ -83,7 +81,7 @@ def fit_nearest_neighbors(
         for label, rows in rows_by_class(features, label_map, classes):
             samples[label].add(rows.cpu())
     drawn = [sample.rows() for sample in samples if sample.parts]
-    return NearestNeighbors(torch.cat(drawn) if drawn else torch.empty(0, 1), k, average)
+    return NearestNeighbors(torch.cat(drawn) if drawn else torch.empty(0, 1), k)
 
 
 class Reservoir:
@@ -117,3 +115,9 @@ class Reservoir:
         kept = keys.topk(min(self.size, len(keys)))
         self.parts = [(kept.values, rows[kept.indices])]
         self.least = kept.values[-1].item() if len(keys) >= self.size else 0.0
+
+
+def fit_knn(data: FitData) -> Detector:
+    """Draw the bank from M's features of the training images."""
+    neighbors = fit_nearest_neighbors(data.labelled_features(), len(data.context.settings.classes))
+    return FeatureDensity(data.segmenter, data.context.runtime.place(neighbors))

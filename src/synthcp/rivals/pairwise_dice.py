@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from synthcp.comparison.base import Detector
 from synthcp.comparison.feature_distance import seen_by
 from synthcp.errors import InputError
+from synthcp.fitting.fit_data import FitData
 from synthcp.metrics.overlap import image_dice
 from synthcp.records import Detection, Prediction
 from synthcp.segmentation.base import Segmenter, at_size
@@ -25,14 +26,12 @@ class PairwiseDice:
 
     Attributes:
         segmenters: Others than M that label the same classes, such as those of the folds.
-        pairs: "all" compares all of them and M with one another, "with M" each of them with M alone.
 
     Raises:
         InputError: There is no other segmenter.
     """
 
     segmenters: tuple[Segmenter, ...]
-    pairs: Literal["all", "with M"] = "all"
 
     def __post_init__(self) -> None:
         if not self.segmenters:
@@ -44,9 +43,7 @@ class PairwiseDice:
         predicted = prediction.label_map
         others = [self._label_map(segmenter, image, prediction) for segmenter in self.segmenters]
         contradicted = torch.stack([other != predicted for other in others]).float().mean(dim=0)
-        compared = (
-            combinations([predicted, *others], 2) if self.pairs == "all" else ((predicted, one) for one in others)
-        )
+        compared = combinations([predicted, *others], 2)
         classes = prediction.logits.shape[1]
         quality = torch.stack([batch_dice(first, second, classes) for first, second in compared]).mean(dim=0)
         return Detection(error_map=contradicted, class_quality=quality)
@@ -59,3 +56,12 @@ def batch_dice(first: Tensor, second: Tensor, classes: int) -> Tensor:
     """Return the Dice of every class between label maps (B, *S), shape (B, L); a class that both lack counts 1."""
     pairs = zip(first, second, strict=True)
     return torch.stack([image_dice(one, other, classes, ignore_index=-1) for one, other in pairs]).float()
+
+
+def fit_pairwise_dice(data: FitData) -> Detector:
+    """Compare M with those of the folds.
+
+    Raises:
+        InputError: M was brought, and there are no folds.
+    """
+    return PairwiseDice(tuple(segmenter for segmenter, _ in data.folds if segmenter is not data.segmenter))

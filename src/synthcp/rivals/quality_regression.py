@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,7 +13,9 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
+from synthcp.fitting.fit_data import FitData
 from synthcp.records import Detection, Prediction
+from synthcp.segmentation.base import Segmenter
 
 Floats = NDArray[np.float64]
 
@@ -250,3 +252,26 @@ def _checked(scores: Tensor, quality: Tensor) -> tuple[Floats, Floats]:
 
 def _in_range(quality: Tensor, scores: Tensor) -> Tensor:
     return quality.clamp(0, 1).masked_fill(scores.isnan(), EMPTY)
+
+
+def regressed(
+    data: FitData,
+    score_of: Callable[[Segmenter], QualityScore],
+    fit: Callable[[Tensor, Tensor], QualityRegression],
+    indices: Sequence[int] | None = None,
+) -> RegressedQuality:
+    """Return the detector of a score, its meaning learnt from imperfect predictions of training images.
+
+    Args:
+        data: Of the run.
+        score_of: The score, of the M that it is about.
+        fit: Of the regression, from scores and true quality, shape (N, L) each.
+        indices: Of the images; None takes the usual ones.
+    """
+    indices, scores, quality = data.usual if indices is None else indices, list[Tensor](), list[Tensor]()
+    for example in data.examples(indices):
+        with data.context.runtime.autocast():
+            scores.append(score_of(example.segmenter)(example.image, example.prediction).scores[0].float().cpu())
+        quality.append(example.quality)
+        data.context.progress("regression", len(scores), len(data.views) * len(indices), {})
+    return RegressedQuality(score_of(data.segmenter), fit(torch.stack(scores).double(), torch.stack(quality)))

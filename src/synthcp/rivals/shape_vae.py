@@ -1,8 +1,12 @@
-"""The network of the VAE alarm (Liu et al., ICCV 2019): it has seen true masks alone and draws what looks like one."""
+"""The network of the VAE alarm (Liu et al., ICCV 2019): it has seen true masks alone and makes what looks like one.
+
+It looks at a box of the label map: around its foreground, wherever and however large that is, or all of it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +17,8 @@ from synthcp.nn.spatial import SpatialDims, conv, doubling_conv, halving_conv, i
 
 NO_CLASS = -1
 """Label of a pixel of which the VAE sees nothing."""
+MARGIN = 0.1
+"""Kept free on each side of the foreground, as a share of its extent (Liu et al., ICCV 2019)."""
 
 
 @dataclass(frozen=True)
@@ -126,3 +132,80 @@ def _check_grid(spatial_dims: SpatialDims, config: ShapeVaeConfig) -> None:
     if any(side % factor for side in config.grid) or math.prod(config.smallest) < 2:
         rule = f"must be multiples of {factor}, at least one of them larger, for {len(config.widths)} widths"
         raise InputError(f"the sides of grid {config.grid} {rule}; choose other sides or fewer widths")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in an image; it may reach beyond it.
+
+    Attributes:
+        centre: In pixels from the first corner of the image, per spatial axis; pixel i lies between i and i + 1.
+        sides: In pixels, per spatial axis.
+    """
+
+    centre: tuple[float, ...]
+    sides: tuple[float, ...]
+
+
+def whole_box(label_map: Tensor) -> Box:
+    """Return the box of all of a label map (*S), whatever its proportions."""
+    return Box(tuple(side / 2 for side in label_map.shape), tuple(map(float, label_map.shape)))
+
+
+def foreground_box(
+    label_map: Tensor, classes: int, grid: Sequence[int], background: int = 0, margin: float = MARGIN
+) -> Box:
+    """Return the smallest box of the grid's proportions with the foreground and its margin, centred on it.
+
+    Args:
+        label_map: shape (*S); the foreground is every class but the background. Without any, the box holds all of it.
+        classes: L; pixels of other values (the ignore index) are no foreground.
+        grid: Number of pixels per axis at which the box will be seen; only its proportions matter here.
+        background: Index of the class that is no foreground.
+        margin: On each side, as a share of the extent of the foreground.
+    """
+    foreground = torch.nonzero((label_map >= 0) & (label_map < classes) & (label_map != background)).cpu()
+    if len(foreground):
+        first, last = foreground.amin(dim=0).tolist(), (foreground.amax(dim=0) + 1).tolist()
+    else:
+        first, last, margin = [0] * label_map.ndim, list(label_map.shape), 0.0
+    pixel = max((end - start) / number for start, end, number in zip(first, last, grid, strict=True))
+    centre = tuple((start + end) / 2 for start, end in zip(first, last, strict=True))
+    return Box(centre, tuple(pixel * (1 + 2 * margin) * number for number in grid))
+
+
+def crop(label_map: Tensor, box: Box, classes: int, grid: Sequence[int], outside: int = 0) -> Tensor:
+    """Return what a box shows of a label map, shape (*grid), int64: the nearest pixels.
+
+    Args:
+        label_map: shape (*S); pixels of no class (the ignore index) are shown as outside.
+        box: In this label map.
+        classes: L.
+        grid: Number of pixels per axis.
+        outside: Label of what lies beyond the label map.
+    """
+    label_map = label_map.where((label_map >= 0) & (label_map < classes), outside)
+    for axis, (centre, side, number) in enumerate(zip(box.centre, box.sides, grid, strict=True)):
+        steps = (torch.arange(number, device=label_map.device) + 0.5) / number - 0.5
+        index = (centre + side * steps).floor().long()
+        beyond = (index < 0) | (index >= label_map.shape[axis])
+        label_map = label_map.index_select(axis, index.clamp(0, label_map.shape[axis] - 1))
+        label_map = label_map.index_fill(axis, torch.nonzero(beyond)[:, 0], outside)
+    return label_map
+
+
+def shape_of(label_map: Tensor, config: ShapeVaeConfig) -> Tensor:
+    """Return a label map (*S) as a VAE sees it, shape (*grid); NO_CLASS where it sees nothing."""
+    return view(label_map, box_of(label_map, config), config)
+
+
+def box_of(label_map: Tensor, config: ShapeVaeConfig) -> Box:
+    """Return the box of a label map (*S) that a VAE looks at."""
+    if config.background is None:
+        return whole_box(label_map)
+    return foreground_box(label_map, config.classes, config.grid, config.background)
+
+
+def view(label_map: Tensor, box: Box, config: ShapeVaeConfig) -> Tensor:
+    """Return what a VAE sees of a label map (*S) in a box, shape (*grid); NO_CLASS where it sees nothing."""
+    return crop(label_map, box, config.classes, config.grid, config.outside)

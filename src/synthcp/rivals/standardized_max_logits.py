@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from synthcp.comparison.base import Detector
 from synthcp.comparison.logit_scores import negative_max_logit
 from synthcp.comparison.smoothing import gaussian_smooth
+from synthcp.fitting.fit_data import FitData
 from synthcp.nn.spatial import average_pool, dims_of
 from synthcp.records import Detection, Prediction
 from synthcp.rivals.class_statistics import ClassStatistics, fit_class_statistics
@@ -109,3 +111,13 @@ def _grown(mask: Tensor) -> Tensor:
         grown.narrow(axis, 0, last).logical_or_(mask.narrow(axis, 1, last))
         grown.narrow(axis, 1, last).logical_or_(mask.narrow(axis, 0, last))
     return grown
+
+
+SMALL = MaxLogitSmoothing(boundary=1, sigma=1.0, dilation=1)
+"""The smoothing for images of a seventh of the authors' sides."""
+
+
+def fit_standardized_max_logits(data: FitData) -> Detector:
+    """Fit the standardization to what M says of the training images."""
+    said = (prediction for _, prediction in data.predictions())
+    return StandardizedMaxLogits(fit_standardization(said, len(data.context.settings.classes)), SMALL)

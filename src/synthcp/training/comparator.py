@@ -77,7 +77,7 @@ class ImperfectExamples:
         image = sample.image if kept.image is None else kept.image
         if self.drawing == DIRECT:
             nothing = torch.zeros_like(next(iter(kept.feature_distances.values())))
-            return Evidence(image, image, kept.logits, nothing), sample.label_map
+            return Evidence(image, None, kept.logits, nothing), sample.label_map
         synthesis, distance = kept.syntheses[self.drawing], kept.feature_distances[self.drawing]
         return Evidence(image, synthesis, kept.logits, distance, kept.objectness), sample.label_map
 
@@ -150,8 +150,8 @@ class ComparatorTraining(Training):
         images, syntheses, logits, disagreements, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
         send = self.runtime.send
         images = send(images)
-        syntheses = images if self.examples.drawing == DIRECT else send(syntheses)
-        evidence = Evidence(images, syntheses, send(logits), send(disagreements))
+        shown = None if self.examples.drawing == DIRECT else send(syntheses)
+        evidence = Evidence(images, shown, send(logits), send(disagreements))
         return evidence, label_maps.to(self.runtime.device)
 
     def _read(self, view_name: str, index: int) -> tuple[Evidence, Tensor]:
@@ -167,7 +167,7 @@ class ComparatorTraining(Training):
     ) -> tuple[Tensor, ...]:
         image = view(evidence.image, window, size, "linear")
         jittered = jitter(image, self.config.jitter, generator)
-        synthesis = jittered if self.examples.drawing == DIRECT else view(evidence.synthesis, window, size, "linear")
+        synthesis = jittered if evidence.synthesis is None else view(evidence.synthesis, window, size, "linear")
         disagreement = view(evidence.disagreement, window, size, "linear")
         logits = view(evidence.logits, window, size, "linear")
         return jittered, synthesis, logits, disagreement, view(label_map, window, size, "nearest")

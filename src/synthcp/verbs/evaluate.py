@@ -9,6 +9,7 @@ from pathlib import Path
 from synthcp.config.values import choose
 from synthcp.data.base import Dataset
 from synthcp.evaluation import DEFAULT_PROTOCOLS, Judged, Results, Row, judge
+from synthcp.fitting.heads import SYNTHCP
 from synthcp.metrics.protocols import PROTOCOLS
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Assessment
@@ -16,7 +17,7 @@ from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter, write_text
 from synthcp.report.rows import row_of
 from synthcp.report.tables import to_json
-from synthcp.rivals.catalogue import SHIPPED, load_detectors
+from synthcp.rivals.catalogue import load_detectors
 from synthcp.system.progress import Progress, silent
 from synthcp.verbs.checks import require_masks, require_match
 from synthcp.verbs.facts import other_model, provenance, run_settings
@@ -101,7 +102,7 @@ class _Writing:
 
     def _assessment(self, judged: Judged) -> Assessment:
         """What the monitor says; its detector runs here only where it is not among those that were chosen."""
-        detection = judged.detections.get(Row(SHIPPED))
+        detection = judged.detections.get(Row(SYNTHCP))
         if detection is None:
             _, detection = self.monitor.detect(judged.original.image[None], judged.sample.id, judged.prediction)
         return self.monitor.assessment(judged.prediction, detection, judged.sample.image.shape[1:])

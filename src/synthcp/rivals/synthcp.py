@@ -1,0 +1,104 @@
+"""SynthCP, its variants, ablations and learned controls as detectors: each is one F among many, see HEADS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from synthcp.comparison.base import Detector
+from synthcp.comparison.failure import FailureComparator, SharedEvidence
+from synthcp.config.variants import VARIANTS, Variant
+from synthcp.fitting.fit_data import FitData
+from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head
+from synthcp.records import Detection, Prediction
+from synthcp.rivals.direct import DirectPrediction
+from synthcp.training.comparator import DIRECT
+
+OURS = VARIANTS["ours"]
+_IMAGE = replace(OURS, loss=replace(OURS.loss, pixel=0.0))
+_PIXEL = replace(OURS, loss=replace(OURS.loss, quality=0.0))
+_OFFICIAL = replace(VARIANTS["official"], deeplab_head=OURS.deeplab_head)  # its F on the same M
+
+HEADS: dict[str, Head] = {
+    "direct-half": Head("direct-half", DIRECT, replace(OURS, branches=1)),
+    "direct-paper": Head("direct-paper", DIRECT, VARIANTS["paper"]),
+    "direct": Head(DIRECT, DIRECT),
+    "pix2pixhd": Head("pix2pixhd", "pix2pixhd"),
+    "styled": Head("styled", "styled"),
+    "image-level": Head("image-level", SYNTHCP, _IMAGE),
+    "pixel-level": Head("pixel-level", SYNTHCP, _PIXEL),
+    "paper": Head("paper", SYNTHCP, VARIANTS["paper"]),
+    "official": Head("official", SYNTHCP, _OFFICIAL),
+    "untrained": Head(UNTRAINED, UNTRAINED),
+    "synthcp": SHIPPED,
+}
+"""Every F by the name of its detector: what it is shown, and which variant it is."""
+
+
+@dataclass(frozen=True)
+class SharedComparison:
+    """Compares an image with a synthesis that other F are shown as well.
+
+    Attributes:
+        evidence: Of the generator.
+        comparator: F.
+    """
+
+    evidence: SharedEvidence
+    comparator: FailureComparator
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Detector); the synthesis is part of the answer."""
+        evidence = self.evidence(image, prediction)
+        return replace(self.comparator.judge(evidence), synthesis=evidence.synthesis)
+
+
+@dataclass(frozen=True)
+class OneLevel:
+    """Keeps what a detector says of the level that its F was taught, the pixels or the image.
+
+    Attributes:
+        detector: Whose F was taught one level alone.
+        of_pixels: Which one.
+    """
+
+    detector: Detector
+    of_pixels: bool
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Detector)."""
+        judged = self.detector(image, prediction)
+        if self.of_pixels:
+            return Detection(error_map=judged.error_map, verdict=judged.verdict)
+        return Detection(class_quality=judged.class_quality)
+
+
+def fit_head(head: Head) -> Callable[[FitData], Detector]:
+    """Return how one F is fitted and becomes a detector."""
+    return lambda data: failure_detector(data, head)
+
+
+def failure_detector(data: FitData, head: Head, fitted_with: FitData | None = None) -> Detector:
+    """Return an F as a detector.
+
+    Args:
+        data: Of the run whose M is judged.
+        head: Which F.
+        fitted_with: The run of another M, whose F it is.
+    """
+    data = data if head.drawing == DIRECT else data.including(head.drawing)
+    comparator = (fitted_with or data).comparator(head).comparator(data.live, data.settings.t)
+    if head.drawing == DIRECT:
+        detector: Detector = DirectPrediction(comparator)
+    else:
+        detector = SharedComparison(data.evidence(head.drawing), comparator)
+    return _at_its_level(detector, head.variant)
+
+
+def _at_its_level(detector: Detector, variant: Variant | None) -> Detector:
+    """The detector, silent about what its F was not taught."""
+    if variant is None or (variant.loss.pixel and variant.loss.quality):
+        return detector
+    return OneLevel(detector, of_pixels=variant.loss.pixel > 0)
