@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from synthcp.errors import MissingExtraError
 from synthcp.nn.spatial import SpatialDims, conv, resize
 from synthcp.segmentation.adapters import AdaptedSegmenter
 from synthcp.segmentation.ahnet import AHNet, AHNetConfig
@@ -65,17 +67,34 @@ def dims(request: pytest.FixtureRequest) -> SpatialDims:
 @pytest.fixture(params=[*SEGMENTERS, *FURTHER])
 def segmenter(request: pytest.FixtureRequest, dims: SpatialDims) -> Segmenter:
     torch.manual_seed(0)
-    if request.param in FURTHER:
-        return lively(FURTHER[request.param](dims))
-    size = InputSize("tile", EVEN[dims])
-    shape = SegmenterShape(dims, CLASSES, width=4, rates=(1, 2), hidden=6, input_size=size)
-    return lively(new_segmenter(request.param, shape))
+    return lively(FURTHER[request.param](dims) if request.param in FURTHER else of_catalogue(request.param, dims))
 
 
 @pytest.fixture
 def image(segmenter: Segmenter, dims: SpatialDims) -> Tensor:
     size = EVEN[dims] if isinstance(segmenter, UNet | AHNet) else SIZES[dims]
     return torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def of_catalogue(name: str, dims: SpatialDims) -> Segmenter:
+    torch.manual_seed(0)
+    size = InputSize("tile", EVEN[dims])
+    return new_segmenter(name, SegmenterShape(dims, CLASSES, width=4, rates=(1, 2), hidden=6, input_size=size))
+
+
+@pytest.mark.parametrize("name", ["unet", "ahnet"])
+def test_a_network_of_monai_gives_its_logits_and_learns_from_one_tiny_volume(
+    name: str, dims: SpatialDims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segmenter = of_catalogue(name, dims).eval()
+    image = torch.rand(2, 3, *EVEN[dims])
+    torch.testing.assert_close(segmenter(image).logits, segmenter.get_submodule("network")((image - 0.45) / 0.225))
+    ((_, logits),) = segmenter.train().supervised(torch.rand(1, 3, *[8] * dims))
+    logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in segmenter.parameters())
+    monkeypatch.setitem(sys.modules, "monai", None)
+    with pytest.raises(MissingExtraError, match=r"synthcp\[medical\]"):
+        of_catalogue(name, dims)
 
 
 def test_every_segmenter_of_the_catalogue_is_in_the_docs() -> None:

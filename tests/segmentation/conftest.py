@@ -34,6 +34,31 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 5, 1)).eval()
 
 
+class Joined(nn.Module):
+    """Layers by their names, and the function of them and an image that joins them."""
+
+    def __init__(self, join: Callable[[nn.Module, Tensor], object], **layers: nn.Module) -> None:
+        super().__init__()
+        self.join = join
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, image: Tensor) -> object:
+        return self.join(self, image)
+
+
+@pytest.fixture
+def joined() -> type[Joined]:
+    """What makes a network of a function and layers."""
+    return Joined
+
+
+@pytest.fixture
+def two_layers() -> Callable[..., nn.Module]:
+    """A network of a function, a body of four channels and a head of five classes."""
+    return lambda join: Joined(join, body=nn.Conv2d(3, 4, 1), head=nn.Conv2d(4, 5, 1))
+
+
 @pytest.fixture(scope="session")
 def huggingface(tmp_path_factory: pytest.TempPathFactory) -> Saved:
     """A folder with a model of transformers, by its name."""

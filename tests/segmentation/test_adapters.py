@@ -65,21 +65,16 @@ def test_the_network_sees_normalised_images_at_its_size(network, classes, probe)
     torch.testing.assert_close(segmenter.features(probe)[0], segmenter.predict("", probe).features)
 
 
-def test_a_network_that_wants_multiples_is_helped_by_padding(classes, fails):
-    class Multiples(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
+def test_a_network_that_wants_multiples_is_helped_by_padding(two_layers, classes, fails):
+    def multiples(network: nn.Module, image: Tensor) -> Tensor:
+        if image.shape[2] % 32 or image.shape[3] % 32:
+            raise RuntimeError("Sizes of tensors must match\nexcept in dimension 1")
+        return network.head(network.body(image))
 
-        def forward(self, image: Tensor) -> Tensor:
-            if image.shape[2] % 32 or image.shape[3] % 32:
-                raise RuntimeError("Sizes of tensors must match\nexcept in dimension 1")
-            return self.head(self.body(image))
-
-    probe = torch.rand(1, 3, 40, 64)
+    network, probe = two_layers(multiples), torch.rand(1, 3, 40, 64)
     with fails("failed on an image of 3x40x64 (RuntimeError: Sizes of tensors must match except", "pad:32"):
-        adapt(LoadedNetwork(Multiples()), classes, probe)
-    segmenter = adapt(LoadedNetwork(Multiples(), input_size=InputSize("pad", (32,))), classes, probe)
+        adapt(LoadedNetwork(network), classes, probe)
+    segmenter = adapt(LoadedNetwork(network, input_size=InputSize("pad", (32,))), classes, probe)
     assert segmenter.predict("", probe).logits.shape == (1, 5, 40, 64)
     assert segmenter.features(probe)[0].shape == (1, 4, 40, 64)  # as G's loss asks for them
 
@@ -91,17 +86,12 @@ def test_one_channel_tells_two_classes_apart(two, probe):
     assert prediction.features.shape[1] == 4
 
 
-def test_an_entry_called_features_is_taken(classes, probe):
-    class Telling(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
+def test_an_entry_called_features_is_taken(two_layers, classes, probe):
+    def telling(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
+        features = network.body(image)
+        return {"logits": network.head(features), "features": features.relu(), "raw": features}
 
-        def forward(self, image: Tensor) -> dict[str, Tensor]:
-            features = self.body(image)
-            return {"logits": self.head(features), "features": features.relu(), "raw": features}
-
-    network = Telling()
+    network = two_layers(telling)
     features = adapt(LoadedNetwork(network), classes, probe).predict("", probe).features
     torch.testing.assert_close(features, network.body(probe).relu())
     features = adapt(LoadedNetwork(network, features="raw"), classes, probe).predict("", probe).features
@@ -130,19 +120,15 @@ def test_gradients_pass_through_a_module_and_not_through_numpy(network, classes,
     assert not numpy.differentiable
 
 
-def test_another_number_of_classes(network, probe, two, fails):
+def test_logits_that_do_not_fit(network, classes, probe, two, fails):
     with fails("gives 5 classes, the data has 2", "?mapping=FILE.json"):
         adapt(LoadedNetwork(network), two, probe)
-
-
-def test_probabilities_in_place_of_logits(network, classes, probe, fails):
     with fails("gives probabilities", "before the softmax"):
         adapt(LoadedNetwork(nn.Sequential(network, nn.Softmax(dim=1))), classes, probe)
-
-
-def test_a_label_map_in_place_of_logits(network, classes, probe, fails):
     with fails("shape (1, 32, 48) and type torch.int64", "before any argmax", error=ShapeError):
         adapt(LoadedNetwork(lambda image: network(image).argmax(dim=1)), classes, probe)
+    with fails("mean has 2 numbers, the images 3 channels"):
+        adapt(LoadedNetwork(network, mean=(0.1, 0.2)), classes, probe)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -153,32 +139,15 @@ def test_logits_that_are_not_finite(value, network, classes, probe, fails):
         segmenter.predict("", probe)
 
 
-def test_features_of_another_batch_size(classes, probe, fails):
-    class Doubling(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.head = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 5, 1)
-
-        def forward(self, image: Tensor) -> Tensor:
-            return self.head(self.body(torch.cat([image, image.flip(3)]))).chunk(2)[0]
-
+def test_features_of_another_batch_size(two_layers, classes, probe, fails):
+    doubling = two_layers(
+        lambda network, image: network.head(network.body(torch.cat([image, image.flip(3)]))).chunk(2)[0]
+    )
     with fails("given features of a batch of 2 for a batch of 1", "--features logits", error=ShapeError):
-        adapt(LoadedNetwork(Doubling()), classes, probe)
+        adapt(LoadedNetwork(doubling), classes, probe)
 
 
-def test_wrong_number_of_means(network, classes, probe, fails):
-    with fails("mean has 2 numbers, the images 3 channels"):
-        adapt(LoadedNetwork(network, mean=(0.1, 0.2)), classes, probe)
-
-
-def test_a_model_that_gives_nothing_but_nan_is_told_so_before_its_layers_are_searched(classes, probe):
-    class Broken(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.head = nn.Conv2d(3, len(classes), 1)
-
-        def forward(self, image):
-            return self.head(image) * float("nan")
-
-    with pytest.raises(DataError, match="NaN or infinite"):
-        adapt(LoadedNetwork(Broken()), classes, probe)
+def test_a_model_that_gives_nothing_but_nan_is_told_so_before_its_layers_are_searched(joined, classes, probe, fails):
+    broken = joined(lambda network, image: network.head(image) * float("nan"), head=nn.Conv2d(3, 5, 1))
+    with fails("NaN or infinite", error=DataError):
+        adapt(LoadedNetwork(broken), classes, probe)

@@ -16,119 +16,94 @@ from synthcp.segmentation.loaded import LoadedNetwork
 from synthcp.segmentation.specs import open_model
 
 
-class TwoHeads(nn.Module):
+def sum_of_heads(network: nn.Module, image: Tensor) -> Tensor:
     """Two classifiers of two feature maps, added, as in LR-ASPP."""
-
-    def __init__(self, stem: int = 8) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(3, stem, 3, padding=1)
-        self.body = nn.Conv2d(stem, 6, 3, stride=2, padding=1)
-        self.low, self.high = nn.Conv2d(stem, 5, 1), nn.Conv2d(6, 5, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        low = self.stem(image).relu()
-        high = self.high(self.body(low).relu())
-        return self.low(low) + nn.functional.interpolate(high, size=low.shape[2:])
+    low = network.stem(image).relu()
+    high = network.high(network.body(low).relu())
+    return network.low(low) + nn.functional.interpolate(high, size=low.shape[2:])
 
 
-class Residual(nn.Module):
+def corrected(network: nn.Module, image: Tensor) -> Tensor:
     """A classifier, and a layer after it that corrects its logits, as in MONAI's residual U-Net."""
-
-    def __init__(self, classifier: nn.Module) -> None:
-        super().__init__()
-        self.body, self.classifier, self.correction = nn.Conv2d(3, 7, 1), classifier, nn.Conv2d(5, 5, 1)
-
-    def forward(self, image: Tensor) -> Tensor:
-        logits = self.classifier(self.body(image).relu())
-        return logits + self.correction(logits)
+    logits = network.classifier(network.body(image).relu())
+    return logits + network.correction(logits)
 
 
-class Auxiliary(nn.Module):
+def with_auxiliary(network: nn.Module, image: Tensor) -> dict[str, Tensor]:
     """A second head that runs last and returns its logits beside the others."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.head, self.second = nn.Conv2d(3, 7, 1), nn.Conv2d(7, 5, 1), nn.Conv2d(7, 5, 1)
-
-    def forward(self, image: Tensor) -> dict[str, Tensor]:
-        features = self.body(image)
-        return {"out": self.head(features.relu()), "edges": self.second(features)}
+    features = network.body(image)
+    return {"out": network.head(features.relu()), "edges": network.second(features)}
 
 
-class Tokens(nn.Module):
+def of_tokens(network: nn.Module, image: Tensor) -> Tensor:
     """A transformer's head: a linear layer on a row of patches."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches, self.head = nn.Conv2d(3, 6, 8, stride=8), nn.Linear(6, 5)
-
-    def forward(self, image: Tensor) -> Tensor:
-        patches = self.patches(image)
-        logits = self.head(patches.flatten(2).transpose(1, 2))
-        return logits.transpose(1, 2).unflatten(2, patches.shape[2:])
+    patches = network.body(image)
+    return network.head(patches.flatten(2).transpose(1, 2)).transpose(1, 2).unflatten(2, patches.shape[2:])
 
 
-class ChannelsLast(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.body, self.head = nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.Linear(6, 5)
-
-    def forward(self, image: Tensor) -> Tensor:
-        return self.head(self.body(image).movedim(1, -1)).movedim(-1, 1)
+def channels_last(network: nn.Module, image: Tensor) -> Tensor:
+    return network.head(network.body(image).movedim(1, -1)).movedim(-1, 1)
 
 
-NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, tuple[int, ...]]] = {
+Build = Callable[[Callable[..., nn.Module]], nn.Module]
+NETWORKS: dict[str, tuple[Build, str, tuple[int, ...]]] = {
     "sequential": (
-        lambda: nn.Sequential(
+        lambda _: nn.Sequential(
             nn.Conv2d(3, 5, 1), nn.ReLU(), nn.Conv2d(5, 4, 1), nn.Conv2d(4, 5, 1), nn.Upsample(None, 2)
         ),
         "3",
         (4, 64, 96),
     ),
-    "transposed": (lambda: nn.Sequential(nn.Conv2d(3, 6, 2, 2), nn.ConvTranspose2d(6, 5, 2, 2)), "1", (6, 32, 48)),
-    "one channel": (lambda: nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Conv2d(6, 1, 1)), "2", (6, 64, 96)),
-    "sum of classifiers": (lambda: _logits_alone(DeepLab(2, DeepLabConfig(5, width=4, rates=(1, 2)))), "", (32, 8, 12)),
-    "residual": (lambda: Residual(nn.Conv2d(7, 5, 1)), "classifier", (7, 64, 96)),
-    "auxiliary": (Auxiliary, "head", (7, 64, 96)),
-    "tokens": (Tokens, "head", (6, 8, 12)),
-    "channels last": (ChannelsLast, "head", (6, 16, 24)),
+    "transposed": (lambda _: nn.Sequential(nn.Conv2d(3, 6, 2, 2), nn.ConvTranspose2d(6, 5, 2, 2)), "1", (6, 32, 48)),
+    "one channel": (lambda _: nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Conv2d(6, 1, 1)), "2", (6, 64, 96)),
+    "sum of classifiers": (
+        lambda joined: joined(
+            lambda network, image: network.inner.look(image)[0],
+            inner=DeepLab(2, DeepLabConfig(5, width=4, rates=(1, 2))),
+        ),
+        "inner.pyramid",
+        (32, 8, 12),
+    ),
+    "residual": (
+        lambda joined: joined(
+            corrected, body=nn.Conv2d(3, 7, 1), classifier=nn.Conv2d(7, 5, 1), correction=nn.Conv2d(5, 5, 1)
+        ),
+        "classifier",
+        (7, 64, 96),
+    ),
+    "auxiliary": (
+        lambda joined: joined(
+            with_auxiliary, body=nn.Conv2d(3, 7, 1), head=nn.Conv2d(7, 5, 1), second=nn.Conv2d(7, 5, 1)
+        ),
+        "head",
+        (7, 64, 96),
+    ),
+    "tokens": (
+        lambda joined: joined(of_tokens, body=nn.Conv2d(3, 6, 8, stride=8), head=nn.Linear(6, 5)),
+        "head",
+        (6, 8, 12),
+    ),
+    "channels last": (
+        lambda joined: joined(channels_last, body=nn.Conv2d(3, 6, 3, stride=4, padding=1), head=nn.Linear(6, 5)),
+        "head",
+        (6, 16, 24),
+    ),
 }
 
 
-def _logits_alone(segmenter: DeepLab) -> nn.Module:
-    class Logits(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = segmenter
-
-        def forward(self, image: Tensor) -> Tensor:
-            return self.inner.look(image)[0]
-
-    return Logits()
-
-
 @pytest.mark.parametrize("name", NETWORKS)
-def test_the_layer_of_a_plain_network(name, classes, probe):
+def test_the_layer_of_a_plain_network(name, joined, classes, probe):
     build, layer, shape = NETWORKS[name]
     torch.manual_seed(0)
-    network = build()
+    network = build(joined)
     if name == "one channel":
         classes = type(classes)(classes.names[:2], classes.colors[:2])
     segmenter = adapt(LoadedNetwork(network), classes, probe)
-    assert segmenter.feature_name == layer or (not layer and segmenter.feature_name.startswith("inner.pyramid"))
-    assert segmenter.predict("", probe).features.shape == (1, *shape)
-
-
-def test_features_of_tokens_lie_where_the_patches_were(classes, probe):
-    network = Tokens()
-    features = adapt(LoadedNetwork(network), classes, probe).predict("", probe).features
-    torch.testing.assert_close(features, network.patches(probe))
-
-
-def test_features_of_a_linear_layer_get_their_channels_first(classes, probe):
-    network = ChannelsLast()
-    features = adapt(LoadedNetwork(network), classes, probe).predict("", probe).features
-    torch.testing.assert_close(features, network.body(probe))
+    assert segmenter.feature_name.startswith(layer)
+    features = segmenter.predict("", probe).features
+    assert features.shape == (1, *shape)
+    if layer == "head" and name != "auxiliary":  # a linear layer: its features get their channels first
+        torch.testing.assert_close(features, network.body(probe))
 
 
 @pytest.mark.parametrize(
@@ -168,26 +143,20 @@ def test_the_layer_of_volume_networks_of_monai(name, layer, channels, classes):
 
 
 @pytest.mark.parametrize("stem", [8, 5], ids=["", "with a stem as wide as the classes"])
-def test_two_heads_that_share_the_decision_are_a_question(stem, fails, classes, probe):
+def test_two_heads_that_share_the_decision_are_a_question(stem, joined, fails, classes, probe):
     torch.manual_seed(0)
-    network = TwoHeads(stem)
+    layers = {"stem": nn.Conv2d(3, stem, 3, padding=1), "body": nn.Conv2d(stem, 6, 3, stride=2, padding=1)}
+    network = joined(sum_of_heads, **layers, low=nn.Conv2d(stem, 5, 1), high=nn.Conv2d(6, 5, 1))
     with fails("could be high or low", "no one of them decides alone", "--features MODULE", "--features logits"):
         adapt(LoadedNetwork(network), classes, probe)
     segmenter = adapt(LoadedNetwork(network, features="high"), classes, probe)
     torch.testing.assert_close(segmenter.predict("", probe).features, network.body(network.stem(probe).relu()).relu())
 
 
-def test_a_network_without_a_layer_that_gives_classes_is_a_question(fails, classes, probe):
-    class Groups(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = nn.Conv2d(3, 10, 1)
-
-        def forward(self, image: Tensor) -> Tensor:
-            return self.body(image).unflatten(1, (5, 2)).sum(dim=2)
-
+def test_a_network_without_a_layer_that_gives_classes_is_a_question(joined, fails, classes, probe):
+    groups = joined(lambda network, image: network.body(image).unflatten(1, (5, 2)).sum(2), body=nn.Conv2d(3, 10, 1))
     with fails("no layer of the model is seen to give its 5 classes", "--features logits"):
-        adapt(LoadedNetwork(Groups()), classes, probe)
+        adapt(LoadedNetwork(groups), classes, probe)
 
 
 def test_the_logits_may_stand_in(network, classes, probe):
@@ -195,9 +164,9 @@ def test_the_logits_may_stand_in(network, classes, probe):
     torch.testing.assert_close(prediction.features, network(probe))
 
 
-def test_an_unknown_layer_is_corrected(network, fails):
+def test_an_unknown_layer_is_corrected(network, joined, fails):
     with fails("no module 'clasifier'", "did you mean classifier?", "--features MODULE"):
-        named_layer(Residual(nn.Conv2d(7, 5, 1)), "clasifier")
+        named_layer(joined(corrected, classifier=nn.Conv2d(7, 5, 1)), "clasifier")
     with fails("no module 'decoder.head'", "its parts are 0, 1, 2"):
         named_layer(network, "decoder.head")
 

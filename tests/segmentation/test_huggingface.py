@@ -8,7 +8,7 @@ import socket
 import pytest
 import torch
 
-from synthcp.errors import WeightsError
+from synthcp.errors import InputError, WeightsError
 from synthcp.segmentation.base import EPSILON
 from synthcp.segmentation.huggingface import MaskClassifier, load_huggingface
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD
@@ -92,29 +92,35 @@ def test_classes_are_found_by_the_names_of_the_config(copy, classes):
     assert settings.note == "the 5 classes of the data were found by name among the 5 of the model"
 
 
-def test_a_pickle_is_not_loaded(copy, fails):
-    folder = copy("segformer")
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with fails("only as a pickle", "convert it with transformers", "save_pretrained", error=WeightsError):
-        load_huggingface(str(folder))
-
-
-def test_weights_that_are_not_there(copy, fails):
-    folder = copy("segformer")
-    (folder / "model.safetensors").unlink()
-    with fails("has no weights (model.safetensors)", error=WeightsError):
-        load_huggingface(str(folder))
-
-
-def test_a_model_that_was_not_trained_to_segment(huggingface, fails):
-    with fails("lacks 16 weights", "decode_head", "trained to segment", error=WeightsError):
-        load_huggingface(str(huggingface("classifier")))
-
-
-def test_another_kind_of_model(copy, fails):
-    folder = copy("segformer")
-    (folder / "config.json").write_text('{"model_type": "bert"}')
-    with fails("cannot be opened as a semantic segmentation model", "Unrecognized configuration class"):
+@pytest.mark.parametrize(
+    ("name", "spoil", "texts", "error"),
+    [
+        (
+            "segformer",
+            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+            ("only as a pickle", "convert it with transformers", "save_pretrained"),
+            WeightsError,
+        ),
+        (
+            "segformer",
+            lambda folder: (folder / "model.safetensors").unlink(),
+            ("has no weights (model.safetensors)",),
+            WeightsError,
+        ),
+        ("classifier", lambda _: None, ("lacks 16 weights", "decode_head", "trained to segment"), WeightsError),
+        (
+            "segformer",
+            lambda folder: (folder / "config.json").write_text('{"model_type": "bert"}'),
+            ("cannot be opened as a semantic segmentation model", "Unrecognized configuration class"),
+            InputError,
+        ),
+        ("segformer", lambda folder: (folder / "config.json").unlink(), ("has no config.json",), InputError),
+    ],
+)
+def test_a_folder_without_a_whole_segmenter(name, spoil, texts, error, copy, fails):
+    folder = copy(name)
+    spoil(folder)
+    with fails(*texts, error=error):
         load_huggingface(str(folder))
 
 
@@ -122,11 +128,6 @@ def test_another_kind_of_model(copy, fails):
 def test_a_folder_that_is_not_there_is_not_asked_for_on_the_hub(place, offline, fails):
     with fails(f"hf:{place}: no such folder", "hf:OWNER/NAME"):
         load_huggingface(place)
-
-
-def test_a_folder_without_a_model(tmp_path, fails):
-    with fails("has no config.json"):
-        load_huggingface(str(tmp_path))
 
 
 def test_the_hub_does_not_answer(monkeypatch, fails):

@@ -60,40 +60,28 @@ def test_the_newer_exporter_too(network, tmp_path, classes, probe):
         reopen_model(settings, classes, 3)
 
 
-def test_a_transformers_model_as_onnx(huggingface, export, classes):
+def test_a_transformers_model_as_onnx(huggingface, joined, export, classes):
     from transformers import SegformerForSemanticSegmentation as Segformer
 
-    class Logits(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = Segformer.from_pretrained(huggingface("segformer")).eval()
-
-        def forward(self, image: Tensor) -> Tensor:
-            return self.inner(image).logits
-
     torch.manual_seed(0)
-    network = Logits()
+    segformer = Segformer.from_pretrained(huggingface("segformer")).eval()
+    network = joined(lambda network, image: network.inner(image).logits, inner=segformer)
     image = torch.rand(1, 3, 64, 96)
     there, _ = open_model(network, classes, image)
     exported, _ = open_model(f"onnx:{export(network, (), image)}", classes, image)
-    torch.testing.assert_close(exported.predict("", image).logits, there.predict("", image).logits, atol=1e-4, rtol=0)
-    torch.testing.assert_close(
-        exported.predict("", image).features, there.predict("", image).features, atol=1e-4, rtol=0
-    )
+    ours, theirs = exported.predict("", image), there.predict("", image)
+    torch.testing.assert_close(ours.logits, theirs.logits, atol=1e-4, rtol=0)
+    torch.testing.assert_close(ours.features, theirs.features, atol=1e-4, rtol=0)
 
 
-def test_a_linear_head(export, classes, probe):
-    class Tokens(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.patches, self.head = nn.Conv2d(3, 6, 8, stride=8), nn.Linear(6, 5)
-
-        def forward(self, image: Tensor) -> Tensor:
-            return self.head(self.patches(image).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-    network = Tokens().eval()
+def test_a_linear_head(joined, export, classes, probe):
+    network = joined(
+        lambda network, image: network.head(network.body(image).permute(0, 2, 3, 1)).permute(0, 3, 1, 2),
+        body=nn.Conv2d(3, 6, 8, stride=8),
+        head=nn.Linear(6, 5),
+    ).eval()
     segmenter, _ = open_model(f"onnx:{export(network)}", classes, probe)
-    torch.testing.assert_close(segmenter.predict("", probe).features, network.patches(probe), atol=1e-4, rtol=0)
+    torch.testing.assert_close(segmenter.predict("", probe).features, network.body(probe), atol=1e-4, rtol=0)
 
 
 def test_a_fixed_batch_of_one_is_fed_one_by_one(network, export):
@@ -129,17 +117,13 @@ def test_half_precision(network, export, classes, probe):
     torch.testing.assert_close(prediction.logits, network.float()(probe), atol=0.02, rtol=0)
 
 
-def test_branches_that_meet_are_a_question(export, classes, probe, fails):
-    class Sum(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.body, self.one, self.two = nn.Conv2d(3, 6, 1), nn.Conv2d(6, 5, 1), nn.Conv2d(6, 5, 1)
+def test_branches_that_meet_are_a_question(joined, export, classes, probe, fails):
+    def branches(network: nn.Module, image: Tensor) -> Tensor:
+        features = network.body(image)
+        return network.one(features) + network.two(features.relu())
 
-        def forward(self, image: Tensor) -> Tensor:
-            features = self.body(image)
-            return self.one(features) + self.two(features.relu())
-
-    network = Sum().eval()
+    layers = {"body": nn.Conv2d(3, 6, 1), "one": nn.Conv2d(6, 5, 1), "two": nn.Conv2d(6, 5, 1)}
+    network = joined(branches, **layers).eval()
     path = export(network)
     with fails("its logits come out of Add", "--features TENSOR (such as /Relu_output_0", "--features logits"):
         open_model(f"onnx:{path}", classes, probe)

@@ -43,21 +43,16 @@ def saved(tmp_path, classes):
     return lambda dims=2, mapping=None: SavedPredictions(tmp_path, classes, dims, mapping)
 
 
-def test_a_grey_label_map(tmp_path, saved):
-    write_png(tmp_path / "a.png")
-    prediction = saved().predict("a", IMAGE)
-    assert prediction.logits.shape == (1, 5, 20, 30) and prediction.layers == ()
-    assert (prediction.label_map[0].numpy() == LABELS).all()
-    assert prediction.logits.amax(dim=1).eq(CERTAIN).all()
-
-
-def test_a_palette_and_display_colours(tmp_path, saved, classes):
+def test_a_label_map_in_grey_in_a_palette_and_in_display_colours(tmp_path, saved, classes):
+    write_png(tmp_path / "grey.png")
     palette = Image.fromarray(LABELS).convert("P")
     palette.putpalette([value for color in classes.colors for value in color])
-    palette.save(tmp_path / "p.png")
+    palette.save(tmp_path / "palette.png")
     write_png(tmp_path / "rgb.png", np.array(classes.colors, dtype=np.uint8)[LABELS])
-    for name in ("p", "rgb"):
-        assert (saved().predict(name, IMAGE).label_map[0].numpy() == LABELS).all()
+    for name in ("grey", "palette", "rgb"):
+        prediction = saved().predict(name, IMAGE)
+        assert (prediction.label_map[0].numpy() == LABELS).all()
+        assert prediction.logits.amax(dim=1).eq(CERTAIN).all() and prediction.layers == ()
 
 
 def test_an_unknown_colour(tmp_path, saved, classes, fails):

@@ -23,6 +23,7 @@ from synthcp.segmentation.settings import ModelSettings
 )
 def test_a_model_is_told_in_one_line(settings: ModelSettings, words: str) -> None:
     assert settings.in_words().startswith(words) and "\n" not in settings.in_words()
+    assert settings.is_built_in == (settings.spec in ("deeplab", "pspnet"))
 
 
 def test_m_compares_in_one_way_more_than_it_has_layers_and_in_none_without() -> None:

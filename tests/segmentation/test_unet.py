@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 import torch.nn.functional as F
 
-from synthcp.errors import MissingExtraError
 from synthcp.nn.spatial import SpatialDims
 from synthcp.rivals.dropout import MonteCarloDropout, dropouts_of, dropping
 from synthcp.segmentation.unet import UNet, UNetConfig
@@ -22,11 +19,6 @@ def tiny(dims: SpatialDims) -> UNet:
 @pytest.fixture(params=[2, 3])
 def dims(request: pytest.FixtureRequest) -> SpatialDims:
     return 3 if request.param == 3 else 2
-
-
-def test_the_logits_are_those_of_the_network_that_monai_builds(dims: SpatialDims) -> None:
-    network, image = tiny(dims), torch.rand(2, 2, *SIZES[dims])
-    torch.testing.assert_close(network(image).logits, network.network((image - 0.45) / 0.225))
 
 
 def test_the_layers_are_the_stages_and_f_m(dims: SpatialDims) -> None:
@@ -46,13 +38,6 @@ def test_a_small_image_is_seen_with_its_border_repeated() -> None:
     assert [tuple(layer.shape[2:]) for layer in prediction.layers[-2:]] == [(1, 5, 2), (4, 20, 10)]
 
 
-def test_training_takes_a_batch_of_one_small_volume() -> None:
-    network = UNet(3, UNetConfig(3)).train()
-    ((_, logits),) = network.supervised(torch.rand(1, 1, 8, 16, 8))
-    logits.sum().backward()
-    assert all(parameter.grad is not None for parameter in network.parameters())
-
-
 def test_every_convolution_but_the_last_drops_its_share(dims: SpatialDims) -> None:
     network, image = tiny(dims), torch.rand(1, 2, *SIZES[dims])
     layers = dropouts_of(network)
@@ -66,9 +51,3 @@ def test_the_default_has_1_2_million_parameters() -> None:
     with torch.device("meta"):
         network = UNet(3, UNetConfig(classes=3))
     assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1) == 1.2
-
-
-def test_without_monai_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "monai", None)
-    with pytest.raises(MissingExtraError, match=r"synthcp\[medical\]"):
-        UNet(3, UNetConfig(classes=3))

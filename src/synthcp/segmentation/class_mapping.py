@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,8 @@ def choose_mapping(outputs: int, names: Sequence[str], classes: Classes, file: P
     by_name = _by_name(names, classes)
     if all(by_name):
         mapping = ClassMapping(outputs, tuple(by_name))
-        return mapping if mapping.is_identity else ClassMapping(outputs, tuple(by_name), _told(outputs, classes))
+        note = f"the {len(classes)} classes of the data were found by name among the {outputs} of the model"
+        return mapping if mapping.is_identity else replace(mapping, note=note)
     if outputs != len(classes):
         raise InputError(
             f"the model gives {outputs} classes, the data has {len(classes)}; add ?mapping=FILE.json, from each class "
@@ -156,7 +157,3 @@ def _by_name(names: Sequence[str], classes: Classes) -> list[tuple[int, ...]]:
 
 def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("-", " ").replace("_", " ").split())
-
-
-def _told(outputs: int, classes: Classes) -> str:
-    return f"the {len(classes)} classes of the data were found by name among the {outputs} of the model"

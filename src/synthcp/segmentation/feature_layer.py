@@ -8,6 +8,8 @@ into question; each is silenced in turn, from the last to the first. A layer who
 from __future__ import annotations
 
 import difflib
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -132,23 +134,11 @@ def folded(places: int, size: tuple[int, ...]) -> tuple[int, ...]:
     >>> folded(12, (48, 64))
     (3, 4)
     """
-    stride = (float(torch.tensor(size).prod()) / places) ** (1 / len(size))
-    fits = [grid for grid in _grids(places, len(size)) if _off(grid, size, stride) < 1]
-    return min(fits, key=lambda grid: _off(grid, size, stride), default=())
-
-
-def _grids(places: int, axes: int) -> Iterator[tuple[int, ...]]:
-    """All ways to write a number as a product of so many sides."""
-    if axes == 1:
-        yield (places,)
-        return
-    for side in range(1, places + 1):
-        if places % side == 0:
-            yield from ((side, *rest) for rest in _grids(places // side, axes - 1))
-
-
-def _off(grid: Sequence[int], size: Sequence[int], stride: float) -> float:
-    return max(abs(places - side / stride) for places, side in zip(grid, size, strict=True))
+    stride = (math.prod(size) / places) ** (1 / len(size))
+    sides = [side / stride for side in size]
+    grids = itertools.product(*((math.floor(side), math.ceil(side)) for side in sides))
+    fits = [grid for grid in grids if math.prod(grid) == places]
+    return min(fits, key=lambda grid: max(abs(a - b) for a, b in zip(grid, sides, strict=True)), default=())
 
 
 def _traced(network: nn.Module, logits_of: Callable[[Tensor], Tensor], image: Tensor, outputs: int) -> list[Call]:

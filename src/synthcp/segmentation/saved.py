@@ -122,7 +122,9 @@ class SavedPredictions:
                 raise DataError(f"{path} is flat, but the data are volumes; write .nii.gz or .npz files")
             labels = read_label_map(path, self.classes.colors)
         else:
-            labels = torch.from_numpy(_read_volume(path, self.spatial_dims)).long()
+            if self.spatial_dims != 3:
+                raise DataError(f"{path} is a volume, but the data are flat images; write .png or .npz files")
+            labels = torch.from_numpy(read_label_nifti(path)[0]).long()
         self._check_labels(path, labels)
         if self.mapping is None:
             return labels
@@ -225,13 +227,6 @@ def _nifti_beside(path: Path) -> Path | None:
     """The file itself, if it is NIfTI, or the NIfTI file of the same name, which says how an NPZ file lies."""
     stem = _stem(path.as_posix())
     return next((other for other in (Path(stem + end) for end in (".nii.gz", ".nii")) if other.is_file()), None)
-
-
-def _read_volume(path: Path, spatial_dims: SpatialDims) -> Any:
-    """A NIfTI label map with its axes turned to right, anterior, superior."""
-    if spatial_dims != 3:
-        raise DataError(f"{path} is a volume, but the data are flat images; write .png or .npz files")
-    return read_label_nifti(path)[0]
 
 
 def _check_aspect(path: Path, came: tuple[int, ...], image: tuple[int, ...]) -> None:
