@@ -13,13 +13,12 @@ import torch
 from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
 from synthcp.fitting.context import Context
+from synthcp.fitting.fit_once import fitted_once
 from synthcp.monitor.networks import build_segmenter
 from synthcp.records import Sample
 from synthcp.segmentation.base import Segmenter
-from synthcp.system.files import load_module, save_module
 from synthcp.system.runtime import seed_of
 from synthcp.training.crossfit import assign_folds
-from synthcp.training.loop import forget_checkpoint, train
 from synthcp.training.segmentation import SegmentationTraining
 
 FOLDER = "provoked"
@@ -95,18 +94,13 @@ def class_pixels(dataset: Dataset) -> list[int]:
 
 def _fitted(context: Context, fold: int, hidden: Sequence[int], aside: Sequence[int]) -> Segmenter:
     """M of one fold, trained as long as a fold's M is, or read from disk."""
-    name = f"{FOLDER}/fold{fold}"
-    torch.manual_seed(seed_of(context.seed, name))
-    segmenter = context.runtime.place(build_segmenter(context.settings))
-    path = context.out / f"{name}.safetensors"
-    if not path.exists():
-        seen = Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(aside)))
-        scale = context.settings.scale
-        config = replace(scale.segmentation, steps=max(1, round(scale.segmentation.steps * scale.fold_steps)))
-        seed = seed_of(context.seed, name)
-        training = SegmentationTraining(segmenter, Hidden(seen, hidden), config, context.runtime, seed)
-        train(training, config.steps, context.out, name, context.seed, context.progress)
-        save_module(path, segmenter)
-        forget_checkpoint(context.out, name)
-    load_module(path, segmenter)
-    return segmenter.eval().requires_grad_(False)
+    name, scale = f"{FOLDER}/fold{fold}", context.settings.scale
+    seen = Hidden(Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(aside))), hidden)
+    config = replace(scale.segmentation, steps=max(1, round(scale.segmentation.steps * scale.fold_steps)))
+    return fitted_once(
+        context,
+        name,
+        lambda: build_segmenter(context.settings),
+        lambda segmenter: SegmentationTraining(segmenter, seen, config, context.runtime, seed_of(context.seed, name)),
+        config.steps,
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 from synthcp.comparison.base import Detector
 from synthcp.comparison.failure import FailureComparator, SharedEvidence
 from synthcp.config.variants import VARIANTS, Variant
-from synthcp.fitting.fit_data import FitData
+from synthcp.fitting.fit_data import FitData, FittedHead
 from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head
 from synthcp.monitor.networks import failure_comparator
 from synthcp.records import Detection, Prediction
@@ -81,16 +81,16 @@ def fit_head(head: Head) -> Callable[[FitData], Detector]:
     return lambda data: failure_detector(data, head)
 
 
-def failure_detector(data: FitData, head: Head, fitted_with: FitData | None = None) -> Detector:
+def failure_detector(data: FitData, head: Head, fitted: FittedHead | None = None) -> Detector:
     """Return an F as a detector.
 
     Args:
         data: Of the run whose M is judged.
         head: Which F.
-        fitted_with: The run of another M, whose F it is.
+        fitted: The F itself, where it is not that of the run.
     """
     data = data if head.drawing == DIRECT else data.including(head.drawing)
-    network, settings = (fitted_with or data).comparator(head)
+    network, settings = fitted or data.comparator(head)
     comparator = failure_comparator(settings, data.live, network)
     if head.drawing == DIRECT:
         detector: Detector = DirectPrediction(comparator)
