@@ -22,6 +22,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
+from provoked import Provoked, provoke
 from torch import Tensor
 
 from synthcp.comparison.anomaly_fusion import AnomalyFusion, cues_of, fit_fusion
@@ -29,15 +30,17 @@ from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.logit_scores import energy, entropy, negative_max_logit, one_minus_msp
 from synthcp.comparison.siamese import Evidence
 from synthcp.data.specs import open_dataset
-from synthcp.experiments.anomaly_run import AnomalyRun, open_run
-from synthcp.experiments.provoked import Provoked, provoke
+from synthcp.experiments.judge import open_runs
+from synthcp.experiments.page import markdown
 from synthcp.experiments.request import Request
-from synthcp.experiments.spread import markdown
+from synthcp.experiments.table3 import TABLE3
+from synthcp.fitting.fit_data import FitData
+from synthcp.fitting.heads import SYNTHCP, UNTRAINED
 from synthcp.metrics.ranking import RankingScores, StreamingRanking
 from synthcp.rivals.class_statistics import fit_class_statistics
 from synthcp.system.provenance import commit, hardware
 
-TRAINED, UNTRAINED = "trained G", "untrained G"
+TRAINED, FRESH = "trained G", "untrained G"
 Looks = dict[str, Tensor]
 """Of one image: logits, ground truth, eq. 9 at every layer, and the cues with each generator's drawing, on the CPU."""
 Candidate = Callable[[Looks], Tensor]
@@ -74,7 +77,7 @@ def main() -> None:
 
 
 def measure(request: Request, seed: int) -> None:
-    run = open_run(request, open_dataset(request.data), seed)
+    (run,) = open_runs(TABLE3, request, open_dataset(request.data), seed).values()
     provoked = provoke(run.context)
     scores: defaultdict[str, dict[str, RankingScores]] = defaultdict(dict)
     names = run.context.settings.classes.names
@@ -87,7 +90,7 @@ def measure(request: Request, seed: int) -> None:
     print(f"{hardware(run.context.runtime.device)}\n\n{table(scores)}")
 
 
-def look(run: AnomalyRun, fold: Provoked, index: int) -> Looks:
+def look(run: FitData, fold: Provoked, index: int) -> Looks:
     """What there is to judge an image by."""
     sample, runtime = run.context.dataset[index], run.context.runtime
     assert sample.label_map is not None
@@ -96,7 +99,7 @@ def look(run: AnomalyRun, fold: Provoked, index: int) -> Looks:
         prediction = fold.segmenter.predict("", image)
         presence = distance.presence(image, prediction)
         found = {"logits": prediction.logits, "truth": sample.label_map[None]}
-        for name, generator in ((TRAINED, run.generator), (UNTRAINED, run.untrained_generator)):
+        for name, generator in ((TRAINED, run.generators[SYNTHCP]), (FRESH, run.generators[UNTRAINED])):
             drawing = generator(prediction.label_map, image)
             disagreement = distance.disagreement(image, drawing, prediction)
             found[name] = cues_of(Evidence(image, drawing, prediction.logits, disagreement, presence))
@@ -106,7 +109,7 @@ def look(run: AnomalyRun, fold: Provoked, index: int) -> Looks:
 
 def candidates(looks: list[Looks], classes: int) -> dict[str, Candidate]:
     """Scores by name; what is usual is measured on the same images, whatever their pixels are."""
-    fusions = {name: fit_fusion(one[name] for one in looks) for name in (TRAINED, UNTRAINED)}
+    fusions = {name: fit_fusion(one[name] for one in looks) for name in (TRAINED, FRESH)}
     maps = ((negative_max_logit(one["logits"]), one["logits"].argmax(1)) for one in looks)
     by_class, ours = fit_class_statistics(maps, classes), fusions[TRAINED]
     found: dict[str, Candidate] = {
@@ -124,7 +127,7 @@ def candidates(looks: list[Looks], classes: int) -> dict[str, Candidate]:
         found[name] = fused(replace(ours, weights=weights), TRAINED)
     for name, smoothing in SMOOTHINGS.items():
         found[name] = fused(replace(ours, smoothing=smoothing), TRAINED)
-    found["ours, untrained G"] = fused(fusions[UNTRAINED], UNTRAINED)
+    found["ours, untrained G"] = fused(fusions[FRESH], FRESH)
     found["ours"] = fused(ours, TRAINED)
     return found
 
@@ -133,7 +136,7 @@ def fused(fusion: AnomalyFusion, drawing: str) -> Candidate:
     return lambda one: fusion(one[drawing])
 
 
-def ranked(candidate: Candidate, looks: list[Looks], fold: Provoked, hidden: int, run: AnomalyRun) -> RankingScores:
+def ranked(candidate: Candidate, looks: list[Looks], fold: Provoked, hidden: int, run: FitData) -> RankingScores:
     """How well a candidate ranks one hidden class above all known pixels, all images of the fold together."""
     ranking, ignore = StreamingRanking(), run.context.settings.classes.ignore_index
     others = torch.tensor([label for label in fold.hidden if label != hidden] + [ignore])

@@ -30,15 +30,18 @@ from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset
 from synthcp.errors import InputError
 from synthcp.evaluation import RAW, DetectorResult, judge
-from synthcp.experiments.failure_run import MODELS, FailureRun, open_failure_runs
+from synthcp.experiments.judge import open_runs
+from synthcp.experiments.page import Spread, markdown
 from synthcp.experiments.request import Request
-from synthcp.experiments.spread import Spread, markdown
-from synthcp.fitting.gathering import gather
+from synthcp.experiments.table1 import TABLE1
+from synthcp.fitting.fit_data import FitData
+from synthcp.fitting.gathering import Gathered, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, Head
 from synthcp.fitting.stages import Stages
 from synthcp.metrics.ranking import RankingScores
 from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
+from synthcp.rivals.synthcp import failure_detector
 from synthcp.system.provenance import commit, hardware
 from synthcp.training.comparator import DIRECT
 
@@ -81,7 +84,7 @@ def main() -> None:
     parser.add_argument("--data", default="", help="SPEC of the training images")
     parser.add_argument("--group", default="", help="of the images that are kept out; the first group if not given")
     parser.add_argument("--out", type=Path, default=Path("out/changes"), help="folder of the runs")
-    parser.add_argument("--model", default=MODELS[0], choices=MODELS)
+    parser.add_argument("--model", default=TABLE1.models[0], choices=TABLE1.models)
     parser.add_argument("--changes", nargs="*", default=list(CHANGES), choices=list(CHANGES), metavar="CHANGE")
     parser.add_argument("--heads", type=int, default=1, help="how often each F is fitted")
     parser.add_argument("--scale", default="small")
@@ -100,8 +103,9 @@ def main() -> None:
 
 def measure(request: Request, group: str, changes: Sequence[str], seed: int, heads: int) -> str:
     seen, aside = without(open_dataset(request.data), group)
-    run = open_failure_runs(request, seen, seed)[request.model]
-    rows = {name: [judged(changed(run, name), aside, number) for number in range(1, heads + 1)] for name in changes}
+    run = open_runs(TABLE1, request, seen, seed)[request.model]
+    tried = {name: changed(run, name) for name in changes}
+    rows = {name: [judged(run, *tried[name], aside, number) for number in range(1, heads + 1)] for name in changes}
     facts = f"{len(seen)} training images, {len(aside)} kept out, {request.model}, seed {seed}, commit {commit()}, "
     return f"{facts}{hardware(run.context.runtime.device)}\n\n{table(rows)}"
 
@@ -118,21 +122,26 @@ def without(dataset: Dataset, group: str) -> tuple[Subset, Subset]:
     return Subset(dataset, seen), Subset(dataset, aside)
 
 
-def changed(run: FailureRun, name: str) -> FailureRun:
-    """The run with other settings of F, in a folder of its own."""
+def changed(run: FitData, name: str) -> tuple[Stages, Gathered]:
+    """The stages of F with other settings, in a folder of their own, and what F learns from."""
     change, context = CHANGES[name], run.context
     settings = replace(context.settings, variant=change.variant, scale=replace(context.settings.scale, **change.scale))
     context = replace(context, settings=settings, out=context.out / "changes" / name)
     context.out.mkdir(parents=True, exist_ok=True)
-    gathered = gather(context, run.segmenter, run.generators) if change.scale else run.gathered
-    return replace(run, stages=Stages(context, None), gathered=gathered)
+    gathered = gather(context, run.segmenter, dict(run.generators)) if change.scale else run.gathered
+    return Stages(context, None), gathered
 
 
-def judged(run: FailureRun, aside: Dataset, number: int) -> Judged:
+def judged(run: FitData, stages: Stages, gathered: Gathered, aside: Dataset, number: int) -> Judged:
     """The number-th F of each kind on the images kept out, beside MSP; read from disk if it was judged before."""
-    path = run.context.out / f"judged-{number}.json"
+    path = stages.out / f"judged-{number}.json"
     if not path.exists():
-        heads = {head.name: run.detector(again(head, number)) for head in HEADS}
+        heads = {
+            head.name: failure_detector(
+                run, head, stages.comparator(again(head, number), gathered, run.live, run.auxiliary)
+            )
+            for head in HEADS
+        }
         detectors = {"MSP": LogitDetector(LOGIT_SCORES["msp"]), **heads}
         side, classes = run.context.settings.scale.side, run.context.settings.classes
         results = judge(detectors, run.segmenter, aside, runtime=run.context.runtime, side=side, classes=classes)

@@ -101,13 +101,12 @@ def class_pixels(dataset: Dataset) -> list[int]:
 def _fitted(context: Context, fold: int, hidden: Sequence[int], aside: Sequence[int]) -> Segmenter:
     """M of one fold, trained as long as a fold's M is, or read from disk."""
     name, scale = f"{FOLDER}/fold{fold}", context.settings.scale
-    seen = Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(aside)))
+    seen = Hidden(Subset(context.dataset, sorted(set(range(len(context.dataset))) - set(aside))), hidden)
     config = replace(scale.segmentation, steps=max(1, round(scale.segmentation.steps * scale.fold_steps)))
-    seed = seed_of(context.seed, name)
     return fitted_once(
         context,
         name,
         lambda: build_segmenter(context.settings),
-        lambda segmenter: SegmentationTraining(segmenter, Hidden(seen, hidden), config, context.runtime, seed),
+        lambda segmenter: SegmentationTraining(segmenter, seen, config, context.runtime, seed_of(context.seed, name)),
         config.steps,
     )

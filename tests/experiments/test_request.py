@@ -9,7 +9,8 @@ from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.subset import Subset
 from synthcp.errors import DataError, InputError
-from synthcp.experiments.request import Request, check_test
+from synthcp.experiments.request import Request, check_test, open_tests
+from synthcp.experiments.table1 import TABLE1
 
 
 @pytest.fixture
@@ -39,17 +40,11 @@ def test_other_classes_are_refused(volumes: Dataset, streets: Dataset) -> None:
 
 
 def test_tests_are_those_asked_for_or_the_usual_ones(streets: Dataset, tmp_path: Path) -> None:
-    usual, asked = "scenes:?count=2&split=test", "scenes:?count=3&split=val"
-    assert list(Request("x", tmp_path).open_labelled_tests(streets, "images", [usual])) == [usual]
-    chosen = Request("x", tmp_path, tests=(asked,)).open_labelled_tests(streets, "images", [usual])
+    data, asked = "scenes:?count=2", "scenes:?count=3&split=val"
+    (usual,) = TABLE1.usual_tests(data)
+    assert list(open_tests(Request(data, tmp_path), TABLE1, streets)) == [usual]
+    chosen = open_tests(Request(data, tmp_path, tests=(asked,)), TABLE1, streets)
     assert {spec: len(dataset) for spec, dataset in chosen.items()} == {asked: 3}
-
-
-def test_models_and_weights_of_unknown_names_are_refused(streets: Dataset, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="model 'fnc8' is unknown"):
-        Request("x", tmp_path, weights={"fnc8": tmp_path})
-    with pytest.raises(InputError, match="model 'hf:mine' is unknown"):
-        Request("x", tmp_path).begin(streets, tmp_path / "run", "hf:mine", 0, lambda *_: None)
 
 
 def test_only_one_seed_writes_no_page(tmp_path: Path) -> None:

@@ -88,10 +88,10 @@ def figure6(pictured: Pictured, rows: Sequence[str]) -> None:
     Raises:
         InputError: The target cannot be written.
     """
-    cases, structures = pictured.judged.cases, pictured.run.context.settings.classes.structures
+    cases = pictured.judged.cases
     pairs = {
         f"{row}: {structure}": list(zip(cases.true[:, column], cases.quality[row][:, column], strict=True))
-        for column, structure in enumerate(structures)
+        for column, structure in enumerate(pictured.judged.structures)
         for row in rows
     }
     save_figure(pictured.target.with_suffix(".png"), quality_scatter(pairs, "Dice", most_columns=len(rows)))

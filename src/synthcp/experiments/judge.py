@@ -100,7 +100,7 @@ class Judges:
             if name != OTHER_M:
                 found[Row(label)] = DETECTORS[name](self.run)
             elif self.other is not None:
-                found[Row(label)] = failure_detector(self.run, SHIPPED, self.other)
+                found[Row(label)] = failure_detector(self.run, SHIPPED, self.other.comparator(SHIPPED))
         return found
 
     def _repeated(self) -> dict[Row, Detector]:

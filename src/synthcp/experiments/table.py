@@ -33,6 +33,11 @@ class Judged:
     cases: Cases
     costs: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def structures(self) -> list[str]:
+        """Names of the classes whose quality counts."""
+        return list(self.results.class_quality)
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -51,11 +56,6 @@ class Shown:
     number: int
     model: str
     seeds: Sequence[Judged]
-
-    @property
-    def structures(self) -> list[str]:
-        """Names of the classes whose quality counts."""
-        return list(self.seeds[0].results.class_quality)
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,8 @@ COMPARED = ("MAE", "P.C.", "S.C.")
 PICTURED = ("VAE alarm", "SynthCP", "SynthCP + VAE")
 RIVALS = (
     "what a score means is learnt from the imperfect predictions (views degraded0 and last) of every fourth training "
-    "volume, which the VAE has not seen; Jungo: entropy of the mean softmax of 10 dropout passes, Kwon: total "
-    "variance, both the mean over the voxels predicted as the structure; both and volume alone: isotonic; VAE alarm: a "
-    "line"
+    "volume, which the VAE has not seen; Jungo: entropy of the mean softmax of 10 dropout passes, Kwon: its variance, "
+    "both as the mean over the voxels predicted as the structure; both and volume alone: isotonic; VAE alarm: a line"
 )
 
 
@@ -93,7 +92,7 @@ def without_empty(shown: Shown) -> str:
 def read_with(shown: Shown) -> str:
     """Return what the numbers of one test must be read with."""
     cases, parts = [judged.cases for judged in shown.seeds], []
-    for column, name in enumerate(shown.structures):
+    for column, name in enumerate(shown.seeds[0].structures):
         true = [case.true[:, column] for case in cases]
         mean, deviation = (_spread(true, moment) for moment in (np.mean, np.std))
         parts.append(f"{name}: true Dice {mean}, its deviation over the volumes {deviation}")

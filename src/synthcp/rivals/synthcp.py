@@ -12,6 +12,7 @@ from synthcp.comparison.failure import FailureComparator, SharedEvidence
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head
+from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.records import Detection, Prediction
 from synthcp.rivals.direct import DirectPrediction
 from synthcp.training.comparator import DIRECT
@@ -80,16 +81,16 @@ def fit_head(head: Head) -> Callable[[FitData], Detector]:
     return lambda data: failure_detector(data, head)
 
 
-def failure_detector(data: FitData, head: Head, fitted_with: FitData | None = None) -> Detector:
+def failure_detector(data: FitData, head: Head, fitted: FittedComparator | None = None) -> Detector:
     """Return an F as a detector.
 
     Args:
         data: Of the run whose M is judged.
         head: Which F.
-        fitted_with: The run of another M, whose F it is.
+        fitted: The F itself, where it is not that of the run.
     """
     data = data if head.drawing == DIRECT else data.including(head.drawing)
-    comparator = (fitted_with or data).comparator(head).comparator(data.live, data.settings.t)
+    comparator = (fitted or data.comparator(head)).comparator(data.live, data.settings.t)
     if head.drawing == DIRECT:
         detector: Detector = DirectPrediction(comparator)
     else:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from synthcp.data.base import Dataset
 from synthcp.synthesis.base import Generator
-from synthcp.synthesis.losses import AdversarialForm, FeatureNetwork, adversarial_loss, feature_matching, perceptual
+from synthcp.synthesis.losses import FeatureNetwork, adversarial_loss, feature_matching, perceptual
 from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import labelled_batch
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
@@ -49,7 +49,7 @@ class GanConfig:
     divergence: float = 0.05
     average: float = 0.995
     zoom: tuple[float, float] = (1.0, 1.3)
-    loss: AdversarialForm | Literal["own"] = "own"
+    loss: Literal["own", "hinge", "least_squares"] = "own"
 
 
 class GanTraining(Training):
