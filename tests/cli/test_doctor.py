@@ -5,7 +5,7 @@ import json
 import pytest
 
 from synthcp.doctor import examine, machine
-from synthcp.doctor.findings import Finding
+from synthcp.doctor.base import Finding
 
 SCENES = "scenes:?count=4&size=48x64"
 
@@ -25,7 +25,7 @@ def planted(monkeypatch):
 
     def plant(state):
         finding = Finding("planted", state, 'a line with "[hf]" in it', 'pip install "synthcp[hf]"')
-        monkeypatch.setattr(examine, "check_libraries", lambda: [finding])
+        monkeypatch.setitem(examine.CHECKS, "Libraries", {"planted": lambda scope: [finding]})
 
     return plant
 
@@ -34,7 +34,7 @@ def test_every_finding_is_one_line(doctor, run_folder):
     ended = doctor("--data", SCENES, "--monitor", run_folder)
     assert (ended.code, ended.stderr) == (0, [])
     lines = ended.stdout.splitlines()
-    for name in ("python", "threads", "class sky", "split val", "weights"):
+    for name in ("libraries", "threads", "class sky", "split val", "weights"):
         (line,) = [line for line in lines if line.startswith(f"  {name} ")]
         assert line.removeprefix(f"  {name}").split()[0] in ("good", "note")
     assert lines[-1].endswith(" to note, 0 bad")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.doctor.base import Finding, Scope
 from synthcp.records import Classes, Sample
 from synthcp.segmentation.base import Segmenter
 
@@ -56,6 +57,19 @@ def patches(*values: int, size: int = 16) -> Tensor:
     for row, value in enumerate(values):
         label_map[row] = value
     return label_map
+
+
+@pytest.fixture
+def findings(monkeypatch) -> Callable[..., dict[str, Finding]]:
+    """Findings of a check by name, each of one line, of data or a model that no SPEC names."""
+
+    def findings(check, dataset=None, **options):
+        monkeypatch.setattr(Scope, "dataset", dataset)
+        found = list(check(Scope("held:", device="cpu", **options)))
+        assert not any("\n" in finding.what + finding.remedy for finding in found)
+        return {finding.name: finding for finding in found}
+
+    return findings
 
 
 @pytest.fixture

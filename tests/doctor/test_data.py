@@ -5,45 +5,35 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthcp.config.scales import SCALES
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
-from synthcp.doctor.data import SHOWN, check_data, check_splits, take_census
-from synthcp.doctor.findings import Finding
+from synthcp.data.folder import SPLITS
+from synthcp.doctor.base import Finding
+from synthcp.doctor.data import SHOWN, check_data, check_splits, look_at
 from synthcp.errors import DataError
-
-TINY, SMALL = SCALES["tiny"], SCALES["small"]
 
 
 @pytest.fixture
-def check(monkeypatch):
+def check(monkeypatch, findings):
     """Findings of a data set by name, without those of its splits."""
     monkeypatch.setattr("synthcp.doctor.data.check_splits", lambda spec: [])
-
-    def check(dataset, scale=TINY, limit=200):
-        findings = check_data("held", dataset, scale, limit)
-        assert not any("\n" in finding.what + finding.remedy for finding in findings)
-        return {finding.name: finding for finding in findings}
-
-    return check
+    return lambda dataset, **options: findings(check_data, dataset, **options)
 
 
-def test_classes_are_counted_as_by_a_loop():
+def test_pixels_are_counted_as_by_a_loop():
     scenes = Scenes(ScenesConfig(count=3, height=48, width=64, split="test"))
-    census = take_census(scenes)
-    for label in range(len(scenes.classes)):
-        counts = [int((sample.label_map == label).sum()) for sample in scenes]
-        assert (census.pixels[label], census.images[label]) == (sum(counts), sum(count > 0 for count in counts))
-    assert census.ignored == sum(int((sample.label_map == 255).sum()) for sample in scenes) > 0
-    assert census.low == min(float(sample.image.min()) for sample in scenes)
-    assert census.high == max(float(sample.image.max()) for sample in scenes)
+    seen, unusable = look_at(scenes)
+    assert unusable == [] and len(seen) == 3
+    for sample, one in zip(scenes, seen, strict=True):
+        labels = range(256)
+        assert {label: one.pixels[label] for label in labels} == {
+            label: int((sample.label_map == label).sum()) for label in labels
+        }
+        assert (one.id, one.shape, one.oddity) == (sample.id, (3, 48, 64), "")
+        assert (one.low, one.high) == (float(sample.image.min()), float(sample.image.max()))
 
 
 def test_shares_are_of_the_pixels_with_a_class(check, held, sample):
-    found = check(
-        held(
-            [sample("a", 1, 1, 255, 255), sample("b", 2), sample("c", 1, 255)],
-        )
-    )
+    found = check(held([sample("a", 1, 1, 255, 255), sample("b", 2), sample("c", 1, 255)]))
     assert found["class sky"].what == "91.11% of the pixels, in 3 of 3 images"  # 12 + 15 + 14 of 45 rows
     assert found["class road"].what == "6.67% of the pixels, in 2 of 3 images"
     assert found["class car"].what == "2.22% of the pixels, in 1 of 3 images"
@@ -57,12 +47,14 @@ def test_a_class_that_never_occurs_is_noted(check, held, sample):
     assert "never occurs in 2 images" in found["class tram"].what and "--all" not in found["class tram"].remedy
 
 
-def test_of_some_images_only_no_class_is_given_up(check, held, sample):
-    found = check(held([sample("a", 1), sample("b", 2), sample("c", 3), sample("d", 1)]), limit=2)
+def test_of_some_images_only_no_class_is_given_up(check, held, sample, monkeypatch):
+    monkeypatch.setattr("synthcp.doctor.data.LOOKED_AT", 2)
+    four = held([sample("a", 1), sample("b", 2), sample("c", 3), sample("d", 1)])
+    found = check(four)
     assert found["images"].what.startswith("4 images, 2 of them looked at;")
     assert found["class road"].state == "good" and found["class car"].state == "note"  # a and c are looked at
     assert found["class car"].remedy == "look at all images with --all"
-    assert "class car" in check(held([sample("a", 1), sample("b", 2)]), limit=None)
+    assert check(four, every_image=True)["class car"].what.endswith("in 1 of 4 images")
 
 
 def test_errors_are_one_line_each_and_the_others_are_counted(check, held, sample):
@@ -83,7 +75,6 @@ def test_labels_of_another_size_and_mixed_channels(check, held, sample):
     found = check(held([sample("good", 1), odd, replace(grey, image=grey.image[:1])]))
     assert "its label map (15, 20)" in found["image odd"].what
     assert "the image has 1 channels, the first of the data set 3" in found["image grey"].what
-    assert "1/3 channels" in found["images"].what
 
 
 def test_images_without_labels_are_one_line(check, held, sample):
@@ -126,8 +117,8 @@ def test_good_values_are_told(check, held, sample):
 
 def test_groups_are_compared_with_the_folds_of_the_scale(check, held, sample):
     three = held([sample(f"{number}", 1, group=group) for number, group in enumerate("aabbbc")])
-    assert check(three, TINY)["groups"].what == "3 groups of images, enough for 2 folds of whole groups"
-    found = check(three, SMALL)["groups"]
+    assert check(three, scale="tiny")["groups"].what == "3 groups of images, enough for 2 folds of whole groups"
+    found = check(three, scale="small")["groups"]
     assert found.state == "note" and found.what == "3 groups, too few for 4 folds of whole groups"
 
 
@@ -159,29 +150,18 @@ def splits(monkeypatch, held):
     return plant
 
 
-def test_the_same_image_in_two_splits_is_bad(splits, sample):
-    a, b, c, d = (sample(name, number) for number, name in enumerate("abcd"))
-    splits(train=[a, b], val=[c, b], test=[d])
-    (finding,) = check_splits("held:")[3:]
-    assert finding.state == "bad" and finding.what == "train and val share 1 id, such as b, the same image"
-    assert finding.remedy == "take the images out of train or val"
-
-
-def test_an_id_of_two_images_is_noted(splits, sample):
-    splits(train=[sample("a", 1)], val=[sample("b", 2)], test=[sample("c", 1), sample("a", 2)])
-    (finding,) = check_splits("held:")[3:]
-    assert finding.state == "note" and finding.what == "train and test share 1 id, such as a, another image"
-
-
-def test_two_splits_of_the_same_images_are_noted(splits, sample):
-    a, b, c = (sample(name, number) for number, name in enumerate("abc"))
-    splits(train=[a], val=[b, c], test=[b, c])
-    (finding,) = check_splits("held:")[3:]
-    assert (finding.state, finding.what) == ("note", "val and test are the same images")
-
-
-def test_a_folder_without_splits_is_noted_once(splits, sample):
-    both = [sample("a", 1), sample("b", 2)]
-    splits(train=both, val=both, test=both)
-    (finding,) = check_splits("held:")
-    assert finding.state == "note" and "every split is all the images" in finding.what
+@pytest.mark.parametrize(
+    ("train", "val", "test", "state", "what", "remedy"),
+    [
+        ("ab", "cb", "d", "bad", "train and val share 1 id, such as b, the same image", "take the images out of"),
+        ("a", "b", "cA", "note", "train and test share 1 id, such as a, another image", "give every image a name"),
+        ("a", "bc", "bc", "note", "val and test are the same images", "calibrate and choose on other images"),
+        ("ab", "ab", "ab", "note", "none: every split is all the images", "put the images into train/, val/"),
+    ],
+)
+def test_splits_that_share_images(splits, sample, train, val, test, state, what, remedy):
+    """Letters are ids; "A" is another image than "a"."""
+    images = {name: sample(name.lower(), number) for number, name in enumerate("aAbcd")}
+    splits(**{split: [images[name] for name in names] for split, names in zip(SPLITS, (train, val, test), strict=True)})
+    (finding,) = (finding for finding in check_splits("held:") if finding.name == "splits")
+    assert (finding.state, finding.what) == (state, what) and finding.remedy.startswith(remedy)

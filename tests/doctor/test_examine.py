@@ -1,70 +1,80 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from synthcp.doctor import examine as module
-from synthcp.doctor.examine import Request, examine
-from synthcp.doctor.findings import Finding
-from synthcp.doctor.trial import Wish
-from synthcp.errors import InputError
+from synthcp.doctor.base import Finding, Scope, attempt, trouble
+from synthcp.doctor.examine import CHECKS, examine
+from synthcp.errors import DataError, InputError
 
 SCENES = "scenes:?count=5&size=48x64"
+EVERYTHING = Scope(SCENES, model="preds:DIR", monitor="run", fit=True, scale="tiny")
 
 
 @pytest.fixture(autouse=True)
-def calls(monkeypatch):
-    """Calls of each check, in its place."""
-    calls = {}
+def given(monkeypatch):
+    """The scope that each group of checks, in its place, was given."""
+    given = {}
 
-    def replaced(name):
-        def check(*arguments):
-            calls[name] = arguments
-            return [Finding(name, "good", "planted")]
+    def planted(group):
+        def check(scope):
+            given[group] = scope
+            return [Finding(group, "good", "planted")]
 
         return check
 
-    for name in ("libraries", "machine", "data", "model", "monitor", "cost"):
-        monkeypatch.setattr(module, f"check_{name}", replaced(name))
-    return calls
+    monkeypatch.setattr(module, "CHECKS", {group: {"a": planted(group)} for group in CHECKS})
+    return given
 
 
-def test_libraries_and_machine_are_always_checked(calls):
-    groups = dict(examine(Request(out=Path("there"))))
-    assert list(groups) == ["Libraries", "Machine"] and calls == {"libraries": (), "machine": (Path("there"),)}
+def test_libraries_and_machine_are_always_checked(given):
+    scope = Scope(out="there")
+    assert list(dict(examine(scope))) == ["Libraries", "Machine"] and given == {"Libraries": scope, "Machine": scope}
 
 
-def test_everything_that_is_asked_for_is_checked(calls, monkeypatch):
-    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
-    request = Request(SCENES, True, "preds:DIR", "head", Path("run"), True, "tiny", Path("there"), "cpu")
-    assert list(dict(examine(request))) == [
+def test_everything_that_is_asked_for_is_checked(given):
+    assert list(dict(examine(EVERYTHING))) == [
         "Libraries", "Machine", f"Data {SCENES}", "Model preds:DIR", "Fit of scale tiny", "Monitor run",
     ]  # fmt: skip
-    spec, dataset, scale, limit = calls["data"]
-    assert (spec, len(dataset), scale.side, limit) == (SCENES, 5, 48, None)
-    model, images, runtime, features = calls["model"]
-    assert (model, features, images is dataset, str(runtime.device)) == ("preds:DIR", "head", True, "cpu")
-    assert calls["cost"] == (Wish(SCENES, "tiny", "preds:DIR", "head", "cpu", 3), dataset, Path("there"))
-    assert calls["monitor"] == (Path("run"), "cpu")
+    assert list(given) == list(CHECKS) and all(scope is EVERYTHING for scope in given.values())
+    assert len(EVERYTHING.dataset) == 5 and EVERYTHING.dataset is EVERYTHING.dataset
 
 
-def test_200_images_are_looked_at_unless_all_are_asked_for(calls):
-    list(examine(Request(SCENES)))
-    assert calls["data"][-1] == 200 and "model" not in calls and "cost" not in calls
+def test_the_built_in_model_is_not_tried(given):
+    list(examine(Scope(SCENES)))
+    assert list(given) == ["Libraries", "Machine", "Data"]
 
 
-def test_without_data_that_opens_the_rest_goes_on(calls, tmp_path):
-    groups = dict(examine(Request(f"folder:{tmp_path}/none", model="preds:DIR", fit=True, monitor=tmp_path)))
-    title = f"Data folder:{tmp_path}/none"
-    assert list(groups) == ["Libraries", "Machine", title, f"Monitor {tmp_path}"]
-    assert groups[title][0].state == "bad" and "no such folder" in groups[title][0].what
+def test_a_check_that_breaks_is_a_finding_and_the_others_go_on(monkeypatch):
+    def breaks(scope):
+        yield Finding("first", "good", "fine")
+        raise RuntimeError("size\n  3; not 4")
+
+    checks = {"broken": breaks, "sound": lambda scope: [Finding("sound", "good", "fine")]}
+    monkeypatch.setattr(module, "CHECKS", {"Machine": checks})
+    ((_, findings),) = examine(Scope())
+    assert findings == [
+        Finding("first", "good", "fine"),
+        Finding("broken", "bad", "RuntimeError: size 3; not 4"),
+        Finding("sound", "good", "fine"),
+    ]
 
 
-def test_a_check_that_breaks_is_a_finding(monkeypatch):
-    monkeypatch.setattr(module, "check_data", lambda *_: 1 // 0)
-    groups = dict(examine(Request(SCENES)))
-    assert groups[f"Data {SCENES}"][0].what.startswith("ZeroDivisionError")
+def test_data_that_does_not_open_is_a_finding(tmp_path):
+    (finding,) = attempt("data", lambda scope: [scope.dataset], Scope(f"folder:{tmp_path}/none"))
+    assert finding.state == "bad" and "no such folder" in finding.what
+
+
+@pytest.mark.parametrize(
+    ("error", "what", "remedy"),
+    [
+        (DataError("a is empty; files hold pixels; write it again"), "a is empty; files hold pixels", "write it again"),
+        (OSError(13, "Permission denied"), "[Errno 13] Permission denied", ""),
+        (AssertionError(), "AssertionError", ""),
+    ],
+)
+def test_an_error_is_parted_into_what_and_remedy(error, what, remedy):
+    assert trouble("a", error, "note") == Finding("a", "note", what, remedy)
 
 
 @pytest.mark.parametrize(
@@ -73,4 +83,4 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch):
 )
 def test_what_cannot_be_asked(options, what):
     with pytest.raises(InputError, match=what):
-        Request(**options)
+        Scope(**options)

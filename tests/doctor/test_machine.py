@@ -8,54 +8,46 @@ import pytest
 import torch
 
 from synthcp.doctor import machine
+from synthcp.doctor.base import Scope
+from synthcp.doctor.examine import CHECKS
 from synthcp.doctor.machine import (
     accelerators,
     amount,
     bf16,
-    check_machine,
     convolutions,
-    cpu_flags,
-    disk,
     free_disk,
     free_memory,
     idle_threads,
     memory,
+    output,
     threads,
-    writable,
 )
 
+SCOPE = Scope()
 Usage = namedtuple("Usage", "total used free")
 
 
 @pytest.fixture
 def cores(monkeypatch):
-    """Plant usable cores, chosen threads, and the seconds of a step on one and on two threads."""
+    """The finding of threads with planted usable cores, chosen threads, and seconds on one and on two threads."""
 
-    def plant(usable, chosen, one=0.020, two=0.011):
+    def found(usable, chosen, one=0.020, two=0.011):
         counts = []
         monkeypatch.setattr(machine, "usable_cores", lambda: usable)
         monkeypatch.setattr(torch, "get_num_threads", lambda: chosen)
         monkeypatch.setattr(torch, "set_num_threads", counts.append)
         monkeypatch.setattr(machine, "step_seconds", lambda runtime: {1: one, 2: two}[counts[-1]])
-        return counts
+        (finding,) = threads(Scope(threads=chosen))
+        assert counts == ([1, chosen, 2, chosen] if counts else [])  # set back each time
+        return finding
 
-    return plant
+    return found
 
 
 def test_every_check_says_something(tmp_path):
-    before = torch.get_num_threads()
-    found = check_machine(tmp_path)
-    assert [finding.name for finding in found] == [
-        "idle threads", "threads", "bf16", "convolutions", "accelerator", "memory", "disk", "output",
-    ]  # fmt: skip
-    assert torch.get_num_threads() == before
+    found = [finding for check in CHECKS["Machine"].values() for finding in check(Scope(out=str(tmp_path)))]
+    assert [finding.name for finding in found] == list(CHECKS["Machine"])
     assert not any("\n" in finding.what + finding.remedy for finding in found)
-
-
-def test_a_check_that_breaks_does_not_stop_the_others(monkeypatch, tmp_path):
-    monkeypatch.setattr(machine, "usable_cores", lambda: 1 // 0)
-    found = {finding.name: finding for finding in check_machine(tmp_path)}
-    assert found["threads"].what.startswith("ZeroDivisionError") and found["output"].state == "good"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +63,7 @@ def test_idle_threads(monkeypatch, policy, state, what):
     monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
     if policy:
         monkeypatch.setenv("OMP_WAIT_POLICY", policy)
-    (finding,) = idle_threads()
+    (finding,) = idle_threads(SCOPE)
     assert finding.state == state and what in finding.what
 
 
@@ -87,7 +79,7 @@ def test_idle_threads(monkeypatch, policy, state, what):
 def test_convolutions_that_die_fail_or_hang_are_noted(monkeypatch, program, state, what):
     monkeypatch.setattr(machine, "STRIDED_CONVOLUTION", program)
     monkeypatch.setattr(machine, "PATIENCE", 2.0)
-    (finding,) = convolutions()
+    (finding,) = convolutions(SCOPE)
     assert finding.state == state and what in finding.what
 
 
@@ -95,28 +87,19 @@ def test_the_convolution_that_is_tried_is_right_in_the_default_layout():
     exec(machine.STRIDED_CONVOLUTION.replace("memory_format=torch.channels_last", ""), {})
 
 
-def test_more_threads_than_usable_cores_are_noted(cores):
-    cores(usable=3, chosen=64)
-    (finding,) = threads()
-    assert finding.state == "note" and "64 threads" in finding.what and finding.remedy == "--threads 3"
-    assert finding.what.startswith(f"3 of {os.cpu_count()} cores")
-
-
-def test_two_threads_that_help_are_good(cores):
-    counts = cores(usable=4, chosen=4)
-    (finding,) = threads()
-    assert finding.state == "good" and "20 ms on one thread, 11 ms on two" in finding.what
-    assert counts == [1, 4, 2, 4]  # set back each time
-
-
-def test_two_threads_in_each_others_way_are_noted(cores):
-    cores(usable=2, chosen=2, one=0.020, two=0.050)
-    (finding,) = threads()
-    assert finding.state == "note" and finding.remedy.startswith("--threads 1")
-
-
-def test_a_single_core_is_not_measured(cores):
-    assert cores(usable=1, chosen=1) == [] and threads()[0].state == "good"
+@pytest.mark.parametrize(
+    ("usable", "chosen", "seconds", "state", "what", "remedy"),
+    [
+        (3, 64, (), "note", "64 threads are used", "--threads 3"),
+        (4, 4, (0.020, 0.011), "good", "20 ms on one thread, 11 ms on two", ""),
+        (2, 2, (0.020, 0.050), "note", "20 ms on one thread, 50 ms on two", "--threads 1"),
+        (1, 1, (), "good", "usable", ""),
+    ],
+)
+def test_threads(cores, usable, chosen, seconds, state, what, remedy):
+    finding = cores(usable, chosen, *seconds)
+    assert finding.state == state and what in finding.what and finding.remedy.startswith(remedy)
+    assert finding.what.startswith(f"{usable} of {os.cpu_count()} cores") and bool(finding.remedy) == bool(remedy)
 
 
 @pytest.mark.parametrize(
@@ -124,21 +107,15 @@ def test_a_single_core_is_not_measured(cores):
     [
         ("flags\t\t: fpu avx512_bf16 amx_bf16 sse\n", 3.0, "amx_bf16, avx512_bf16; 3.00 times", "takes bf16"),
         ("flags\t\t: fpu avx512_bf16\n", 1.1, ": avx512_bf16; 1.10 times", "takes fp32"),
-        ("flags\t\t: fpu sse\n", 0.4, "no unit for it; 0.40 times", "takes fp32"),
-        ("", 0.4, "units unknown", "takes fp32"),
+        ("flags\t\t: fpu sse\n", 0.4, "no unit for it is known; 0.40 times", "takes fp32"),
     ],
 )
 def test_bf16(monkeypatch, tmp_path, info, gain, units, precision):
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{info}")
     monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(machine, "bf16_gain", lambda device: gain)
-    (finding,) = bf16()
+    (finding,) = bf16(SCOPE)
     assert units in finding.what and precision in finding.what
-
-
-def test_flags_are_unknown_on_other_systems(monkeypatch, tmp_path):
-    monkeypatch.setattr(machine, "_CPU_INFO", tmp_path / "none")
-    assert cpu_flags() == set()
 
 
 def test_each_gpu_is_named_with_its_memory(monkeypatch):
@@ -146,7 +123,7 @@ def test_each_gpu_is_named_with_its_memory(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {'AB'[index]}")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda index: [(70e9, 80e9), (1e9, 40e9)][index])
-    first, second = accelerators()
+    first, second = accelerators(SCOPE)
     assert (first.name, first.state, first.what) == ("cuda:0", "good", "GPU A, 70.0 GB of 80.0 GB are free")
     assert (second.name, second.state) == ("cuda:1", "note") and "1.0 GB of 40.0 GB" in second.what
 
@@ -166,7 +143,7 @@ def test_without_cuda(monkeypatch, mps, build, driver, state, what):
     monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 9_000_000_000)
     monkeypatch.setattr(torch.version, "cuda", build)
     monkeypatch.setattr(shutil, "which", lambda name: driver)
-    (finding,) = accelerators()
+    (finding,) = accelerators(SCOPE)
     assert finding.state == state and what in finding.what
 
 
@@ -179,20 +156,22 @@ def test_memory_is_what_machine_and_container_leave(monkeypatch, tmp_path, limit
     monkeypatch.setattr(machine, "_MEMORY_INFO", tmp_path / "meminfo")
     monkeypatch.setattr(machine, "cgroup_limits", lambda name: limits)
     assert free_memory() == free
-    assert memory()[0].state == state and amount(free) in memory()[0].what
+    assert memory(SCOPE)[0].state == state and amount(free) in memory(SCOPE)[0].what
 
 
 def test_memory_is_unknown_on_other_systems(monkeypatch, tmp_path):
     monkeypatch.setattr(machine, "_MEMORY_INFO", tmp_path / "none")
     monkeypatch.setattr(machine, "cgroup_limits", lambda name: [])
-    assert free_memory() is None and "unknown" in memory()[0].what
+    assert free_memory() is None and "unknown" in memory(SCOPE)[0].what
 
 
 @pytest.mark.parametrize(("free", "state"), [(3_000_000_000, "good"), (400_000_000, "note")])
-def test_disk(monkeypatch, tmp_path, free, state):
+def test_the_room_for_the_output_is_told(monkeypatch, tmp_path, free, state):
     asked = []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: asked.append(path) or Usage(10**12, 0, free))
-    assert disk(tmp_path / "not" / "yet")[0].state == state and asked == [tmp_path]
+    (finding,) = output(Scope(out=str(tmp_path / "not" / "yet")))
+    assert finding.state == state and f"{amount(free)} are free" in finding.what and asked == [tmp_path]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_free_disk_is_what_the_file_system_says(tmp_path):
@@ -200,19 +179,13 @@ def test_free_disk_is_what_the_file_system_says(tmp_path):
     assert free_disk(tmp_path / "new") == pytest.approx(blocks.f_bavail * blocks.f_frsize, rel=0.02)
 
 
-def test_a_folder_that_can_be_written_is_left_as_it_was(tmp_path):
-    assert writable(tmp_path / "a" / "b")[0].state == "good" and list(tmp_path.iterdir()) == []
-
-
-def test_a_file_in_the_place_of_the_folder_is_bad(tmp_path):
+def test_an_output_that_cannot_be_written_is_bad(monkeypatch, tmp_path):
     (tmp_path / "runs").write_text("no folder")
-    (finding,) = writable(tmp_path / "runs")
+    (finding,) = output(Scope(out=str(tmp_path / "runs")))
     assert finding.state == "bad" and "cannot be written" in finding.what
 
-
-def test_a_folder_without_permission_is_bad(monkeypatch, tmp_path):
     def refused(dir):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(machine.tempfile, "TemporaryFile", refused)
-    assert writable(tmp_path)[0].what == f"{tmp_path} cannot be written: Permission denied"
+    assert output(Scope(out=str(tmp_path)))[0].what == f"{tmp_path} cannot be written: Permission denied"

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import inspect
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
+from synthcp.doctor.base import attempt
 from synthcp.doctor.model import NEAR_CHANCE, above_chance, best_order, chance_iou, check_model, try_model
 from synthcp.errors import InputError
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
@@ -22,13 +25,14 @@ def dataset(held, sample):
 
 
 @pytest.fixture
-def check(dataset, seer):
-    """Findings of a model with these answers, by name."""
+def check(dataset, seer, findings, monkeypatch):
+    """Findings of a model by name: of one that is given, or of one with these answers."""
 
-    def check(answer, layers=()):
-        findings = check_model(seer(answer, layers), dataset, HERE)
-        assert not any("\n" in finding.what + finding.remedy for finding in findings)
-        return {finding.name: finding for finding in findings}
+    def check(answer, layers=(), images=dataset, spec="held:model"):
+        predictor = seer(answer, layers) if inspect.isfunction(answer) else answer
+        opened = predictor, ModelSettings(spec, layers=len(layers))
+        monkeypatch.setattr("synthcp.doctor.model.open_model", lambda *_: opened)
+        return findings(partial(attempt, "model", check_model), images, model=spec)
 
     return check
 
@@ -40,7 +44,7 @@ def right(one_hot):
 def test_a_model_that_is_right(check):
     found = check(right, [torch.zeros(1, 5, 4, 5), torch.zeros(1, 7, 2, 3)])
     assert {finding.state for finding in found.values()} == {"good"}
-    assert found["model"].what.endswith("Seer: a live network") and found["class count"].what == "4, as the data"
+    assert found["model"].what == "held:model: a live network" and found["class count"].what == "4, as the data"
     assert found["logits"].what == "-2.00 to 4.00" and found["features"].what == "2 layers, the last 7x2x3"
     assert found["mIoU"].what.startswith("100.0% on 8 images; blind guesses would reach ")
     assert float(found["speed"].what.split()[0]) >= 0
@@ -92,29 +96,25 @@ def test_a_model_that_guesses_is_near_chance(check):
     assert finding.state == "bad" and "near chance" in finding.what and "mean and std" in finding.remedy
 
 
-def test_without_labels_there_is_no_miou(held, seer, sample):
+def test_without_labels_there_is_no_miou(check, held, sample):
     bare = held([replace(sample("a", 1), label_map=None), replace(sample("b", 1), label_map=None)])
-    assert "mIoU" not in [finding.name for finding in check_model(seer(right), bare, HERE)]
+    assert {"mIoU", "speed"} & set(check(right, images=bare)) == {"speed"}
 
 
-def test_a_model_that_breaks_is_one_line(dataset, seer):
+def test_a_model_that_breaks_is_one_line(check, seer):
     class Fails(seer):
         def predict(self, sample_id, image):
-            if sample_id == "1":
-                raise RuntimeError("size mismatch\nexpected 4")
-            return super().predict(sample_id, image)
+            raise RuntimeError("size mismatch\nexpected 4")
 
-    findings = check_model(Fails(right), dataset, HERE)
-    assert [(finding.name, finding.state) for finding in findings] == [("model", "good"), ("forward", "bad")]
-    assert findings[1].what == "RuntimeError: size mismatch expected 4"
+    assert check(Fails(right))["model"].what == "RuntimeError: size mismatch expected 4"
 
 
-def test_a_model_that_does_not_open_is_an_error(dataset):
+def test_a_model_that_does_not_open_is_an_error(dataset, findings):
     with pytest.raises(InputError):
-        check_model("no-such:model", dataset, HERE)
+        findings(check_model, dataset, model="no-such:model")
 
 
-def test_predictions_on_disk_are_found_by_id(dataset, seer, monkeypatch):
+def test_predictions_on_disk_are_found_by_id(check, seer):
     asked = []
 
     class Saved:
@@ -122,9 +122,8 @@ def test_predictions_on_disk_are_found_by_id(dataset, seer, monkeypatch):
             asked.append(sample_id)
             return seer(right)(image)
 
-    monkeypatch.setattr("synthcp.doctor.model.open_model", lambda *_: (Saved(), ModelSettings("preds:DIR", layers=0)))
-    found = check_model("preds:DIR", dataset, HERE)
-    assert found[0].what == "preds:DIR: predictions on disk" and asked == ["0", "1", "2", "3", "5", "6", "7", "8"]
+    assert check(Saved(), spec="preds:DIR")["model"].what == "preds:DIR: predictions on disk"
+    assert asked == ["0", "1", "2", "3", "5", "6", "7", "8"]
 
 
 def test_the_confusion_is_summed_over_the_images(dataset, seer):

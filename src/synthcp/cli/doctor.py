@@ -18,7 +18,7 @@ from synthcp.cli.exit_codes import BAD_INPUT, FINE
 from synthcp.cli.options import Device, Model, Threads, use_threads
 
 if TYPE_CHECKING:
-    from synthcp.doctor.findings import Finding
+    from synthcp.doctor.base import Finding
 
 STYLES = {"good": "green", "note": "yellow", "bad": "bold red"}
 
@@ -41,12 +41,23 @@ def doctor_verb(
     Each finding is good, a note or bad; one that is bad ends with exit code 2.
     """
     use_threads(threads)
-    from synthcp.doctor.examine import Request, examine
+    from synthcp.doctor.base import Scope
+    from synthcp.doctor.examine import examine
     from synthcp.segmentation.catalogue import BUILT_IN
 
-    request = Request(data, every_image, model or BUILT_IN, features, monitor, fit, scale, out, device)
+    scope = Scope(
+        data=data,
+        every_image=every_image,
+        model=model or BUILT_IN,
+        features=features,
+        monitor="" if monitor is None else str(monitor),
+        fit=fit,
+        scale=scale,
+        out=str(out),
+        device=device,
+    )
     states = Counter[str]()
-    for title, findings in examine(request):
+    for title, findings in examine(scope):
         states.update(finding.state for finding in findings)
         _print_json(findings) if as_json else Console().print(_table(title, findings))
     if not as_json:
@@ -60,7 +71,7 @@ def _print_json(findings: list[Finding]) -> None:
 
 
 def _table(title: str, findings: list[Finding]) -> Table:
-    """Texts, not markup: "[" may be part of them."""
+    """Texts, no markup: "[" may be part of them."""
     table = Table("Name", "State", "What", "Remedy", title=Text(title, "bold"), title_justify="left", box=SIMPLE)
     for finding in findings:
         state = Text(finding.state, STYLES[finding.state])

@@ -7,13 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
-from synthcp.doctor.findings import Finding, attempt
+from synthcp.doctor.base import Finding, Scope
 from synthcp.system.provenance import hardware
 from synthcp.system.runtime import BF16_GAIN, Runtime, bf16_gain, cgroup_limits, step_seconds, usable_cores
 
@@ -39,22 +37,7 @@ _CPU_INFO, _MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 _CPU = torch.device("cpu")
 
 
-def check_machine(out: Path) -> list[Finding]:
-    """Check where networks would run, and the folder that would be written."""
-    checks = [
-        ("idle threads", idle_threads),
-        ("threads", threads),
-        ("bf16", bf16),
-        ("convolutions", convolutions),
-        ("accelerator", accelerators),
-        ("memory", memory),
-        ("disk", lambda: disk(out)),
-        ("output", lambda: writable(out)),
-    ]
-    return [finding for name, check in checks for finding in attempt(name, check)]
-
-
-def idle_threads() -> list[Finding]:
+def idle_threads(_: Scope) -> list[Finding]:
     """Tell whether idle threads sleep; those that spin slow each other down."""
     policy = os.environ.get("OMP_WAIT_POLICY", "")
     if policy.upper() == "PASSIVE":
@@ -63,12 +46,12 @@ def idle_threads() -> list[Finding]:
     return [Finding("idle threads", "note", what, "set OMP_WAIT_POLICY=PASSIVE before torch is imported")]
 
 
-def threads() -> list[Finding]:
+def threads(scope: Scope) -> list[Finding]:
     """Compare threads with usable cores, and the speed of two threads with that of one."""
-    cores, chosen = usable_cores(), torch.get_num_threads()
+    cores = usable_cores()
     there = f"{cores} of {os.cpu_count()} cores are usable"
-    if chosen > cores:
-        line = f"{there}, but {chosen} threads are used; they wait for each other"
+    if scope.threads > cores:
+        line = f"{there}, but {scope.threads} threads are used; they wait for each other"
         return [Finding("threads", "note", line, f"--threads {cores}")]
     if cores == 1:
         return [Finding("threads", "good", there)]
@@ -79,16 +62,26 @@ def threads() -> list[Finding]:
     return [Finding("threads", "good", line)]
 
 
-def bf16() -> list[Finding]:
+def _seconds_with(count: int) -> float:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        return step_seconds(Runtime(_CPU))
+    finally:
+        torch.set_num_threads(before)
+
+
+def bf16(_: Scope) -> list[Finding]:
     """Tell whether the processor has bf16 units, and whether they are faster here."""
-    flags = cpu_flags()
-    units = ", ".join(flag for flag in ("amx_bf16", "avx512_bf16") if flag in flags) or "no unit for it"
+    flags = _CPU_INFO.read_text().split() if _CPU_INFO.is_file() else []
+    units = ", ".join(unit for unit in ("amx_bf16", "avx512_bf16") if unit in flags) or "no unit for it is known"
     gain = bf16_gain(_CPU)
-    line = f"{hardware(_CPU)}: {units if flags else 'units unknown'}; {gain:.2f} times as fast as fp32"
-    return [Finding("bf16", "good", f"{line}, so auto takes {'bf16' if gain > BF16_GAIN else 'fp32'} on the CPU")]
+    chosen = "bf16" if gain > BF16_GAIN else "fp32"
+    line = f"{hardware(_CPU)}: {units}; {gain:.2f} times as fast as fp32, so auto takes {chosen} on the CPU"
+    return [Finding("bf16", "good", line)]
 
 
-def convolutions() -> list[Finding]:
+def convolutions(_: Scope) -> list[Finding]:
     """Try the convolution that some CPUs compute outside of its memory, in a process that may die of it."""
     here = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
     try:
@@ -102,13 +95,7 @@ def convolutions() -> list[Finding]:
     return [Finding("convolutions", "note", what, "nothing for SynthCP, which avoids them; do so in your own training")]
 
 
-def cpu_flags() -> set[str]:
-    """Return what the processor can do, by the names of Linux; nothing on other systems."""
-    lines = _CPU_INFO.read_text().splitlines() if _CPU_INFO.is_file() else []
-    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.split(":")[1].split()}
-
-
-def accelerators() -> list[Finding]:
+def accelerators(_: Scope) -> list[Finding]:
     """Name the accelerators with their memory, and say when there is one that torch cannot use."""
     if torch.cuda.is_available():
         return [_cuda(index) for index in range(torch.cuda.device_count())]
@@ -124,13 +111,35 @@ def accelerators() -> list[Finding]:
     return [Finding("accelerator", "good", "none; the CPU will do for the scales tiny and small")]
 
 
-def memory() -> list[Finding]:
+def _cuda(index: int) -> Finding:
+    free, total = torch.cuda.mem_get_info(index)
+    line = f"{torch.cuda.get_device_name(index)}, {amount(free)} of {amount(total)} are free"
+    return _supply(f"cuda:{index}", line, free, "end what else uses the GPU, or use --device cpu")
+
+
+def memory(_: Scope) -> list[Finding]:
     """Tell how much memory is free."""
     free = free_memory()
     if free is None:
         return [Finding("memory", "note", "unknown on this system")]
-    remedy = "close other programs, or use --scale tiny"
-    return [_supply("memory", f"{amount(free)} are free", free, remedy)]
+    return [_supply("memory", f"{amount(free)} are free", free, "close other programs, or use --scale tiny")]
+
+
+def output(scope: Scope) -> list[Finding]:
+    """Try to write where the output would go, and tell how much room there is; nothing stays."""
+    out = Path(scope.out)
+    try:
+        tempfile.TemporaryFile(dir=_existing(out)).close()
+    except OSError as error:
+        line = f"{out} cannot be written: {error.strerror}"
+        return [Finding("output", "bad", line, "choose another folder, or change its permissions")]
+    free = free_disk(out)
+    line = f"{out} can be written; {amount(free)} are free"
+    return [_supply("output", line, free, "make room, or write elsewhere")]
+
+
+def _supply(name: str, line: str, free: int, remedy: str) -> Finding:
+    return Finding(name, "note", line, remedy) if free < SCARCE else Finding(name, "good", line)
 
 
 def free_memory() -> int | None:
@@ -140,25 +149,9 @@ def free_memory() -> int | None:
     return min([*free, *map(int, cgroup_limits("memory.max"))], default=None)
 
 
-def disk(out: Path) -> list[Finding]:
-    """Tell how much room there is where the output would go."""
-    free = free_disk(out)
-    return [_supply("disk", f"{amount(free)} are free for {out}", free, "make room, or write elsewhere")]
-
-
 def free_disk(out: Path) -> int:
     """Return the free bytes of the disk that a folder is, or would be, on."""
     return shutil.disk_usage(_existing(out)).free
-
-
-def writable(out: Path) -> list[Finding]:
-    """Try to write where the output would go; nothing stays."""
-    try:
-        tempfile.TemporaryFile(dir=_existing(out)).close()
-    except OSError as error:
-        line = f"{out} cannot be written: {error.strerror}"
-        return [Finding("output", "bad", line, "choose another folder, or change its permissions")]
-    return [Finding("output", "good", f"{out} can be written")]
 
 
 def _existing(path: Path) -> Path:
@@ -166,31 +159,6 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
-def _cuda(index: int) -> Finding:
-    free, total = torch.cuda.mem_get_info(index)
-    line = f"{torch.cuda.get_device_name(index)}, {amount(free)} of {amount(total)} are free"
-    return _supply(f"cuda:{index}", line, free, "end what else uses the GPU, or use --device cpu")
-
-
-def _supply(name: str, line: str, free: int, remedy: str) -> Finding:
-    return Finding(name, "note", line, remedy) if free < SCARCE else Finding(name, "good", line)
-
-
 def amount(count: float) -> str:
     """Say a number of bytes: "2.1 GB" or "340 MB"."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
-
-
-@contextmanager
-def _thread_count(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _seconds_with(count: int) -> float:
-    with _thread_count(count):
-        return step_seconds(Runtime(_CPU))

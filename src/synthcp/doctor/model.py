@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,13 +12,12 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.data.subset import spread
-from synthcp.doctor.findings import Finding, attempt
+from synthcp.doctor.base import Finding, Scope
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
 from synthcp.records import Classes, Prediction
 from synthcp.segmentation.base import Predictor, Segmenter, at_size
-from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import open_model
-from synthcp.system.runtime import Runtime
+from synthcp.system.runtime import Runtime, choose_runtime
 
 IMAGES = 8
 """Number of images that the model is tried on."""
@@ -27,67 +26,55 @@ NEAR_CHANCE = 0.1
 
 
 @dataclass(frozen=True)
-class Trial:
+class Tried:
     """What a model said of some images.
 
     Attributes:
-        classes: Of the data.
         prediction: For the first image.
-        confusion: Pixels per true and predicted class over all labelled images, shape (L, L); None without any.
+        confusion: Pixels per true and predicted class over all labelled images, shape (L, L).
         labelled: Number of these images.
         seconds: Of the fastest image.
     """
 
-    classes: Classes
     prediction: Prediction
-    confusion: Tensor | None
+    confusion: Tensor
     labelled: int
     seconds: float
 
 
-def check_model(model: str | Segmenter, dataset: Dataset, runtime: Runtime, features: str = "") -> list[Finding]:
-    """Open a model, and try it on some images of a data set.
-
-    Args:
-        model: Its SPEC, or the segmenter itself.
-        dataset: Images, best with label maps.
-        runtime: Where the model runs.
-        features: Name of the module whose input is f_M; found by itself when empty.
-    """
-    predictor, settings = open_model(model, dataset.classes, dataset[0].image[None], features)
+def check_model(scope: Scope) -> Iterator[Finding]:
+    """Open a model, and try it on some images of a data set."""
+    dataset = scope.dataset
+    predictor, settings = open_model(scope.model, dataset.classes, dataset[0].image[None], scope.features)
     kind = "a live network" if isinstance(predictor, Segmenter) else "predictions on disk"
-    opened = Finding("model", "good", f"{settings.spec}: {kind}")
-    return [opened, *attempt("forward", lambda: _findings(try_model(predictor, dataset, runtime), settings))]
+    yield Finding("model", "good", f"{settings.spec}: {kind}")
+    tried = try_model(predictor, dataset, choose_runtime(scope.device, "fp32"))
+    yield _class_count(tried.prediction.logits, dataset.classes)
+    yield _logits(tried.prediction.logits.float())
+    yield _features(tried.prediction, settings.features)
+    if tried.confusion.sum():
+        yield _quality(tried, dataset.classes)
+    yield Finding("speed", "good", f"{tried.seconds:.3f} s per image")
 
 
 @torch.no_grad()
-def try_model(predictor: Predictor, dataset: Dataset, runtime: Runtime) -> Trial:
+def try_model(predictor: Predictor, dataset: Dataset, runtime: Runtime) -> Tried:
     """Let a model predict a few images, spread over a data set."""
     if isinstance(predictor, Segmenter):
         runtime.place(predictor).eval()
-    classes, first, confusions, seconds = dataset.classes, None, list[Tensor](), float("inf")
+    count, ignored = len(dataset.classes), dataset.classes.ignore_index
+    predictions, confusions, seconds = list[Prediction](), [torch.zeros(count, count, dtype=torch.int64)], []
     for sample in spread(dataset, IMAGES):
         image = runtime.send(sample.image[None])
         start = time.perf_counter()
         prediction = predictor.predict(sample.id, image)
         prediction.label_map.cpu()  # waits for the device
-        seconds = min(seconds, time.perf_counter() - start)
-        first = first or prediction
-        if sample.label_map is not None and prediction.logits.shape[1] == len(classes):
+        seconds.append(time.perf_counter() - start)
+        predictions = predictions or [prediction]
+        if sample.label_map is not None and prediction.logits.shape[1] == count:
             predicted = at_size(prediction, sample.label_map.shape).label_map[0].cpu()
-            confusions.append(confusion_matrix(sample.label_map, predicted, len(classes), classes.ignore_index))
-    assert first is not None  # a data set has a first image
-    return Trial(classes, first, sum(confusions[1:], confusions[0]) if confusions else None, len(confusions), seconds)
-
-
-def _findings(trial: Trial, settings: ModelSettings) -> list[Finding]:
-    return [
-        _class_count(trial.prediction.logits, trial.classes),
-        _logits(trial.prediction.logits.float()),
-        _features(trial.prediction, settings),
-        *_quality(trial),
-        Finding("speed", "good", f"{trial.seconds:.3f} s per image"),
-    ]
+            confusions.append(confusion_matrix(sample.label_map, predicted, count, ignored))
+    return Tried(predictions[0], torch.stack(confusions).sum(0), len(confusions) - 1, min(seconds))
 
 
 def _class_count(logits: Tensor, classes: Classes) -> Finding:
@@ -103,39 +90,36 @@ def _logits(logits: Tensor) -> Finding:
     if strange:
         line = f"{strange:.2%} are NaN or infinite"
         return Finding("logits", "bad", line, "check the weights, mean and std; run the model in fp32")
-    low, high = float(logits.min()), float(logits.max())
+    low, high, total = float(logits.min()), float(logits.max()), logits.sum(dim=1)
     if low == high:
         return Finding("logits", "bad", f"all are {low:g}", "are the weights loaded?")
-    total = logits.sum(dim=1)
     if low >= 0 and high <= 1 and torch.allclose(total, torch.ones_like(total), atol=1e-2):
         line = "these are probabilities (in [0, 1], sum 1); a second softmax would blur them"
         return Finding("logits", "bad", line, "return what goes into the softmax, or the logarithm")
     return Finding("logits", "good", f"{low:.2f} to {high:.2f}")
 
 
-def _features(prediction: Prediction, settings: ModelSettings) -> Finding:
+def _features(prediction: Prediction, module: str) -> Finding:
     if prediction.features is None:
         return Finding("features", "note", "none: a monitor of this model has no anomaly map", "give a live model")
     shape = "x".join(map(str, prediction.features.shape[1:]))
     layers = f"{len(prediction.layers)} layer{'s' if len(prediction.layers) > 1 else ''}"
-    module = f", f_M is the input of {settings.features}" if settings.features else ""
-    return Finding("features", "good", f"{layers}, the last {shape}{module}")
+    told = f", f_M is the input of {module}" if module else ""
+    return Finding("features", "good", f"{layers}, the last {shape}{told}")
 
 
-def _quality(trial: Trial) -> list[Finding]:
-    if trial.confusion is None or not trial.confusion.sum():
-        return []
-    reached, chance = mean_iou(trial.confusion), chance_iou(trial.confusion)
-    line = f"{reached:.1%} on {trial.labelled} images; blind guesses would reach {chance:.1%}"
-    order, reordered = best_order(trial.confusion)
+def _quality(tried: Tried, classes: Classes) -> Finding:
+    reached, chance = mean_iou(tried.confusion), chance_iou(tried.confusion)
+    line = f"{reached:.1%} on {tried.labelled} images; blind guesses would reach {chance:.1%}"
+    order, reordered = best_order(tried.confusion)
     if above_chance(reordered, chance) > above_chance(reached, chance) + NEAR_CHANCE:
-        names = [(trial.classes.names[label], channel) for channel, label in enumerate(order) if channel != label]
-        moved = ", ".join(f"{name} is its {channel}" for name, channel in names)
-        return [Finding("mIoU", "bad", f"{line}, other class order {reordered:.1%}", f"reorder its classes: {moved}")]
+        moved = [f"{classes.names[label]} is its {channel}" for channel, label in enumerate(order) if channel != label]
+        remedy = f"reorder its classes: {', '.join(moved)}"
+        return Finding("mIoU", "bad", f"{line}, other class order {reordered:.1%}", remedy)
     if above_chance(reached, chance) < NEAR_CHANCE:
         remedy = "check mean and std, the order of the colours (RGB), the size it sees, and the order of the classes"
-        return [Finding("mIoU", "bad", f"{line}; this is near chance", remedy)]
-    return [Finding("mIoU", "good", line)]
+        return Finding("mIoU", "bad", f"{line}; this is near chance", remedy)
+    return Finding("mIoU", "good", line)
 
 
 def above_chance(value: float, chance: float) -> float:
@@ -144,11 +128,7 @@ def above_chance(value: float, chance: float) -> float:
 
 
 def chance_iou(confusion: Tensor) -> float:
-    """Mean IoU of guesses as frequent per class as the predictions, but blind to the image.
-
-    Args:
-        confusion: Pixels per true and predicted class, shape (L, L).
-    """
+    """Mean IoU of guesses as frequent per class as the predictions, but blind to the image; confusion as in Tried."""
     pixels = confusion.double()
     true, predicted = pixels.sum(1) / pixels.sum(), pixels.sum(0) / pixels.sum()
     both = true * predicted
@@ -156,10 +136,7 @@ def chance_iou(confusion: Tensor) -> float:
 
 
 def best_order(confusion: Tensor) -> tuple[Sequence[int], float]:
-    """Find the order of the model's classes that fits the labels best.
-
-    Args:
-        confusion: Pixels per true and predicted class, shape (L, L).
+    """Find the order of the model's classes that fits the labels best; confusion as in Tried.
 
     Returns:
         The class of the data for each channel of the model, and the mean IoU in this order.

@@ -2,35 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from synthcp.doctor.findings import Finding, attempt
+from synthcp.doctor.base import Finding, Scope
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import MonitorSettings, load_settings
 from synthcp.system.provenance import versions
 
 
-def check_monitor(run: Path, device: str = "auto") -> list[Finding]:
-    """Check a monitor.
-
-    Args:
-        run: Its folder.
-        device: Where it is opened.
-    """
-    settings = load_settings(run)
-    return [
-        _identity(settings),
-        _versions(settings.facts.get("versions", "")),
-        _calibration(settings),
-        *attempt("weights", lambda: _weights(run, device)),
-    ]
-
-
-def _identity(settings: MonitorSettings) -> Finding:
-    facts = {"model": settings.model.spec, **settings.facts}
-    told = [f"{name} {facts[name]}" for name in ("model", "data", "variant", "scale", "seed") if facts.get(name)]
+def facts(scope: Scope) -> Iterator[Finding]:
+    """Tell what a monitor is, by which versions it was fitted, and what it promises."""
+    settings = load_settings(Path(scope.monitor))
+    known = {"model": settings.model.spec, **settings.facts}
+    told = [f"{name} {known[name]}" for name in ("model", "data", "variant", "scale", "seed") if known.get(name)]
     counts = f"{len(settings.classes)} classes, {settings.channels} channels, {len(settings.training_ids)} images"
-    return Finding("monitor", "good", f"{', '.join(told)}; {counts}")
+    yield Finding("monitor", "good", f"{', '.join(told)}; {counts}")
+    yield _versions(settings.facts.get("versions", ""))
+    yield _calibration(settings)
+
+
+def weights(scope: Scope) -> Iterator[Finding]:
+    """Open the networks of a monitor."""
+    monitor = Monitor.load(Path(scope.monitor), scope.device)
+    model = "M" if monitor.segmenter is not None else "M's predictions"
+    yield Finding("weights", "good", f"{model}, G and F open on {monitor.runtime.device}")
 
 
 def _versions(fitted: str) -> Finding:
@@ -53,9 +49,3 @@ def _calibration(settings: MonitorSettings) -> Finding:
     if not calibration.speaks_of(*settings.model.identity):
         return Finding("calibration", "note", f"{line}, but of {calibration.model}", "calibrate it again")
     return Finding("calibration", "good", f"{line}; at most {calibration.promise.alpha:.0%} of intervals miss")
-
-
-def _weights(run: Path, device: str) -> list[Finding]:
-    monitor = Monitor.load(run, device)
-    model = "M" if monitor.segmenter is not None else "M's predictions"
-    return [Finding("weights", "good", f"{model}, G and F open on {monitor.runtime.device}")]
