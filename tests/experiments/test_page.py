@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthcp.experiments.rows import Row
 
-from synthcp.evaluation import DetectorResult, Results
+from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.experiments import figures
 from synthcp.experiments.cases import Cases
 from synthcp.experiments.judge import SEEN

@@ -128,7 +128,7 @@ def test_a_monitor_is_opened_with_the_generator_that_was_fitted(options: FitConf
     assert assessments[0].synthesis.equal(assessments[1].synthesis)
     assert assessments[0].error_map.equal(assessments[1].error_map)
     detectors = load_detectors(tmp_path / "run", again)
-    assert type(detectors["untrained"].generator) is type(again.generator)  # type: ignore[attr-defined]
+    assert type(detectors["untrained"].evidence.generator) is type(again.generator)  # type: ignore[attr-defined]
     with pytest.raises(InputError, match="was begun with"):
         fit(scenes("train", 12), tmp_path / "run", replace(chosen, generator="", resume=True))
 

@@ -38,7 +38,9 @@ class Begun:
 def asked_of(config: FitConfig, settings: MonitorSettings) -> dict[str, Any]:
     """Return the options that are not free as plain values, each name as what it stands for in the settings."""
     resolved: dict[str, Any] = {
-        "variant": dataclasses.replace(config, imperfect=None).chosen_variant(),  # without the rule of its folds
+        # without what other options say of it
+        "variant": dataclasses.replace(config, imperfect=None, generator="").chosen_variant(),
+        "generator": settings.variant.generator,
         "scale": settings.scale,
         "imperfect": config.source,
         "model": list(settings.model.identity),

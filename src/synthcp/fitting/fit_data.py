@@ -130,11 +130,11 @@ class FitData:
     def comparator(self, head: Head) -> FittedComparator:
         """Return F, of the run or fitted to its imperfect predictions."""
         path, monitor = head.path(self.run), self.monitor
-        if monitor is None or not learnt_path(path).exists():
-            return self.stages.comparator(head, self.gathered, self.live, self.auxiliary)
-        if head == SHIPPED:
+        if monitor is not None and head == SHIPPED:
             return FittedComparator(monitor.network, monitor.settings.variant, monitor.settings.learnt)
-        return FittedComparator.load(path, monitor.settings, monitor.runtime)
+        if monitor is not None and learnt_path(path).exists():
+            return FittedComparator.load(path, monitor.settings, monitor.runtime)
+        return self.stages.comparator(head, self.gathered, self.live, self.auxiliary)
 
     def evidence(self, kind: str) -> SharedEvidence:
         """Return the evidence of one generator's syntheses, which all F share that are shown them."""
