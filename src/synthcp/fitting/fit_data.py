@@ -29,6 +29,7 @@ from synthcp.records import Prediction
 from synthcp.segmentation.base import Segmenter
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_json, load_module
+from synthcp.system.runtime import Runtime
 from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import Training
 
@@ -66,6 +67,7 @@ class FitData:
         begin: Returns the stages of the run; what needs no training image never calls it.
         run: Folder of the run, whose F are taken.
         folder: Where everything that is fitted here is kept.
+        runtime: Where the networks run.
         live: M, for use; None when its predictions are read from disk.
         generators: G by the name of its synthesis.
         shipped: F of a monitor that is there already.
@@ -75,6 +77,7 @@ class FitData:
     begin: Callable[[], Stages]
     run: Path
     folder: Path
+    runtime: Runtime
     live: Segmenter | None
     generators: Mapping[str, Generator]
     shipped: FittedHead | None = None
@@ -137,7 +140,7 @@ class FitData:
         path = head.path(self.run)
         if path.with_suffix(".json").exists() and self.shipped is not None:
             settings = from_dict(MonitorSettings, load_json(path.with_suffix(".json")))
-            network = build_network(settings).to(next(self.shipped[0].parameters()).device).eval()
+            network = self.runtime.place(build_network(settings)).eval()
             load_module(path, network)
         else:
             network, settings = self.stages.comparator(head, self.gathered, self.live, self.auxiliary)
@@ -164,10 +167,9 @@ class FitData:
 
     def predictions(self) -> Iterator[tuple[Tensor, Prediction]]:
         """Return every training image, shape (1, C, *S), and what M says of it."""
-        runtime = self.context.runtime
         for sample in self.context.dataset:
-            image = runtime.send(sample.image[None])
-            with torch.no_grad(), runtime.autocast():
+            image = self.runtime.send(sample.image[None])
+            with torch.no_grad(), self.runtime.autocast():
                 prediction = self.segmenter.predict(sample.id, image)
             yield image, prediction
 
@@ -231,7 +233,7 @@ class FitData:
     def _example(self, segmenter: Segmenter, view: str, index: int) -> Example:
         sample, kept = self.gathered.dataset[index], self.gathered.predictions.read(view, index)
         assert sample.label_map is not None  # check_labels ran before
-        send, settings = self.context.runtime.send, self.context.settings
+        send, settings = self.runtime.send, self.context.settings
         prediction = Prediction(send(kept["logits"][None]))
         predicted = prediction.label_map[0].cpu()
         classes = settings.classes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, control_path
-from synthcp.fitting.imperfect import parse_imperfect
+from synthcp.fitting.imperfect import Imperfect, KFold, parse_imperfect
 from synthcp.fitting.options import FitOptions
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
@@ -113,6 +113,7 @@ def fit_data_of(folder: Path, monitor: Monitor, progress: Progress = silent) -> 
         begin=partial(_reopened, folder, monitor, progress),
         run=folder,
         folder=folder / KEPT,
+        runtime=monitor.runtime,
         live=monitor.segmenter,
         generators={SYNTHCP: monitor.generator, **_untrained(folder, monitor)},
         shipped=(monitor.network, monitor.settings),
@@ -129,6 +130,12 @@ def _untrained(folder: Path, monitor: Monitor) -> dict[str, Generator]:
     return {UNTRAINED: generator.requires_grad_(False)}
 
 
+def _imperfect(facts: Mapping[str, str], built_in: bool) -> Imperfect:
+    """Where the imperfect predictions of a fit came from; k folds where it is not said."""
+    told = facts.get("imperfect", "")
+    return parse_imperfect(told, facts["data"], built_in) if told else KFold()
+
+
 def _reopened(folder: Path, monitor: Monitor, progress: Progress) -> Stages:
     """The stages of a finished run, with the options of its fit."""
     stored = load_settings(folder)
@@ -138,7 +145,10 @@ def _reopened(folder: Path, monitor: Monitor, progress: Progress) -> Stages:
         raise InputError(f"{folder} does not say on which images it was fitted, which this detector needs; {remedy}")
     if monitor.settings.model != model:
         raise InputError(f"{folder} was fitted to {model.spec}, and so would be this detector; leave the other M out")
-    source = parse_imperfect(facts.get("imperfect", ""), facts["data"], model.is_built_in, facts.get("train_cmd", ""))
+    source = _imperfect(facts, model.is_built_in)
+    if str(source) != facts["imperfect predictions"]:
+        told = f"{folder} does not name its imperfect predictions ({facts['imperfect predictions']})"
+        raise InputError(f'{told}; fit it with synthcp fit, or with facts={{"imperfect": SOURCE}}')
     chosen: AnyModel = model.spec if model.is_built_in else OpenedModel(monitor.predictor, model)
     options = FitOptions(
         variant=stored.variant,

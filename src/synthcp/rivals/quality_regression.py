@@ -270,7 +270,7 @@ def regressed(
     """
     indices, scores, quality = data.usual if indices is None else indices, list[Tensor](), list[Tensor]()
     for example in data.examples(indices):
-        with data.context.runtime.autocast():
+        with data.runtime.autocast():
             scores.append(score_of(example.segmenter)(example.image, example.prediction).scores[0].float().cpu())
         quality.append(example.quality)
         data.context.progress("regression", len(scores), len(data.views) * len(indices), {})
