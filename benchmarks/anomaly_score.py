@@ -37,7 +37,7 @@ from synthcp.experiments.table3 import TABLE3
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SYNTHCP, UNTRAINED
 from synthcp.metrics.ranking import RankingScores, StreamingRanking
-from synthcp.rivals.class_statistics import fit_class_statistics
+from synthcp.rivals.standardized_max_logits import fit_class_statistics
 from synthcp.system.provenance import commit, hardware
 
 TRAINED, FRESH = "trained G", "untrained G"

@@ -73,7 +73,8 @@ def data(dims: SpatialDims, tmp_path_factory: pytest.TempPathFactory) -> FitData
         segmenter = stages.segmenter(M).requires_grad_(False)
         generators = {"synthcp": stages.generator(segmenter), "untrained": stages.untrained_generator()}
         frozen = {name: generator.requires_grad_(False) for name, generator in generators.items()}
-        RUNS[dims] = FitData(begin=lambda: stages, run=folder, folder=folder, live=segmenter, generators=frozen)
+        where = {"run": folder, "folder": folder, "runtime": stages.runtime}
+        RUNS[dims] = FitData(begin=lambda: stages, live=segmenter, generators=frozen, **where)
     return RUNS[dims]
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from synthcp.errors import InputError
-from synthcp.evaluation import Truth
+from synthcp.evaluation import Judged, Row, Truth
 from synthcp.experiments.cases import (
     BINS,
     FAILURE_SCORES,
@@ -23,7 +23,7 @@ from synthcp.experiments.cases import (
     structure_score,
 )
 from synthcp.metrics.regression import class_quality_scores
-from synthcp.records import Detection
+from synthcp.records import Detection, Prediction, Sample
 from synthcp.system.files import save_tensors
 
 IMAGES = 6
@@ -57,7 +57,9 @@ def cases() -> Cases:
     """Of the structures 1 and 3, of which 3 is never predicted."""
     watch = Watch((1, 3), {"good", "poor", "pixels"})
     for rows, truth in images():
-        watch(rows, truth, torch.ones(20, 30).long())
+        sample, prediction = Sample("", torch.zeros(3, 20, 30)), Prediction(torch.zeros(1, 4, 20, 30))
+        said = {Row(name): detection for name, detection in rows.items()}
+        watch(Judged(0, sample, sample, prediction, torch.ones(20, 30).long(), said, truth))
     return watch.cases()
 
 

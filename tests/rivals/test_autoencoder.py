@@ -2,12 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torch import Tensor
 
 from synthcp.data.base import Dataset
@@ -110,10 +108,3 @@ def test_images_are_those_of_labelled_batches(toy: Callable[..., Dataset]) -> No
         images = image_batch(Unlabelled(toy(3, size)), 1, (1.0, 1.5), torch.Generator().manual_seed(3))
         labelled, _ = labelled_batch(toy(3, size), 1, (1.0, 1.5), 0.0, torch.Generator().manual_seed(3))
         assert images.equal(labelled) and images.shape == (1, 3, *size)
-
-
-def test_the_picture_shows_images_and_reconstructions(training: AutoencoderTraining, tmp_path: Path) -> None:
-    training.picture(tmp_path / "one.png", count=2)
-    pixels = np.array(Image.open(tmp_path / "one.png"))
-    assert pixels.shape == (2 * 32, 2 * 40, 3)
-    assert pixels[:32].std() > 2 * pixels[32:].std()  # nothing was learnt

@@ -43,7 +43,6 @@ def test_a_planted_line_is_found(dtype: torch.dtype) -> None:
     quality = torch.stack([0.9 - 0.5 * scores[:, 0], 0.1 + 0.7 * scores[:, 1]], dim=1)
     line = fit_line(scores, quality)
     assert line.slopes == pytest.approx((-0.5, 0.7)) and line.intercepts == pytest.approx((0.9, 0.1))
-    assert line.signs == (-1, 1)
     assert line(scores.to(dtype)).dtype == dtype
     torch.testing.assert_close(line(scores.to(dtype)), quality.to(dtype))
 
@@ -65,9 +64,8 @@ def test_the_curve_is_that_of_scikit_learn(seed: int) -> None:
     scores = (scores * torch.tensor([0.02, 5, 20])).round()  # with ties
     curves = fit_isotonic(scores, quality)
     new = torch.linspace(-1, 25, 99, dtype=torch.float64)[:, None].expand(-1, 3)
-    assert curves.signs[:2] == (-1, 1)
-    for label, sign in enumerate(curves.signs):
-        oracle = IsotonicRegression(increasing=sign > 0, out_of_bounds="clip")
+    for label, rises in enumerate(curve[-1] > curve[0] for curve in curves.qualities):
+        oracle = IsotonicRegression(increasing=rises, out_of_bounds="clip")
         expected = oracle.fit(scores[:, label].numpy(), quality[:, label].numpy()).predict(new[:, label].numpy())
         assert curves(new)[:, label].numpy() == pytest.approx(expected)
 
@@ -83,7 +81,7 @@ def test_a_planted_map_of_all_scores_is_found(dtype: torch.dtype) -> None:
     quality[::4, 0] = math.nan
     linear = fit_linear(scores, quality, ridge=0)
     assert linear.weights == (pytest.approx((-0.4, 0.1)), pytest.approx((0.2, 0.0)))
-    assert linear.intercepts == pytest.approx((0.5, 0.5)) and linear.signs[0] == -1
+    assert linear.intercepts == pytest.approx((0.5, 0.5))
     predicted = linear(scores.to(dtype))
     assert predicted.dtype == dtype
     torch.testing.assert_close(predicted, (0.5 + scores @ PLANTED.T).to(dtype))
@@ -127,7 +125,8 @@ def test_a_map_takes_no_missing_score(fails) -> None:
 def test_the_direction_is_the_one_that_fits_better() -> None:
     scores = torch.arange(6.0)[:, None].expand(-1, 2)
     quality = torch.tensor([[0.1, 0.8], [0.2, 0.9], [0.1, 0.5], [0.6, 0.6], [0.5, 0.2], [0.9, 0.1]])
-    assert fit_isotonic(scores, quality).signs == (1, -1)
+    rising, falling = fit_isotonic(scores, quality).qualities
+    assert rising[-1] > rising[0] and falling[-1] < falling[0]
 
 
 @pytest.mark.parametrize("fit", [fit_line, fit_isotonic])
@@ -143,8 +142,8 @@ def test_scores_that_tell_nothing_predict_the_mean(fit) -> None:
     scores = torch.tensor([[2.0, math.nan, 1.0], [2.0, math.nan, math.nan], [2.0, math.nan, math.nan]])
     quality = torch.tensor([[0.3, 0.0, 0.8], [0.6, 0.0, 0.1], [0.9, 0.9, 0.2]])
     regression = fit(scores, quality)
-    assert regression.signs == (0, 0, 0)
-    assert regression(torch.tensor([[7.0, 7.0, 7.0]]))[0].tolist() == pytest.approx([0.6, 0.3, 0.8])
+    for score in (-7.0, 7.0):
+        assert regression(torch.full((1, 3), score))[0].tolist() == pytest.approx([0.6, 0.3, 0.8])
 
 
 @pytest.mark.parametrize("fit", FITS)

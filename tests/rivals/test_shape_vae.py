@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 
 from synthcp.nn.spatial import SpatialDims
-from synthcp.rivals.shape_vae import PUBLISHED, Box, ShapeVae, ShapeVaeConfig, crop, foreground_box
+from synthcp.rivals.shape_vae import Box, ShapeVae, ShapeVaeConfig, crop, foreground_box
 
 SMALL: dict[SpatialDims, ShapeVaeConfig] = {
     2: ShapeVaeConfig(classes=3, grid=(16, 24), widths=(4, 6, 8), latent=5, convolutions=2),
     3: ShapeVaeConfig(classes=3, grid=(8, 12, 16), widths=(4, 6, 8), latent=5),
 }
+
+
+PUBLISHED = ShapeVaeConfig(grid=(128,) * 3, widths=(8, 16, 32, 64, 128, 256), latent=1024, convolutions=3)
+"""The network of the authors of the alarm, for a foreground of one class."""
 
 
 def vae_of(dims: SpatialDims) -> ShapeVae:

@@ -14,9 +14,8 @@ from synthcp.nn.labels import one_hot
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes, Prediction, Sample
 from synthcp.rivals.quality_regression import Line, RegressedQuality
-from synthcp.rivals.shape_vae import PUBLISHED, Box, ShapeVae, ShapeVaeConfig, crop, foreground_box
+from synthcp.rivals.shape_vae import Box, ShapeVae, ShapeVaeConfig, crop, foreground_box
 from synthcp.rivals.vae_alarm import (
-    PUBLISHED_TRAINING,
     ShapeScore,
     ShapeVaeTraining,
     ShapeVaeTrainingConfig,
@@ -195,14 +194,6 @@ def test_a_step_depends_on_its_number_alone(toy: Callable[..., Dataset], cpu: Ru
     assert training.optimizers["vae"].param_groups[0]["lr"] == pytest.approx(2e-3)
     training.step(3)
     assert training.optimizers["vae"].param_groups[0]["lr"] == pytest.approx(1e-3)
-
-
-def test_the_published_training_is_plain_gradient_descent(cpu: Runtime) -> None:
-    training = training_of(2, cpu, PUBLISHED_TRAINING)
-    optimizer = training.optimizers["vae"]
-    assert isinstance(optimizer, torch.optim.SGD)
-    assert (optimizer.param_groups[0]["lr"], optimizer.param_groups[0]["momentum"]) == (0.1, 0)
-    assert PUBLISHED.noise == 0.2 and training.config.kl_weight == 2e-5
 
 
 def test_the_divergence_is_that_of_normal_distributions() -> None:

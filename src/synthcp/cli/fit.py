@@ -112,7 +112,7 @@ def fit_verb(
         weights=weights,
     )
     check_labels(dataset)  # reads every image, so that all that is quicker is refused before
-    facts = {"data": data, "imperfect": imperfect, "command": command_line(), "commit": commit()}
+    facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:
         fit(dataset, out, asked, progress=progress, facts=facts)
     typer.echo(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")

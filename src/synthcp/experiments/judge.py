@@ -60,8 +60,15 @@ def _fit_data(stages: Stages, lender: FitData | None = None) -> FitData:
         generators = {name: generator.requires_grad_(False) for name, generator in made.items()}
     else:
         generators = dict(lender.generators)
-    live = segmenter.requires_grad_(False)
-    return FitData(begin=lambda: stages, run=out, folder=out, live=live, generators=generators, lender=lender)
+    return FitData(
+        begin=lambda: stages,
+        run=out,
+        folder=out,
+        runtime=stages.runtime,
+        live=segmenter.requires_grad_(False),
+        generators=generators,
+        lender=lender,
+    )
 
 
 def _with_generators(run: FitData, further: FirstSeed) -> FitData:

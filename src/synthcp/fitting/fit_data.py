@@ -28,6 +28,7 @@ from synthcp.records import Prediction
 from synthcp.segmentation.base import Segmenter
 from synthcp.synthesis.base import Generator
 from synthcp.system.run_folder import learnt_path
+from synthcp.system.runtime import Runtime
 from synthcp.training.crossfit import assign_folds
 from synthcp.training.loop import Training
 
@@ -63,6 +64,7 @@ class FitData:
         begin: Returns the stages of the run; what needs no training image never calls it.
         run: Folder of the run, whose F are taken.
         folder: Where everything that is fitted here is kept.
+        runtime: Where the networks run.
         live: M, for use; None when its predictions are read from disk.
         generators: G by the name of its synthesis.
         monitor: That was fitted already, whose F is taken.
@@ -72,6 +74,7 @@ class FitData:
     begin: Callable[[], Stages]
     run: Path
     folder: Path
+    runtime: Runtime
     live: Segmenter | None
     generators: Mapping[str, Generator]
     monitor: Monitor | None = None
@@ -157,10 +160,9 @@ class FitData:
 
     def predictions(self) -> Iterator[tuple[Tensor, Prediction]]:
         """Return every training image, shape (1, C, *S), and what M says of it."""
-        runtime = self.context.runtime
         for sample in self.context.dataset:
-            image = runtime.send(sample.image[None])
-            with torch.no_grad(), runtime.autocast():
+            image = self.runtime.send(sample.image[None])
+            with torch.no_grad(), self.runtime.autocast():
                 prediction = self.segmenter.predict(sample.id, image)
             yield image, prediction
 
@@ -224,7 +226,7 @@ class FitData:
     def _example(self, segmenter: Segmenter, view: str, index: int) -> Example:
         sample, kept = self.gathered.dataset[index], self.gathered.predictions.read(view, index)
         assert sample.label_map is not None  # check_labels ran before
-        send, settings = self.context.runtime.send, self.context.settings
+        send, settings = self.runtime.send, self.context.settings
         prediction = Prediction(send(kept.logits[None]))
         predicted = prediction.label_map[0].cpu()
         classes = settings.classes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +15,6 @@ from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
 from synthcp.records import Detection, Prediction
 from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import image_batch
-from synthcp.training.gan import save_grid
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate
 
 
@@ -129,14 +127,6 @@ class AutoencoderTraining(Training):
         loss = reconstruction_error(images, reconstruction).mean()
         descend(optimizer, loss)
         return {"loss": loss.item()}
-
-    @torch.no_grad()
-    def picture(self, path: Path, count: int = 6) -> None:
-        """Draw a grid: images above, their reconstructions below."""
-        generator = generator_of(self.seed, "autoencoder", "picture")
-        images = image_batch(self.dataset, count, (1.0, 1.0), generator)
-        self.autoencoder.eval()
-        save_grid(path, [images, self.autoencoder(self.runtime.send(images)).cpu()])
 
 
 @dataclass(frozen=True)

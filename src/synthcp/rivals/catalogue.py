@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from synthcp.comparison.base import Detector
 from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector
-from synthcp.config.values import choose
+from synthcp.config.values import choose, load_record
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
+from synthcp.fitting.begun import Begun
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, control_path
-from synthcp.fitting.imperfect import parse_imperfect
+from synthcp.fitting.imperfect import Imperfect, KFold, parse_imperfect
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
 from synthcp.monitor.monitor import Monitor
@@ -37,11 +38,10 @@ from synthcp.segmentation.specs import AnyModel, OpenedModel
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_module
 from synthcp.system.progress import Progress, silent
+from synthcp.system.run_folder import CONFIG
 
 KEPT = "rivals"
 """Folder in that of a run: what was fitted when a detector was first asked for."""
-STARTS_FROM = "starts from "
-"""Before the weights from which a built-in M started, in the note of its settings."""
 
 
 def _logits(name: str) -> Callable[[FitData], Detector]:
@@ -113,6 +113,7 @@ def fit_data_of(folder: Path, monitor: Monitor, progress: Progress = silent) -> 
         begin=partial(_reopened, folder, monitor, progress),
         run=folder,
         folder=folder / KEPT,
+        runtime=monitor.runtime,
         live=monitor.segmenter,
         generators={SYNTHCP: monitor.generator, **_untrained(folder, monitor)},
         monitor=monitor,
@@ -129,25 +130,42 @@ def _untrained(folder: Path, monitor: Monitor) -> dict[str, Generator]:
     return {UNTRAINED: generator.requires_grad_(False)}
 
 
+def _imperfect(facts: Mapping[str, str], built_in: bool) -> Imperfect:
+    """Where the imperfect predictions of a fit came from; k folds where it is not said."""
+    told = facts.get("imperfect", "")
+    return parse_imperfect(told, facts["data"], built_in) if told else KFold()
+
+
 def _reopened(folder: Path, monitor: Monitor, progress: Progress) -> Stages:
     """The stages of a finished run, with the options of its fit."""
     stored = load_settings(folder)
-    facts, model, note = stored.facts, stored.model, stored.model.note
+    facts, model = stored.facts, stored.model
     if "data" not in facts:
         remedy = 'fit it with synthcp fit, or with facts={"data": SPEC}'
         raise InputError(f"{folder} does not say on which images it was fitted, which this detector needs; {remedy}")
     if monitor.settings.model != model:
         raise InputError(f"{folder} was fitted to {model.spec}, and so would be this detector; leave the other M out")
-    source = parse_imperfect(facts.get("imperfect", ""), facts["data"], model.is_built_in, facts.get("train_cmd", ""))
+    source = _imperfect(facts, model.is_built_in)
+    if str(source) != facts["imperfect predictions"]:
+        told = f"{folder} does not name its imperfect predictions ({facts['imperfect predictions']})"
+        raise InputError(f'{told}; fit it with synthcp fit, or with facts={{"imperfect": SOURCE}}')
     chosen: AnyModel = model.spec if model.is_built_in else OpenedModel(monitor.predictor, model)
+    asked = load_record(folder / CONFIG, Begun).asked
     config = FitConfig(
         variant=stored.variant,
         scale=stored.scale,
-        seed=int(facts["seed"]),
+        seed=asked["seed"],
+        controls=asked["controls"],
         resume=True,
         device=str(monitor.runtime.device),
         model=chosen,
+        features=asked["features"],
         imperfect=source,
-        weights=Path(note.removeprefix(STARTS_FROM)) if note.startswith(STARTS_FROM) else None,
+        vgg19=_path(asked["vgg19"]),
+        weights=_path(asked["weights"]),
     )
     return begin(open_dataset(facts["data"]), folder, config, progress=progress)
+
+
+def _path(text: str | None) -> Path | None:
+    return None if text is None else Path(text)

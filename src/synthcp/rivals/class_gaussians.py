@@ -94,4 +94,4 @@ def _sums(pairs: Iterable[tuple[Tensor, Tensor]], classes: int) -> tuple[Tensor,
 def fit_mahalanobis(data: FitData) -> Detector:
     """Fit the Gaussians to M's features of the training images."""
     gaussians = fit_class_gaussians(data.labelled_features(), len(data.context.settings.classes))
-    return FeatureDensity(data.segmenter, data.context.runtime.place(gaussians))
+    return FeatureDensity(data.segmenter, data.runtime.place(gaussians))

@@ -120,4 +120,4 @@ class Reservoir:
 def fit_knn(data: FitData) -> Detector:
     """Draw the bank from M's features of the training images."""
     neighbors = fit_nearest_neighbors(data.labelled_features(), len(data.context.settings.classes))
-    return FeatureDensity(data.segmenter, data.context.runtime.place(neighbors))
+    return FeatureDensity(data.segmenter, data.runtime.place(neighbors))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -38,25 +37,11 @@ class ClassScores:
     error_map: Tensor | None = None
 
 
-class QualityScore(Protocol):
-    """Measures a prediction class by class."""
+QualityScore = Callable[[Tensor, Prediction], ClassScores]
+"""Measures a prediction (image, prediction) class by class; shapes: see Detector."""
 
-    def __call__(self, image: Tensor, prediction: Prediction) -> ClassScores:
-        """Measure (shapes: see Detector)."""
-        ...
-
-
-class QualityRegression(Protocol):
-    """What a score means: from (B, L) to predicted quality (B, L) in [0, 1]."""
-
-    def __call__(self, scores: Tensor) -> Tensor:
-        """Predict; EMPTY where a score is NaN."""
-        ...
-
-    @property
-    def signs(self) -> tuple[int, ...]:
-        """Per class 1 where quality rises with the score, -1 where it falls, 0 where the score tells nothing."""
-        ...
+QualityRegression = Callable[[Tensor], Tensor]
+"""What a score means: from (B, L) to predicted quality (B, L) in [0, 1], EMPTY where a score is NaN."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +79,6 @@ class Line:
         slopes, intercepts = (scores.new_tensor(values) for values in (self.slopes, self.intercepts))
         return _in_range(slopes * scores + intercepts, scores)
 
-    @property
-    def signs(self) -> tuple[int, ...]:
-        """Of the slopes (see QualityRegression)."""
-        return tuple(int(np.sign(slope)) for slope in self.slopes)
-
 
 @dataclass(frozen=True)
 class Isotonic:
@@ -119,11 +99,6 @@ class Isotonic:
         quality = np.stack([np.interp(*curve) for curve in curves], axis=1)
         return _in_range(torch.from_numpy(quality).to(scores), scores)
 
-    @property
-    def signs(self) -> tuple[int, ...]:
-        """Of the way from the first knot to the last (see QualityRegression)."""
-        return tuple(int(np.sign(curve[-1] - curve[0])) for curve in self.qualities)
-
 
 @dataclass(frozen=True)
 class LinearMap:
@@ -142,11 +117,6 @@ class LinearMap:
         weights, intercepts = (scores.new_tensor(values) for values in (self.weights, self.intercepts))
         weighted = weights * scores.unsqueeze(1)  # no matrix product: autocast would take bfloat16
         return (weighted.sum(dim=2) + intercepts).clamp(0, 1)
-
-    @property
-    def signs(self) -> tuple[int, ...]:
-        """Of the weight of each class's own score (see QualityRegression)."""
-        return tuple(int(np.sign(row[label])) for label, row in enumerate(self.weights))
 
 
 def fit_line(scores: Tensor, quality: Tensor) -> Line:
@@ -270,7 +240,7 @@ def regressed(
     """
     indices, scores, quality = data.usual if indices is None else indices, list[Tensor](), list[Tensor]()
     for example in data.examples(indices):
-        with data.context.runtime.autocast():
+        with data.runtime.autocast():
             scores.append(score_of(example.segmenter)(example.image, example.prediction).scores[0].float().cpu())
         quality.append(example.quality)
         data.context.progress("regression", len(scores), len(data.views) * len(indices), {})

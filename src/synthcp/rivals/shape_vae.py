@@ -55,12 +55,6 @@ class ShapeVaeConfig:
         return NO_CLASS if self.background is None else self.background
 
 
-PUBLISHED = ShapeVaeConfig(
-    grid=(128, 128, 128), widths=(8, 16, 32, 64, 128, 256), latent=1024, convolutions=3, noise=0.2
-)
-"""The network of the authors of the alarm, for a foreground of one class; it wants a GPU. The default is for CPUs."""
-
-
 class ShapeVae(nn.Module):
     """Encoder down to a code of mean and standard deviation, decoder back to class probabilities.
 

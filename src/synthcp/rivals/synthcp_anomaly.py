@@ -76,7 +76,7 @@ def fit_fused(data: FitData, *, kind: str = SYNTHCP, blind: bool = False) -> Det
 
 
 def _cues(data: FitData, generator: Generator) -> Iterator[Tensor]:
-    distance, runtime = FeatureDistance(data.segmenter), data.context.runtime
+    distance, runtime = FeatureDistance(data.segmenter), data.runtime
     for image, prediction in data.predictions():
         with torch.no_grad(), runtime.autocast():
             cues = fused_cues(distance, image, generator.draw(prediction.label_map, image), prediction)

@@ -89,11 +89,13 @@ class ConfidenceNetwork(nn.Module):
         config: Of the head.
 
     Raises:
-        InputError: M shows no feature maps.
+        InputError: M shows no feature maps, or lets no gradient through.
     """
 
     def __init__(self, segmenter: Segmenter, image: Tensor, config: ConfidenceConfig) -> None:
         super().__init__()
+        if not segmenter.differentiable:
+            raise InputError("TCP fine-tunes a copy of M, which lets no gradient through; choose another detector")
         self.encoder = copy.deepcopy(segmenter).eval().requires_grad_(True)
         with torch.no_grad():
             layers = self.encoder.predict("", image.to(self.encoder.mean.device)).layers

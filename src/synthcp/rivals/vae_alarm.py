@@ -7,7 +7,6 @@ image is never looked at.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -40,9 +39,8 @@ class ShapeVaeTrainingConfig:
     Attributes:
         steps: Number of batches.
         batch: Label maps in each.
-        optimizer: "adam", or "sgd" without momentum.
-        learning_rate: Of the optimizer.
-        decay_from: Share of the steps after which the rate falls linearly to 0; 1 keeps it constant.
+        learning_rate: Adam's.
+        decay_from: Share of the steps after which the rate falls linearly to 0.
         kl_weight: Of the Kullback-Leibler divergence, beside 1 for the overlap.
         cross_entropy: Weight of the cross-entropy, which the published loss lacks. Without it a small class stays
             absent from every reconstruction for a long time: overlap alone says little while there is none.
@@ -52,19 +50,12 @@ class ShapeVaeTrainingConfig:
 
     steps: int
     batch: int = 4
-    optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: float = 1e-3
     decay_from: float = 0.5
     kl_weight: float = 2e-5
     cross_entropy: float = 1.0
     scale: float = 0.1
     shift: float = 0.03
-
-
-PUBLISHED_TRAINING = ShapeVaeTrainingConfig(
-    steps=12_000, optimizer="sgd", learning_rate=0.1, decay_from=1.0, cross_entropy=0.0, scale=0.0, shift=0.0
-)
-"""Of the authors of the alarm: 240 epochs of 200 cases."""
 
 
 class ShapeVaeTraining(Training):
@@ -78,9 +69,8 @@ class ShapeVaeTraining(Training):
         self.config = config
         self.runtime = runtime
         self.seed = seed
-        optimizer = torch.optim.Adam if config.optimizer == "adam" else torch.optim.SGD
         self.modules = {"vae": vae}
-        self.optimizers = {"vae": optimizer(vae.parameters(), lr=config.learning_rate)}
+        self.optimizers = {"vae": torch.optim.Adam(vae.parameters(), lr=config.learning_rate)}
 
     def step(self, step: int) -> dict[str, float]:
         """Train on one batch."""

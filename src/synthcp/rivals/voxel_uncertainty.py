@@ -65,7 +65,7 @@ class PredictiveVariance:
 
 @dataclass(frozen=True)
 class UncertaintyScore:
-    """Scores each class by the uncertainty of its voxels; larger should mean worse, which the regression's signs tell.
+    """Scores each class by the uncertainty of its voxels; larger should mean worse.
 
     Attributes:
         uncertainty: Of every voxel; summed over the classes it is the error map.
