@@ -4,6 +4,7 @@ import math
 import shutil
 from dataclasses import replace
 
+import h5py
 import pytest
 import torch
 from PIL import Image
@@ -18,9 +19,7 @@ from synthcp.monitor.settings import load_settings, save_settings
 from synthcp.report.annotate import read_choice
 from synthcp.report.outputs import map_path, read_settings
 from synthcp.report.pictures import image_picture, read_grey
-from synthcp.report.region_rows import read_regions
-from synthcp.report.rows import read_rows
-from synthcp.report.score_files import read_scores
+from synthcp.report.rows import read_regions, read_rows
 from synthcp.report.tables import from_json
 from synthcp.verbs.score import Shard, evaluate_run, score, seen_in_fitting
 from synthcp.verbs.select import select
@@ -235,7 +234,8 @@ def test_score_files_hold_the_anomaly_maps(run_folder, images, tmp_path):
     monitor = Monitor.load(run_folder, device="cpu")
     for path in sorted(images.glob("*.png")):
         expected = monitor.assess(path).anomaly_map
-        found = read_scores(tmp_path / f"out/anomaly_p/synthcp/Track-test/{path.stem}.hdf5")
+        with h5py.File(tmp_path / f"out/anomaly_p/synthcp/Track-test/{path.stem}.hdf5", "r") as file:
+            found = file["value"][()]
         assert found.shape == expected.shape and torch.from_numpy(found).equal(expected.half())
 
 

@@ -261,8 +261,10 @@ def _write_samples(dataset: Dataset, monitor: Monitor, writer: ResultsWriter, pr
     threshold = monitor.settings.usual.anomaly
     for number, (sample, assessment) in enumerate(judged(dataset, monitor)):
         label_map, grid = sample.label_map, dataset.grid(number)
-        writer.write_maps(sample.id, sample.image, assessment, label_map, sample.anomaly_mask, grid)
-        writer.add_row(row_of(sample.id, sample.id, assessment, monitor.classes, threshold, label_map, grid))
+        writer.write_maps(sample.id, sample.image, assessment, label_map, anomaly_mask=sample.anomaly_mask, grid=grid)
+        writer.add_row(
+            row_of(sample.id, sample.id, assessment, monitor.classes, threshold, label_map=label_map, grid=grid)
+        )
         progress("maps", number + 1, len(dataset), {})
 
 
