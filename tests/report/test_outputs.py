@@ -83,7 +83,8 @@ def test_grey_images_stay_grey(tmp_path: Path, settings: RunSettings) -> None:
 
 
 def test_settings_come_back(tmp_path: Path, settings: RunSettings) -> None:
-    ResultsWriter(tmp_path, settings).close()
+    with ResultsWriter(tmp_path, settings):
+        pass
     assert read_settings(tmp_path) == settings
     assert json.loads((tmp_path / "run.json").read_text())["thresholds"] == {"error": 0.3, "anomaly": 1.5}
 

@@ -68,7 +68,7 @@ class RunSettings:
 
 
 class ResultsWriter:
-    """Writes the output folder image by image; the tables appear, whole, when the writer closes without an error.
+    """Writes the output folder image by image; the tables appear, whole, at the end of a `with` without an error.
 
     Until then the rows are in results.csv.partial, and those of their regions in regions.csv.partial. Every file is
     renamed into place, so none is ever half written.
@@ -118,22 +118,14 @@ class ResultsWriter:
             self._regions.add(region_cells(row.id, number, region))
         self._rows.add(cells(row, self.settings.measure))
 
-    def close(self) -> None:
-        """Puts regions.csv and results.csv into place."""
-        self._regions.close()
-        self._rows.close()
-
     def __enter__(self) -> ResultsWriter:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._regions.stop()
-            self._rows.stop()
+        for table in (self._regions, self._rows):
+            table.end(whole=kind is None)
 
 
 class _Table:
@@ -151,13 +143,11 @@ class _Table:
             self._csv.writerow({name: known.get(name, "") for name in self._csv.fieldnames})
             self._file.flush()
 
-    def stop(self) -> None:
+    def end(self, whole: bool) -> None:
         self._file.close()
-
-    def close(self) -> None:
-        self.stop()
-        with _writing(self._path):
-            os.replace(self._partial, self._path)
+        if whole:
+            with _writing(self._path):
+                os.replace(self._partial, self._path)
 
 
 def map_path(out: Path, image_id: str, kind: str) -> Path:
