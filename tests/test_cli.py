@@ -127,7 +127,7 @@ def test_torch_is_not_imported_to_talk_about_usage(arguments):
         (["demo", "--seed", "one"], "Invalid value for '--seed'"),
         (["demo", "--seed", "-1"], "Invalid value for '--seed'"),
         (["report", "x", "--dpi", "3"], "No such option: --dpi"),
-        (["report", "no/such/folder"], "run.json cannot be read"),
+        (["report", "no/such/folder"], "run.json is missing"),
         (["fit", "--data", SCENES, "--out", "x", "--perceptual", "vgg"], "use segmenter or vgg19:FILE"),
         (["fit", "--data", SCENES, "--out", "x", "--config", "no.json"], "no.json is missing or not JSON"),
         (["fit", "--data", SCENES, "--out", "x", "--scale", "big"], "scale 'big' is unknown"),
@@ -199,7 +199,7 @@ def test_a_failure_is_one_line_and_a_traceback_for_those_who_ask(synthcp, monkey
 
 def test_a_name_that_a_terminal_cannot_write_ends_no_command(synthcp):
     ended = synthcp("report", "no\udcff")
-    assert ended.code == 2 and len(ended.stderr) == 1 and "no?/run.json cannot be read" in ended.stderr[0]
+    assert ended.code == 2 and len(ended.stderr) == 1 and "no?/run.json is missing" in ended.stderr[0]
 
 
 def test_fit_takes_every_option(synthcp, fitted, tmp_path):

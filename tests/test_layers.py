@@ -37,7 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "monitor": LEARNING,
     "fitting": LEARNING | {"monitor"},
     "rivals": FITTED,
-    "report": {"system", "data", "metrics", "monitor", "evaluation"},
+    "report": {"system", "data", "metrics", "monitor", "evaluation", "config.values"},
     "verbs": PRODUCT - {"verbs"},
     "doctor": FITTED,
     "experiments": PRODUCT,

@@ -30,5 +30,5 @@ def test_no_choice_is_none(tmp_path):
 @pytest.mark.parametrize("text", ["rank,name\n1,a\n", "rank,id\nfirst,a\n", "rank,id\n1\n,,,\n"])
 def test_a_broken_list_is_named(tmp_path, text):
     (tmp_path / "annotate.csv").write_text(text)
-    with pytest.raises(InputError, match=r"annotate\.csv is no list of chosen images"):
+    with pytest.raises(InputError, match=r"annotate\.csv is not as a run writes it"):
         read_choice(tmp_path)

@@ -1,15 +1,12 @@
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from synthcp.errors import DataError
 from synthcp.metrics.risk import reliability, risk_coverage
-from synthcp.report.figures import panel, quality_scatter, risk_figure, save_figure, to_svg
-from synthcp.report.pictures import heat_colors
+from synthcp.report.figures import grid, quality_scatter, risk_figure, save_figure, to_svg
 
 PAIRS = {"road": [(0.1, 0.3), (0.5, 0.4), (0.9, 0.8)], "<b>$x": [(0.25, 0.75)], "empty": []}
 
@@ -55,28 +52,10 @@ def test_figures_are_saved_in_the_format_of_their_name(tmp_path: Path) -> None:
         assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
-def test_the_panel_has_six_pictures_with_the_true_errors_fifth(write_folder: Callable[..., Path]) -> None:
-    out = write_folder({"a": 0.2, "b": 0.7})
-    panel(out, ["a", "b"], out / "panel.png", width=80)
-    with Image.open(out / "panel.png") as picture:
-        pixels = np.asarray(picture.convert("RGB"))
-    assert pixels.shape == (26 + 6 + 40 + 6 + 40, 6 * 80 + 5 * 6, 3)
-    true_errors = pixels[32:72, 4 * 86 : 4 * 86 + 80]
-    right, wrong = heat_colors()[0].tolist(), heat_colors()[-1].tolist()
-    assert true_errors[10, 10].tolist() == right  # road on road
-    assert true_errors[30, 10].tolist() == wrong  # car taken for road
-    assert true_errors[30, 70].tolist() == [128, 128, 128]  # not judged
-
-
-def test_the_panel_leaves_out_what_is_not_known(write_folder: Callable[..., Path]) -> None:
-    out = write_folder({"a": 0.2}, truth=False)
-    panel(out, ["a"], out / "panel.png", width=80)
-    with Image.open(out / "panel.png") as picture:
-        assert picture.width == 4 * 80 + 3 * 6
-
-
-@pytest.mark.parametrize("ids", [[], ["nowhere"]])
-def test_a_panel_needs_an_image(write_folder: Callable[..., Path], ids: list[str]) -> None:
-    out = write_folder({"a": 0.2})
-    with pytest.raises(DataError, match="has no maps"):
-        panel(out, ids, out / "panel.png")
+def test_a_grid_has_its_pictures_in_rows_under_headings() -> None:
+    rows = [[Image.new("RGB", (80, height), color) for color in ("red", "blue")] for height in (40, 20)]
+    pixels = np.asarray(grid(["left", "right"], rows, width=80))
+    assert pixels.shape == (26 + 6 + 40 + 6 + 20, 80 + 6 + 80, 3)
+    assert (pixels[:26] < 255).any() and (pixels[26:32] == 255).all() and (pixels[72:78] == 255).all()
+    for part in (pixels[32:72], pixels[78:]):
+        assert (part[:, :80] == (255, 0, 0)).all() and (part[:, 86:] == (0, 0, 255)).all()

@@ -119,8 +119,11 @@ def test_ground_truth_only_if_known(write_folder: Write) -> None:
     assert "True IoU" in page.texts["th"] and "<svg" in page.source
 
 
-def test_only_the_first_view_is_loaded_at_once(write_folder: Write) -> None:
-    pictures = Page(write_report(write_folder({"a": 0.2}))).all("img")
+def test_only_the_first_view_is_loaded_at_once_and_its_button_pressed(write_folder: Write) -> None:
+    page = Page(write_report(write_folder({"a": 0.2})))
+    pictures, buttons = page.all("img"), page.all("button")
+    pressed = [button["data-view"] for button in buttons if button["aria-pressed"] == "true"]
+    assert len(buttons) == 7 + 7 and pressed == ["image", "image"]
     assert ["src" in picture for picture in pictures] == [True] + [False] * 6
     assert all(picture["loading"] == "lazy" for picture in pictures)
     assert all(decoded(picture.get("src") or picture.get("data-src")).format == "WEBP" for picture in pictures)
@@ -141,12 +144,6 @@ def test_the_slider_starts_at_the_threshold_of_the_run(write_folder: Write) -> N
     slider = next(attributes for attributes in page.all("input") if attributes["type"] == "range")
     assert (slider["value"], slider["max"]) == ("30", "100")
     assert any(label.get("for") == slider["id"] for label in page.all("label"))
-
-
-def test_toggles_say_what_is_pressed(write_folder: Write) -> None:
-    buttons = Page(write_report(write_folder({"a": 0.3}))).all("button")
-    assert len(buttons) == 7 + 7
-    assert [button["data-view"] for button in buttons if button["aria-pressed"] == "true"] == ["image", "image"]
 
 
 def test_the_evaluation_is_shown(write_folder: Write) -> None:
@@ -185,27 +182,17 @@ def test_without_a_calibration_nothing_is_decided(write_folder: Write) -> None:
     assert not any("promise" in text for text in page.texts["th"] + page.texts["p"])
 
 
-def test_unknown_objects_are_boxed_and_listed(write_folder: Write) -> None:
+def test_unknown_objects_are_boxed_and_listed_and_can_be_hidden(write_folder: Write) -> None:
     page = Page(write_report(write_folder({"a": 0.2}, truth=False, regions=True)))
     boxes = [tuple(box[name] for name in ("x", "y", "width", "height")) for box in page.all("rect")]
     assert boxes == [("25.00%", "0.00%", "50.00%", "50.00%"), ("50.00%", "0.00%", "50.00%", "100.00%")]  # of (2, 4)
     assert page.texts["text"] == ["1", "2"]
     assert {"25.0 %", "1.75", "<i>car", "37.5 %", "1.62", "sky"} <= set(page.texts["td"])
-
-
-def test_the_boxes_can_be_hidden_and_tell_their_threshold(write_folder: Write) -> None:
-    page = Page(write_report(write_folder({"a": 0.2}, regions=True)))
-    (toggle,) = (attributes for attributes in page.all("input") if attributes.get("id") == "objects")
-    assert toggle["type"] == "checkbox"
-    told = (
-        "Connected pixels whose anomaly score is above the threshold of the monitor, 1.5; the error threshold does not"
-    )
+    assert [part["type"] for part in page.all("input") if part.get("id") == "objects"] == ["checkbox"]
+    told = "Connected pixels whose anomaly score is above the threshold of the monitor, 1.5; the error threshold does"
     assert sum((label.get("title") or "").startswith(told) for label in page.all("label")) == 1
-
-
-def test_without_unknown_objects_nothing_is_said_of_them(write_folder: Write) -> None:
     page = Page(write_report(write_folder({"a": 0.2}, truth=False)))
-    assert page.all("rect") == [] and "objects" not in {attributes.get("id") for attributes in page.all("input")}
+    assert page.all("rect") == [] and "objects" not in {part.get("id") for part in page.all("input")}
     assert "Unknown object" not in page.texts["th"]
 
 

@@ -57,13 +57,6 @@ def result_of(row: DetectorResult) -> Results:
     return Results((row,), math.nan, {}, 5)
 
 
-def test_results_from_before_there_was_a_measure_are_read() -> None:
-    record = json.loads(to_json(RESULTS))
-    old = record | {"miou": record["mean_quality"], "class_iou": record["segmenter_quality"]}
-    del old["mean_quality"], old["segmenter_quality"], old["measure"]
-    assert repr(from_json(json.dumps(old))) == repr(RESULTS)
-
-
 def test_the_measure_is_named() -> None:
     volumes = replace(RESULTS, measure="Dice")
     assert from_json(to_json(volumes)).measure == "Dice"
@@ -164,16 +157,6 @@ def test_json_round_trip_with_nan() -> None:
     record = json.loads(text)
     assert record["segmenter_quality"]["sky"] is None and record["detectors"][1]["quality"]["spearman"] is None
     assert "NaN" not in text
-
-
-def test_an_older_file_lacks_the_nearest_fpr95_and_the_protocols_of_anomalies() -> None:
-    record = json.loads(to_json(RESULTS))
-    for detector in record["detectors"]:
-        del detector["anomaly"]
-        detector |= {"anomaly_pooled": None, "anomaly_per_image": None}
-    del record["detectors"][0]["error_pooled"]["fpr95_nearest"]
-    older = from_json(json.dumps(record)).detectors[0].error_pooled
-    assert older is not None and math.isnan(older.fpr95_nearest) and older.fpr95 == MSP.error_pooled.fpr95
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"detectors": [{}]}'])

@@ -13,6 +13,7 @@ import torch
 from synthcp.data.decathlon import leaning
 from synthcp.data.nifti import Grid, read_nifti
 from synthcp.records import AnomalousRegion, Assessment, Classes
+from synthcp.report.cards import VIEWS, open_view
 from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter, RunSettings, map_path
 from synthcp.report.pictures import read_grey, read_picture
@@ -52,8 +53,8 @@ def assessment() -> Assessment:
 def out(tmp_path: Path, grid: Grid, assessment: Assessment) -> Path:
     truth = assessment.label_map.roll(1, 1)
     with ResultsWriter(tmp_path, SETTINGS, ground_truth=True) as writer:
-        writer.write_maps("sub/a", torch.rand(1, *SHAPE), assessment, truth, truth == 2, grid)
-        writer.add_row(row_of("sub/a", "a.nii.gz", assessment, CLASSES, 0.9, truth, grid))
+        writer.write_maps("sub/a", torch.rand(1, *SHAPE), assessment, truth, anomaly_mask=truth == 2, grid=grid)
+        writer.add_row(row_of("sub/a", "a.nii.gz", assessment, CLASSES, 0.9, label_map=truth, grid=grid))
     write_report(tmp_path)
     return tmp_path
 
@@ -128,8 +129,6 @@ def test_the_report_shows_planes_and_dice(out: Path) -> None:
 
 
 def test_labels_lie_over_the_image(out: Path) -> None:
-    from synthcp.report.views import VIEWS, open_view
-
     image, prediction = (
         open_view(out, "sub/a", view, 3 * PANEL, CLASSES.background)
         for view in VIEWS

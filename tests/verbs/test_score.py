@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 
+import h5py
 import pytest
 import torch
 from PIL import Image
@@ -15,9 +16,7 @@ from synthcp.monitor.settings import load_settings, save_settings
 from synthcp.report.annotate import read_choice
 from synthcp.report.outputs import map_path, read_settings
 from synthcp.report.pictures import read_grey
-from synthcp.report.region_rows import read_regions
-from synthcp.report.rows import read_rows
-from synthcp.report.score_files import read_scores
+from synthcp.report.rows import read_regions, read_rows
 from synthcp.verbs.score import parse_shard, score
 from synthcp.verbs.select import select
 
@@ -122,7 +121,8 @@ def test_score_files_hold_the_anomaly_maps(monitor, images, tmp_path):
     score(monitor, [images], tmp_path, smiyc="Track-test")
     for name in IDS:
         expected = monitor.assess(images / f"{name}.png").anomaly_map
-        found = read_scores(tmp_path / f"anomaly_p/synthcp/Track-test/{name}.hdf5")
+        with h5py.File(tmp_path / f"anomaly_p/synthcp/Track-test/{name}.hdf5", "r") as file:
+            found = file["value"][()]
         assert found.shape == expected.shape and torch.from_numpy(found).equal(expected.half())
 
 

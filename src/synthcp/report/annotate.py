@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from synthcp.errors import InputError
+from synthcp.report.csv_files import read_table
 from synthcp.report.outputs import write_text
 from synthcp.report.rows import Row
 
@@ -36,11 +36,6 @@ def read_choice(out: Path) -> dict[str, int]:
     Raises:
         InputError: The table is broken.
     """
-    path = out / TABLE
-    if not path.is_file():
+    if not (out / TABLE).is_file():
         return {}
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            return {line["id"]: int(line["rank"]) for line in csv.DictReader(file)}
-    except (OSError, KeyError, ValueError, TypeError) as error:
-        raise InputError(f"{path} is no list of chosen images ({error!r}); run synthcp score again") from error
+    return dict(read_table(out / TABLE, lambda line: (line["id"], int(line["rank"]))))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,23 +13,45 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from synthcp.records import Classes
-from synthcp.report.objects import UnknownObject, unknown_objects
-from synthcp.report.outputs import RunSettings
+from synthcp.records import AnomalousRegion, Classes
+from synthcp.report.outputs import RunSettings, map_path
+from synthcp.report.pictures import overlay, read_picture, true_error_picture
 from synthcp.report.planes import PANEL
 from synthcp.report.rows import Row
-from synthcp.report.views import VIEWS, View, open_map, open_view, overlaid, shrink
 
 WIDTH, WIDTH_OF_PLANES = 640, 3 * PANEL
 STEPS = 100
+OBJECTS = 10
+"""Unknown objects that are shown of an image; more boxes hide the picture, and regions.csv has them all."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A view of an image and its data URI."""
+class View:
+    """One way to look at an image.
 
-    view: View
-    uri: str
+    Attributes:
+        key: The kind of map, or "true_errors", which is drawn from prediction and truth.
+        label: Name on a button.
+        caption: What it shows.
+        flat: Whether the colours stand for labels, and must not be mixed.
+    """
+
+    key: str
+    label: str
+    caption: str
+    flat: bool = False
+
+
+VIEWS = (
+    View("image", "Image", "marked: probability of error above the threshold"),
+    View("prediction", "Prediction", "the class of each pixel as the segmenter says", flat=True),
+    View("synthesis", "Drawing", "how the image would look if the prediction were right"),
+    View("error", "Error map", "probability that the prediction is wrong"),
+    View("anomaly", "Anomaly map", "how unknown the object looks"),
+    View("truth", "Ground truth", "the true class of each pixel", flat=True),
+    View("true_errors", "True errors", "bright where the prediction is wrong", flat=True),
+    View("unknown", "True unknowns", "white on objects of no known class", flat=True),
+)
 
 
 @dataclass(frozen=True)
@@ -44,10 +67,21 @@ class ClassQuality:
     true: float
     interval: tuple[float, float] | None = None
 
-    @property
-    def difference(self) -> float:
-        """Predicted minus true."""
-        return self.predicted - self.true
+
+@dataclass(frozen=True)
+class UnknownObject:
+    """A region of unknown pixels.
+
+    Attributes:
+        number: Its number in regions.csv, from 1.
+        region: What is known of it.
+        place: Left, top, width and height of its box, in percent of the picture's sides; empty in a volume, where a box
+            has no place in three planes.
+    """
+
+    number: int
+    region: AnomalousRegion
+    place: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -56,7 +90,7 @@ class Card:
 
     Attributes:
         row: Its numbers.
-        pictures: The views that the folder has.
+        pictures: Data URIs of the views that the folder has.
         size: Width and height of the pictures.
         error_levels: The error map as grey PNG, level / 255, as a data URI; empty without an error map.
         flagged: Share of pixels whose error probability is above step / STEPS, for every step; empty likewise, and of a
@@ -68,7 +102,7 @@ class Card:
     """
 
     row: Row
-    pictures: tuple[Picture, ...]
+    pictures: dict[View, str]
     size: tuple[int, int]
     error_levels: str
     flagged: tuple[float, ...]
@@ -81,21 +115,44 @@ def card_of(out: Path, row: Row, settings: RunSettings, annotate: int | None = N
     """The card of a row; raises InputError when the id leads out of the folder or a map is not a picture."""
     width = WIDTH_OF_PLANES if settings.has_volumes else WIDTH
     background = settings.classes.background
-    opened = [(view, open_view(out, row.id, view, width, background)) for view in VIEWS]
-    known = [(view, picture) for view, picture in opened if picture is not None]
-    error = open_map(out, row.id, "error_16bit")
+    opened = {view: open_view(out, row.id, view, width, background) for view in VIEWS}
+    known = {view: picture for view, picture in opened.items() if picture is not None}
+    error = _open_map(out, row.id, "error_16bit")
     levels = None if error is None else np.asarray(error, dtype=np.uint16)
     return Card(
         row=row,
-        pictures=tuple(
-            Picture(view, webp(picture, view.flat and not overlaid(view, background))) for view, picture in known
-        ),
-        size=known[0][1].size if known else (0, 0),
+        pictures={view: webp(part, view.flat and not _overlaid(view, background)) for view, part in known.items()},
+        size=next((picture.size for picture in known.values()), (0, 0)),
         error_levels="" if levels is None else _grey_png(levels, width),
         flagged=() if levels is None or settings.has_volumes else _flagged(levels),
         qualities=_qualities(row, settings.classes, _shown(out, row, settings)),
         objects=() if levels is None else unknown_objects(row.regions or (), levels.shape),
         annotate=annotate,
+    )
+
+
+def open_view(out: Path, image_id: str, view: View, width: int, background: int | None = None) -> Image.Image | None:
+    """The picture, at most `width` wide, in RGB; None when the folder does not have it.
+
+    Where the label is that of the background, the image shows in place of a colour, and behind those of the others.
+
+    Raises:
+        InputError: The id leads out of the folder, or a file is not a picture.
+    """
+    picture = _true_errors(out, image_id) if view.key == "true_errors" else _open_map(out, image_id, view.key)
+    if picture is None:
+        return None
+    image = _open_map(out, image_id, "image") if _overlaid(view, background) else None
+    if image is not None and background is not None:
+        picture = overlay(image, picture, background)
+    return _shrink(picture.convert("RGB"), width, Image.Resampling.NEAREST if view.flat else Image.Resampling.LANCZOS)
+
+
+def unknown_objects(regions: Sequence[AnomalousRegion], size: tuple[int, ...]) -> tuple[UnknownObject, ...]:
+    """Return the first regions of an image whose maps have this size (H, W), with boxes that fit any picture of it."""
+    return tuple(
+        UnknownObject(number, region, _place(region.box, size) if len(region.box) == 2 else ())
+        for number, region in enumerate(regions[:OBJECTS], start=1)
     )
 
 
@@ -105,12 +162,45 @@ def hex_color(color: tuple[int, int, int]) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
+def webp(picture: Image.Image, flat: bool) -> str:
+    """A data URI; few flat colours are smaller, and keep their edges, without loss."""
+    return _data_uri(picture, "WEBP", lossless=flat, quality=80)
+
+
+def _overlaid(view: View, background: int | None) -> bool:
+    """Whether a view shows labels over the image: those of classes of which one is the background."""
+    return view.key in ("prediction", "truth") and background is not None
+
+
+def _open_map(out: Path, image_id: str, kind: str) -> Image.Image | None:
+    """The picture as it lies in maps/, or None."""
+    path = map_path(out, image_id, kind)
+    return read_picture(path) if path.is_file() else None
+
+
+def _true_errors(out: Path, image_id: str) -> Image.Image | None:
+    prediction, truth = _open_map(out, image_id, "prediction"), _open_map(out, image_id, "truth")
+    return true_error_picture(prediction, truth) if prediction and truth else None
+
+
+def _shrink(picture: Image.Image, width: int, resampling: Image.Resampling) -> Image.Image:
+    if picture.width <= width:
+        return picture
+    return picture.resize((width, max(1, round(picture.height * width / picture.width))), resampling)
+
+
+def _place(box: tuple[tuple[int, int], ...], size: tuple[int, ...]) -> tuple[float, ...]:
+    (top, bottom), (left, right) = box
+    down, across = 100 / size[0], 100 / size[1]
+    return left * across, top * down, (right - left) * across, (bottom - top) * down
+
+
 def _shown(out: Path, row: Row, settings: RunSettings) -> set[str]:
     """Names of the classes in the prediction and in the truth; of a volume, where each is judged, the structures."""
     classes = settings.classes
     if settings.has_volumes:
         return set(classes.structures)
-    prediction = open_map(out, row.id, "prediction")
+    prediction = _open_map(out, row.id, "prediction")
     true = {name for name, value in row.true_class_quality.items() if not math.isnan(value)}
     if prediction is None:
         return true | {name for name, value in row.class_quality.items() if not math.isnan(value)}
@@ -118,17 +208,11 @@ def _shown(out: Path, row: Row, settings: RunSettings) -> set[str]:
 
 
 def _qualities(row: Row, classes: Classes, shown: set[str]) -> tuple[ClassQuality, ...]:
-    qualities = [
-        ClassQuality(
-            name,
-            hex_color(color),
-            row.class_quality.get(name, math.nan),
-            row.true_class_quality.get(name, math.nan),
-            row.intervals.get(name),
-        )
-        for name, color in zip(classes.names, classes.colors, strict=True)
-        if name in shown
-    ]
+    qualities = []
+    for name, color in zip(classes.names, classes.colors, strict=True):
+        if name in shown:
+            predicted, true = (part.get(name, math.nan) for part in (row.class_quality, row.true_class_quality))
+            qualities.append(ClassQuality(name, hex_color(color), predicted, true, row.intervals.get(name)))
     return tuple(sorted(qualities, key=lambda quality: (math.isnan(quality.predicted), quality.predicted)))
 
 
@@ -140,12 +224,7 @@ def _flagged(levels: NDArray[np.uint16]) -> tuple[float, ...]:
 
 def _grey_png(levels: NDArray[np.uint16], width: int) -> str:
     picture = Image.fromarray((levels / 257).round().astype(np.uint8))
-    return _data_uri(shrink(picture, width, Image.Resampling.BOX), "PNG", optimize=True)
-
-
-def webp(picture: Image.Image, flat: bool) -> str:
-    """Few flat colours are smaller, and keep their edges, without loss."""
-    return _data_uri(picture, "WEBP", lossless=flat, quality=80)
+    return _data_uri(_shrink(picture, width, Image.Resampling.BOX), "PNG", optimize=True)
 
 
 def _data_uri(picture: Image.Image, kind: str, **options: bool | int) -> str:

@@ -15,32 +15,19 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from synthcp.errors import DataError
 from synthcp.metrics.regression import regression_scores
 from synthcp.metrics.risk import reliability, risk_coverage
 from synthcp.records import Measure
-from synthcp.report.outputs import map_path, replacing, write_picture
-from synthcp.report.views import VIEWS, View, open_view
+from synthcp.report.outputs import replacing
 
 Pairs = Sequence[tuple[float, float]]
 Floats = NDArray[np.float64]
-_COLUMNS = 4
 _POINTS = "#3b7dd8"
 _INK = "#4a4a4b"  # in SVG it becomes currentColor, the text colour of the page
-_STRIP = {
-    "image": "Image",
-    "truth": "Ground truth",
-    "prediction": "Prediction",
-    "synthesis": "Drawing",
-    "true_errors": "True errors",
-    "error": "Predicted errors",
-}
 _GAP, _HEADER = 6, 26
 
 
-def quality_scatter(
-    class_quality: Mapping[str, Pairs], measure: Measure = "IoU", most_columns: int = _COLUMNS
-) -> Figure:
+def quality_scatter(class_quality: Mapping[str, Pairs], measure: Measure = "IoU", most_columns: int = 4) -> Figure:
     """Predicted against true quality, one point per image, one plot per class with its Pearson correlation.
 
     Args:
@@ -96,26 +83,6 @@ def save_figure(path: Path, figure: Figure) -> None:
         figure.savefig(partial, dpi=150, facecolor="white")
 
 
-def panel(out: Path, image_ids: Sequence[str], target: Path, width: int = 240) -> None:
-    """Writes image, truth, prediction, drawing, true and predicted errors as one PNG, a strip per image.
-
-    Args:
-        out: The output folder.
-        image_ids: Of the images, from top to bottom; columns that the first one lacks are left out.
-        target: The PNG file.
-        width: Of each picture, in pixels.
-
-    Raises:
-        InputError: There is no image, a picture is missing, or the target cannot be written.
-    """
-    first = {view.key for view in VIEWS if image_ids and open_view(out, image_ids[0], view, width)}
-    views = [view for key in _STRIP for view in VIEWS if view.key == key and key in first]
-    if not views:
-        raise DataError(f"{out} has no maps of {image_ids[:1]}; name images of its results.csv")
-    tiles = [[_tile(out, image_id, view, width) for view in views] for image_id in image_ids]
-    write_picture(target, grid([_STRIP[view.key] for view in views], tiles, width))
-
-
 def grid(headings: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int) -> Image.Image:
     """Pictures of one width in rows, under their headings.
 
@@ -124,7 +91,15 @@ def grid(headings: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: 
         rows: Of pictures, one for each column; those of a row have one height.
         width: Of each picture, in pixels.
     """
-    return _column([_row([_heading(heading, width) for heading in headings]), *(_row(row) for row in rows)])
+    lines = [[_heading(heading, width) for heading in headings], *rows]
+    heights = [max(tile.height for tile in line) for line in lines]
+    size = len(headings) * (width + _GAP) - _GAP, sum(heights) + _GAP * len(rows)
+    whole, top = Image.new("RGB", size, "white"), 0
+    for line, height in zip(lines, heights, strict=True):
+        for column, tile in enumerate(line):
+            whole.paste(tile, (column * (width + _GAP), top))
+        top += height + _GAP
+    return whole
 
 
 def _scatter(axes: Axes, name: str, pairs: Pairs) -> None:
@@ -172,37 +147,7 @@ def _plain(axes: Axes) -> None:
         spine.set(color=_INK, linewidth=0.6, visible=side in ("left", "bottom"))
 
 
-def _tile(out: Path, image_id: str, view: View, width: int) -> Image.Image:
-    """The picture at exactly the width of its column, small ones enlarged."""
-    picture = open_view(out, image_id, view, width)
-    if picture is None:
-        raise DataError(
-            f"{map_path(out, image_id, 'image')} has no {view.label.lower()} beside it; leave the image out"
-        )
-    resampling = Image.Resampling.NEAREST if view.flat else Image.Resampling.BICUBIC
-    return picture.resize((width, max(1, round(picture.height * width / picture.width))), resampling)
-
-
 def _heading(text: str, width: int) -> Image.Image:
     heading = Image.new("RGB", (width, _HEADER), "white")
     ImageDraw.Draw(heading).text((width / 2, _HEADER / 2), text, "#222", ImageFont.load_default(14), anchor="mm")
     return heading
-
-
-def _row(tiles: Sequence[Image.Image]) -> Image.Image:
-    """Tiles of one width side by side."""
-    width = tiles[0].width + _GAP
-    row = Image.new("RGB", (width * len(tiles) - _GAP, max(tile.height for tile in tiles)), "white")
-    for index, tile in enumerate(tiles):
-        row.paste(tile, (index * width, 0))
-    return row
-
-
-def _column(rows: Sequence[Image.Image]) -> Image.Image:
-    """Rows of one width below each other."""
-    column = Image.new("RGB", (rows[0].width, sum(row.height + _GAP for row in rows) - _GAP), "white")
-    top = 0
-    for row in rows:
-        column.paste(row, (0, top))
-        top += row.height + _GAP
-    return column

@@ -14,16 +14,15 @@ from synthcp.errors import InputError
 from synthcp.evaluation import Results
 from synthcp.records import Classes
 from synthcp.report.annotate import read_choice
-from synthcp.report.cards import STEPS, Card, card_of, hex_color
+from synthcp.report.cards import STEPS, VIEWS, Card, card_of, hex_color
 from synthcp.report.figures import quality_scatter, to_svg
 from synthcp.report.outputs import RunSettings, read_settings, write_text
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.planes import PLANES, RULE
-from synthcp.report.rows import Row, read_rows
+from synthcp.report.rows import Row, mean, read_rows
 from synthcp.report.score_tables import headline, mean_name, percent, tables
 from synthcp.report.tables import from_json
 from synthcp.report.trust import trust_of
-from synthcp.report.views import VIEWS
 
 _TEMPLATES = Path(__file__).parent
 _DEFAULT_THRESHOLD = 0.5
@@ -61,7 +60,7 @@ def write_report(out: Path, limit: int = 100) -> Path:
             trust=trust_of(scored, settings.thresholds, settings.measure),
             cards=cards,
             left_out=len(scored) - len(cards),
-            views=[view for view in VIEWS if any(view == picture.view for card in cards for picture in card.pictures)],
+            views=[view for view in VIEWS if any(view in card.pictures for card in cards)],
             legend=_legend(settings.classes, cards),
             heat=", ".join(hex_color(tuple(color)) for color in heat_colors()[::15].tolist()),
             steps=STEPS,
@@ -122,13 +121,13 @@ def _verdict(rows: Sequence[Row], images: str) -> str:
 
 def _facts(rows: Sequence[Row], results: Results | None, chosen: int, images: str) -> list[Fact]:
     alarmed, failed = sum(bool(row.alarms) for row in rows), sum(row.status == "error" for row in rows)
-    true_share = _mean([row.true_error_share for row in rows])
+    true_share = mean(row.true_error_share for row in rows)
     facts = [
         Fact(images, str(len(rows))),
         Fact("With alarms", str(alarmed), alarming=alarmed > 0),
         *([Fact("To review", str(_reviewed(rows)))] if any(row.decision for row in rows) else []),
         Fact("Failed", str(failed), alarming=failed > 0),
-        Fact("Mean expected error", f"{percent(_mean([row.error_share for row in rows]))} %", _true_note(true_share)),
+        Fact("Mean expected error", f"{percent(mean(row.error_share for row in rows))} %", _true_note(true_share)),
     ]
     facts += [Fact("To annotate", str(chosen), "bad, and different from each other")] if chosen else []
     return facts + (_evaluation_facts(results) if results else [])
@@ -172,7 +171,7 @@ def _legend(classes: Classes, cards: Sequence[Card]) -> list[tuple[str, str]]:
     """Name and colour of every class but the background, which shows the image, and of the pixels that have none."""
     named = zip(classes.names, classes.colors, strict=True)
     legend = [(name, hex_color(color)) for name, color in named if name in classes.structures]
-    has_truth = any(picture.view.key == "truth" for card in cards for picture in card.pictures)
+    has_truth = any(view.key == "truth" for card in cards for view in card.pictures)
     return [*legend, ("not judged", hex_color(IGNORED_COLOR))] if has_truth else legend
 
 
@@ -198,8 +197,3 @@ def _details(settings: RunSettings, results: Results | None) -> list[tuple[str, 
     facts |= {name: str(value) for name, value in results.settings.items()} if results else {}
     facts |= {f"version of {name}": version for name, version in settings.versions.items()}
     return [(name, value) for name, value in facts.items() if value]
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else math.nan

@@ -7,32 +7,20 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from PIL import Image
 from torch import Tensor
 
+from synthcp.config.values import from_dict, to_dict
 from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.records import Assessment, Classes, Measure
 from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
-from synthcp.report.region_rows import FILE as REGIONS_FILE
-from synthcp.report.region_rows import region_cells, region_columns
-from synthcp.report.rows import FILE, Row, cells, columns
-
-MAP_SUFFIXES = {
-    "image": ".jpg",
-    "prediction": ".png",
-    "synthesis": ".png",
-    "error": ".png",
-    "error_16bit": ".png",
-    "anomaly": ".png",
-    "anomaly_16bit": ".png",
-    "truth": ".png",
-    "unknown": ".png",
-}
+from synthcp.report.rows import REGIONS, RESULTS, Row, cells, columns, region_cells, region_columns
+from synthcp.system.files import load_json
 
 
 @dataclass(frozen=True)
@@ -55,7 +43,7 @@ class RunSettings:
             is accepted.
         promise: Of a calibrated monitor, in words, by subject.
         anomaly_range: Largest value of an anomaly map, white in its pictures; the smallest is 0.
-        measure: Of the quality of a class, in every table and text; an older folder, that does not say, has IoU.
+        measure: Of the quality of a class, in every table and text.
     """
 
     classes: Classes
@@ -80,7 +68,7 @@ class RunSettings:
 
 
 class ResultsWriter:
-    """Writes the output folder image by image; the tables appear, whole, when the writer closes without an error.
+    """Writes the output folder image by image; the tables appear, whole, at the end of a `with` without an error.
 
     Until then the rows are in results.csv.partial, and those of their regions in regions.csv.partial. Every file is
     renamed into place, so none is ever half written.
@@ -96,10 +84,10 @@ class ResultsWriter:
             raise InputError(f"{len(settings.classes)} classes: a palette PNG holds at most 255; merge rare classes")
         self.out = out
         self.settings = settings
-        write_text(out / "run.json", json.dumps(asdict(settings), indent=2))
+        write_text(out / "run.json", json.dumps(to_dict(settings), indent=2))
         header = columns(settings.classes, settings.measure, ground_truth, calibrated=bool(settings.promise))
-        self._rows = _Table(out / FILE, header)
-        self._regions = _Table(out / REGIONS_FILE, region_columns(3 if settings.has_volumes else 2))
+        self._rows = _Table(out / RESULTS, header)
+        self._regions = _Table(out / REGIONS, region_columns(3 if settings.has_volumes else 2))
 
     def write_maps(
         self,
@@ -107,6 +95,7 @@ class ResultsWriter:
         image: Tensor,
         assessment: Assessment,
         label_map: Tensor | None = None,
+        *,
         anomaly_mask: Tensor | None = None,
         grid: Grid | None = None,
     ) -> None:
@@ -129,22 +118,14 @@ class ResultsWriter:
             self._regions.add(region_cells(row.id, number, region))
         self._rows.add(cells(row, self.settings.measure))
 
-    def close(self) -> None:
-        """Puts regions.csv and results.csv into place."""
-        self._regions.close()
-        self._rows.close()
-
     def __enter__(self) -> ResultsWriter:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._regions.stop()
-            self._rows.stop()
+        for table in (self._regions, self._rows):
+            table.end(whole=kind is None)
 
 
 class _Table:
@@ -162,19 +143,17 @@ class _Table:
             self._csv.writerow({name: known.get(name, "") for name in self._csv.fieldnames})
             self._file.flush()
 
-    def stop(self) -> None:
+    def end(self, whole: bool) -> None:
         self._file.close()
-
-    def close(self) -> None:
-        self.stop()
-        with _writing(self._path):
-            os.replace(self._partial, self._path)
+        if whole:
+            with _writing(self._path):
+                os.replace(self._partial, self._path)
 
 
 def map_path(out: Path, image_id: str, kind: str) -> Path:
     """Where a map of an image lies; raises InputError for an id that leads out of the folder."""
     maps = out / "maps"
-    path = maps / f"{image_id}_{kind}{MAP_SUFFIXES[kind]}"
+    path = maps / f"{image_id}_{kind}{'.jpg' if kind == 'image' else '.png'}"
     if not path.resolve().is_relative_to(maps.resolve()):
         raise InputError(f"the id {image_id!r} leads out of {maps}; an id is a relative path without '..'")
     return path
@@ -183,19 +162,11 @@ def map_path(out: Path, image_id: str, kind: str) -> Path:
 def read_settings(out: Path) -> RunSettings:
     """What run.json holds; raises InputError, naming the file, when it is missing or broken."""
     path = out / "run.json"
+    record = load_json(path)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        classes = record.pop("classes")
-        colors = tuple((int(red), int(green), int(blue)) for red, green, blue in classes["colors"])
-        known = {item.name for item in fields(RunSettings)} & record.keys()
-        names, background = tuple(classes["names"]), classes.get("background")
-        return RunSettings(
-            Classes(names, colors, classes["ignore_index"], background), **{name: record[name] for name in known}
-        )
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); give a folder that a run has written") from error
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} does not hold the settings of a run ({error!r}); write the folder again") from error
+        return from_dict(RunSettings, record)
+    except InputError as error:
+        raise InputError(f"{path} holds no settings of a run: {error}; write the folder again") from error
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,12 +1,14 @@
-"""results.csv: one row per image, with what the monitor said of it and, where known, what was true."""
+"""results.csv, one row per image, and regions.csv, one row per region of unknown pixels: written, and read back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,19 +18,12 @@ from synthcp.errors import InputError
 from synthcp.metrics.overlap import image_quality
 from synthcp.monitor.regions import largest_region
 from synthcp.records import AnomalousRegion, Assessment, Classes, Decision, Measure
+from synthcp.report.csv_files import COUNT, NUMBER, POINT, SENTENCES, TEXT, one_of, read_table
 from synthcp.report.maps import extent_of
 from synthcp.report.planes import Planes
-from synthcp.report.region_rows import FILE as REGIONS_FILE
-from synthcp.report.region_rows import read_regions
-from synthcp.report.table_files import read_table
 
-FILE = "results.csv"
-_TEXTS = ("id", "source", "status", "message")
-_NUMBERS = ("error_share", "anomaly_share", "mean_quality", "true_error_share", "true_mean_quality")
-_REGIONS = ("regions", "largest_region", "largest_region_predicted")
-_SENTENCES, _SEPARATOR = ("alarms", "reasons"), " | "
-_PREDICTED, _TRUE, _LOW, _HIGH = "predicted", "true", "interval_low:", "interval_high:"
-_VOLUME, _WORST = "volume_mm3:", "worst_point"
+RESULTS, REGIONS = "results.csv", "regions.csv"
+Status = Literal["ok", "error"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,7 @@ class Row:
         reasons: One sentence for each reason of the decision.
         intervals: Lowest and highest true quality, per class name; empty without a calibration.
         regions: Of unknown pixels; results.csv has their number and the share and class of the largest, regions.csv all
-            of them. None where they are not known: without an anomaly map, or in a folder from before there were any.
+            of them. None where they are not known, without an anomaly map.
         volumes: Of each predicted structure, in mm3, per class name; empty of an image, or where the grid is not known.
         worst_point: Of a volume on a grid, where the planes of its pictures meet, in mm towards the patient's right,
             front and head, as the header of the file has them; else empty.
@@ -62,7 +57,7 @@ class Row:
 
     id: str
     source: str
-    status: Literal["ok", "error"] = "ok"
+    status: Status = "ok"
     message: str = ""
     error_share: float = math.nan
     anomaly_share: float = math.nan
@@ -86,6 +81,7 @@ def row_of(
     assessment: Assessment,
     classes: Classes,
     anomaly_threshold: float = math.nan,
+    *,
     label_map: Tensor | None = None,
     grid: Grid | None = None,
 ) -> Row:
@@ -104,7 +100,7 @@ def row_of(
         anomaly_share=unknown,
         mean_quality=assessment.mean_quality,
         true_error_share=math.nan if label_map is None else _true_error_share(assessment, classes, label_map),
-        true_mean_quality=_mean(true.get(name, math.nan) for name in classes.structures),
+        true_mean_quality=mean(true.get(name, math.nan) for name in classes.structures),
         alarms=assessment.alarms,
         class_quality=assessment.class_quality,
         true_class_quality=true,
@@ -117,116 +113,10 @@ def row_of(
     )
 
 
-def columns(classes: Classes, measure: Measure, ground_truth: bool, calibrated: bool = False) -> tuple[str, ...]:
-    """Header of results.csv; the columns of true quality need ground truth, those of the intervals a calibration."""
-    predicted, true = _prefix(_PREDICTED, measure), _prefix(_TRUE, measure)
-    prefixes = [predicted, *([_LOW, _HIGH] if calibrated else []), *([true] if ground_truth else [])]
-    by_class = [prefix + name for prefix in prefixes for name in classes.names]
-    by_structure = [_WORST, *(_VOLUME + name for name in classes.structures)] if measure == "Dice" else []
-    return (*_TEXTS, *_NUMBERS, *_REGIONS, "alarms", "decision", "reasons", *by_class, *by_structure)
-
-
-def cells(row: Row, measure: Measure) -> dict[str, str]:
-    """Text of every cell that is known, by column."""
-    texts = {name: str(getattr(row, name)) for name in (*_TEXTS, "decision")}
-    sentences = {name: _SEPARATOR.join(getattr(row, name)) for name in _SENTENCES}
-    numbers = {name: _cell(getattr(row, name)) for name in _NUMBERS}
-    worst = " ".join(f"{along:.2f}" for along in row.worst_point)
-    lows, highs = ({name: ends[end] for name, ends in row.intervals.items()} for end in (0, 1))
-    judged = {_prefix(_PREDICTED, measure): row.class_quality, _prefix(_TRUE, measure): row.true_class_quality}
-    by_class = judged | {_LOW: lows, _HIGH: highs, _VOLUME: row.volumes}
-    qualities = {prefix + name: _cell(value) for prefix, part in by_class.items() for name, value in part.items()}
-    return {**texts, **sentences, **numbers, **_region_cells(row), **qualities, _WORST: worst}
-
-
-def _prefix(side: str, measure: Measure) -> str:
-    """Of the columns of a quality, such as predicted_iou:NAME."""
-    return f"{side}_{measure.lower()}:"
-
-
-def _region_cells(row: Row) -> dict[str, str]:
-    if row.regions is None:
-        return {}
-    largest = largest_region(row.regions)
-    of_largest = ("", "") if largest is None else (_cell(largest.share), largest.predicted)
-    return dict(zip(_REGIONS, (str(len(row.regions)), *of_largest), strict=True))
-
-
-def read_rows(out: Path) -> list[Row]:
-    """The rows of an output folder, in order, each with its regions.
-
-    Raises:
-        InputError: results.csv is missing, or it or regions.csv is broken; the message names the file.
-    """
-    found = read_regions(out)
-    lines = read_table(out / FILE, lambda line: (_row(line), _number(line.get("regions", ""))))
-    return [_with_regions(row, number, found.get(row.id, ()), out) for row, number in lines]
-
-
-def _with_regions(row: Row, number: float, regions: tuple[AnomalousRegion, ...], out: Path) -> Row:
-    if math.isnan(number):
-        return row
-    if len(regions) != number:
-        raise InputError(
-            f"{out / REGIONS_FILE} has {len(regions)} regions of {row.id}, {FILE} counts {number:g}; both must be of "
-            "one run: of a run that stopped early rename both .partial files, or write the folder again"
-        )
-    return replace(row, regions=regions)
-
-
-def _row(line: dict[str, str]) -> Row:
-    if line["status"] not in ("ok", "error"):
-        raise ValueError(f"status {line['status']} of {line['id']} is neither ok nor error")
-    lows, highs = _by_class(line, _LOW), _by_class(line, _HIGH)
-    true = _qualities(line, _TRUE)
-    return Row(
-        id=line["id"],
-        source=line["source"],
-        status="ok" if line["status"] == "ok" else "error",
-        message=line["message"],
-        error_share=_number(line["error_share"]),
-        anomaly_share=_number(line["anomaly_share"]),
-        mean_quality=_number(line["mean_quality"]),
-        true_error_share=_number(line["true_error_share"]),
-        true_mean_quality=_number(line["true_mean_quality"]) if "true_mean_quality" in line else _mean(true.values()),
-        alarms=_sentences(line["alarms"]),
-        class_quality=_qualities(line, _PREDICTED),
-        true_class_quality=true,
-        decision=_decision(line.get("decision", "")),
-        reasons=_sentences(line.get("reasons", "")),
-        intervals={name: (low, highs[name]) for name, low in lows.items()},
-        volumes={name: volume for name, volume in _by_class(line, _VOLUME).items() if not math.isnan(volume)},
-        worst_point=tuple(map(float, line.get(_WORST, "").split())),
-    )
-
-
-def _sentences(cell: str) -> tuple[str, ...]:
-    return tuple(filter(None, cell.split(_SEPARATOR)))
-
-
-def _decision(cell: str) -> Decision:
-    if cell not in get_args(Decision):
-        raise ValueError(f"decision {cell!r} is neither accept nor review")
-    return cast(Decision, cell)
-
-
-def _qualities(line: dict[str, str], side: str) -> dict[str, float]:
-    """A quality by class, whichever its measure: a folder has one."""
-    return {
-        name: value for measure in get_args(Measure) for name, value in _by_class(line, _prefix(side, measure)).items()
-    }
-
-
-def _by_class(line: dict[str, str], prefix: str) -> dict[str, float]:
-    return {name.removeprefix(prefix): _number(cell) for name, cell in line.items() if name.startswith(prefix)}
-
-
-def _number(cell: str) -> float:
-    return float(cell) if cell else math.nan
-
-
-def _cell(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.6g}"
+def mean(values: Iterable[float]) -> float:
+    """Of those that are known; NaN when none is."""
+    known = [value for value in values if not math.isnan(value)]
+    return math.fsum(known) / len(known) if known else math.nan
 
 
 def _true_error_share(assessment: Assessment, classes: Classes, label_map: Tensor) -> float:
@@ -252,7 +142,143 @@ def _worst_point(assessment: Assessment, grid: Grid) -> tuple[float, ...]:
     return grid.position(Planes.worst(assessment.error_map, extent_of(assessment.error_map, grid)).at)
 
 
-def _mean(values: Iterable[float]) -> float:
-    """Of those that are known; NaN when none is."""
-    known = [value for value in values if not math.isnan(value)]
-    return math.fsum(known) / len(known) if known else math.nan
+COLUMNS = {
+    "id": TEXT,
+    "source": TEXT,
+    "status": one_of(Status),
+    "message": TEXT,
+    "error_share": NUMBER,
+    "anomaly_share": NUMBER,
+    "mean_quality": NUMBER,
+    "true_error_share": NUMBER,
+    "true_mean_quality": NUMBER,
+    "regions": COUNT,
+    "largest_region": NUMBER,
+    "largest_region_predicted": TEXT,
+    "alarms": SENTENCES,
+    "decision": one_of(Decision),
+    "reasons": SENTENCES,
+}
+"""Of every results.csv; behind them are those of each class, and those of a volume."""
+
+REGION_COLUMNS = {"area": COUNT, "share": NUMBER, "mean_score": NUMBER, "peak_score": NUMBER, "predicted": TEXT}
+"""Of regions.csv, beside the image's id, the region's number in it, from 1, and its box."""
+
+_AXES = {2: "yx", 3: "xyz"}
+
+
+def columns(classes: Classes, measure: Measure, ground_truth: bool, calibrated: bool = False) -> tuple[str, ...]:
+    """Header of results.csv; the columns of true quality need ground truth, those of the intervals a calibration."""
+    predicted, low, high, true, volume = _by_class(Row("", ""), measure)
+    parts = [predicted, *([low, high] if calibrated else []), *([true] if ground_truth else [])]
+    by_class = [f"{part}:{name}" for part in parts for name in classes.names]
+    by_structure = [f"{volume}:{name}" for name in classes.structures]
+    return (*COLUMNS, *by_class, *(["worst_point", *by_structure] if measure == "Dice" else []))
+
+
+def cells(row: Row, measure: Measure) -> dict[str, str]:
+    """Text of every cell that is known, by column."""
+    largest = largest_region(row.regions or ())
+    values = vars(row) | {
+        "regions": None if row.regions is None else len(row.regions),
+        "largest_region": math.nan if largest is None else largest.share,
+        "largest_region_predicted": "" if largest is None else largest.predicted,
+    }
+    known = {name: cell.write(values[name]) for name, cell in COLUMNS.items()}
+    for part, numbers in _by_class(row, measure).items():
+        known |= {f"{part}:{name}": NUMBER.write(number) for name, number in numbers.items()}
+    return known | {"worst_point": POINT.write(row.worst_point)}
+
+
+def _by_class(row: Row, measure: Measure) -> dict[str, dict[str, float]]:
+    """What is told of each class, by the first part of its column."""
+    lows, highs = ({name: ends[end] for name, ends in row.intervals.items()} for end in (0, 1))
+    return {
+        f"predicted_{measure.lower()}": row.class_quality,
+        "interval_low": lows,
+        "interval_high": highs,
+        f"true_{measure.lower()}": row.true_class_quality,
+        "volume_mm3": row.volumes,
+    }
+
+
+def region_columns(spatial_dims: int = 2) -> tuple[str, ...]:
+    """Header of regions.csv; y0 and x0 are where a box begins, y1 and x1 just behind where it ends.
+
+    In a volume x, y and z count voxels towards the patient's right, front and head.
+    """
+    *numbers, predicted = REGION_COLUMNS
+    return ("id", "number", *numbers, *_box_columns(spatial_dims), predicted)
+
+
+def region_cells(image_id: str, number: int, region: AnomalousRegion) -> dict[str, str]:
+    """Text of every cell of the region that is `number`, from 1, in its image, by column."""
+    known = {name: cell.write(getattr(region, name)) for name, cell in REGION_COLUMNS.items()}
+    starts_and_stops = [str(place) for places in zip(*region.box, strict=True) for place in places]
+    box = dict(zip(_box_columns(len(region.box)), starts_and_stops, strict=True))
+    return {"id": image_id, "number": str(number), **known, **box}
+
+
+def _box_columns(spatial_dims: int) -> list[str]:
+    return [axis + end for end, axis in product("01", _AXES[spatial_dims])]
+
+
+def read_rows(out: Path) -> list[Row]:
+    """The rows of an output folder, in order, each with its regions.
+
+    Raises:
+        InputError: results.csv or regions.csv is missing or broken; the message names the file.
+    """
+    lines, found = read_table(out / RESULTS, _row), read_regions(out)
+    return [_with_regions(row, count, found.get(row.id, ()), out) for row, count in lines]
+
+
+def read_regions(out: Path) -> dict[str, tuple[AnomalousRegion, ...]]:
+    """The regions of an output folder by image, in order.
+
+    Raises:
+        InputError: regions.csv is missing or broken.
+    """
+    found: dict[str, tuple[AnomalousRegion, ...]] = {}
+    for image_id, region in read_table(out / REGIONS, _region):
+        found[image_id] = (*found.get(image_id, ()), region)
+    return found
+
+
+def _row(line: Mapping[str, str]) -> tuple[Row, int | None]:
+    """A row without its regions, and how many it has."""
+    values = {name: cell.read(line[name]) for name, cell in COLUMNS.items()}
+    count, *_ = (values.pop(name) for name in ("regions", "largest_region", "largest_region_predicted"))
+    parts = defaultdict[str, dict[str, float]](dict)
+    for column, cell in line.items():
+        part, colon, name = column.partition(":")
+        if colon:
+            parts[part][name] = NUMBER.read(cell)
+    lows, highs = parts["interval_low"], parts["interval_high"]
+    row = Row(
+        **values,
+        class_quality=parts["predicted_iou"] | parts["predicted_dice"],
+        true_class_quality=parts["true_iou"] | parts["true_dice"],
+        intervals={name: (low, highs[name]) for name, low in lows.items()},
+        volumes={name: volume for name, volume in parts["volume_mm3"].items() if not math.isnan(volume)},
+        worst_point=POINT.read(line.get("worst_point", "")),
+    )
+    return row, count
+
+
+def _with_regions(row: Row, count: int | None, regions: tuple[AnomalousRegion, ...], out: Path) -> Row:
+    if count is None:
+        return row
+    if len(regions) != count:
+        raise InputError(
+            f"{out / REGIONS} has {len(regions)} regions of {row.id}, {RESULTS} counts {count}; both must be of "
+            "one run: of a run that stopped early rename both .partial files, or write the folder again"
+        )
+    return replace(row, regions=regions)
+
+
+def _region(line: Mapping[str, str]) -> tuple[str, AnomalousRegion]:
+    box = tuple((int(line[f"{axis}0"]), int(line[f"{axis}1"])) for axis in _AXES[3 if "z0" in line else 2])
+    return line["id"], AnomalousRegion(
+        **{name: cell.read(line[name]) for name, cell in REGION_COLUMNS.items()}, box=box
+    )

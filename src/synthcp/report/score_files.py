@@ -18,7 +18,6 @@ from torch import Tensor
 from synthcp.errors import InputError, ShapeError
 from synthcp.system.extras import import_extra
 
-_NAME = "value"
 _LARGEST = float(np.finfo(np.float16).max)
 
 
@@ -50,28 +49,11 @@ def write_scores(outputs: Path, method: str, dataset: str, frame: str, scores: T
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(partial, "w") as file:
-            file.create_dataset(_NAME, data=values, compression="gzip", compression_opts=9)
+            file.create_dataset("value", data=values, compression="gzip", compression_opts=9)
         os.replace(partial, path)
     except OSError as error:
-        raise InputError(f"{path} cannot be written ({_one_line(error)}); choose another folder of outputs") from error
+        raise InputError(f"{path} cannot be written ({' '.join(str(error).split())}); choose another folder") from error
     return path
-
-
-def read_scores(path: Path) -> NDArray[np.float16]:
-    """The anomaly scores of one image, shape (H, W).
-
-    Raises:
-        MissingExtraError: h5py is not installed.
-        InputError: The file is missing, damaged or holds no scores.
-    """
-    h5py = import_extra("h5py", "smiyc")
-    try:
-        with h5py.File(path, "r") as file:
-            scores: NDArray[np.float16] = file[_NAME][()]
-    except (OSError, KeyError) as error:
-        remedy = f"give an HDF5 file with a dataset {_NAME!r}"
-        raise InputError(f"{path} holds no scores ({_one_line(error)}); {remedy}") from error
-    return scores
 
 
 def scores_path(outputs: Path, method: str, dataset: str, frame: str) -> Path:
@@ -89,7 +71,3 @@ def _as_float16(scores: Tensor | NDArray[np.floating], frame: str) -> NDArray[np
     if not (np.abs(values) <= _LARGEST).all():
         raise InputError(f"scores of {frame} are NaN or beyond {_LARGEST:.0f}, the range of float16; scale them first")
     return values.astype(np.float16)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, is_dataclass
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from rich.table import Table
 from rich.text import Text
 
 from synthcp.errors import InputError
-from synthcp.evaluation import DetectorResult, Results, Row
-from synthcp.metrics.components import ComponentScores
-from synthcp.metrics.protocols import AnomalyScores
-from synthcp.metrics.ranking import RankingScores
-from synthcp.metrics.regression import RegressionScores
+from synthcp.evaluation import Results
 from synthcp.report.score_tables import ScoreTable, summary_table, tables
 
 
@@ -51,28 +48,10 @@ def to_json(results: Results) -> str:
 def from_json(text: str) -> Results:
     """Results from JSON; null becomes NaN. Raises InputError when the text does not hold results."""
     try:
-        record = _of_today(json.loads(text))
-        return Results(
-            detectors=tuple(_detector(detector) for detector in record["detectors"]),
-            mean_quality=_number(record["mean_quality"]),
-            segmenter_quality={name: _number(value) for name, value in record["segmenter_quality"].items()},
-            images=record["images"],
-            class_quality={
-                name: [(_number(true), _number(predicted)) for true, predicted in pairs]
-                for name, pairs in record["class_quality"].items()
-            },
-            settings=record["settings"],
-            measure=record["measure"],
-        )
+        results: Results = _rebuilt(Results, json.loads(text))
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"metrics.json does not hold results ({error!r}); run synthcp eval again") from error
-
-
-def _of_today(record: dict[str, Any]) -> dict[str, Any]:
-    """Results as they are written now; older ones say nothing of a measure, for there was but IoU."""
-    if "measure" in record:
-        return record
-    return record | {"measure": "IoU", "mean_quality": record["miou"], "segmenter_quality": record["class_iou"]}
+    return results
 
 
 def _markdown_table(table: ScoreTable) -> str:
@@ -119,37 +98,17 @@ def _without_nan(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
-
-
-def _detector(record: Mapping[str, Any]) -> DetectorResult:
-    quality = record["quality"]
-    return DetectorResult(
-        row=Row(**record["row"]),
-        error_pooled=_ranking(record["error_pooled"]),
-        error_per_image=_ranking(record["error_per_image"]),
-        quality=None if quality is None else RegressionScores(**_scores(quality)),
-        anomaly={protocol: _anomaly(scores) for protocol, scores in record.get("anomaly", {}).items()},
-    )
-
-
-def _ranking(record: Mapping[str, Any] | None) -> RankingScores | None:
-    return None if record is None else RankingScores(**_scores(record))
-
-
-def _anomaly(record: Mapping[str, Any]) -> AnomalyScores:
-    components = record["components"]
-    found = None if components is None else ComponentScores(**_scores(components))
-    return AnomalyScores(**_scores(record) | {"components": found})
-
-
-def _scores(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _with_nan(value) for name, value in record.items()}
-
-
-def _with_nan(value: Any) -> Any:
-    """The inverse of _without_nan; a list was a tuple."""
-    if isinstance(value, list):
-        return tuple(map(_with_nan, value))
-    return math.nan if value is None else value
+def _rebuilt(kind: Any, value: Any) -> Any:
+    """The inverse of asdict and _without_nan: a value of a type, at any depth, from what JSON has of it."""
+    parts = get_args(kind)
+    if get_origin(kind) is UnionType:  # with None
+        return None if value is None else _rebuilt(parts[0], value)
+    if is_dataclass(kind):
+        return kind(**{name: _rebuilt(hint, value[name]) for name, hint in get_type_hints(kind).items()})  # type: ignore[operator]
+    if get_origin(kind) is dict:
+        return {key: _rebuilt(parts[1], item) for key, item in value.items()}
+    if get_origin(kind) in (list, tuple):
+        one_kind = len(parts) == 1 or parts[-1] is Ellipsis
+        hints = [parts[0]] * len(value) if one_kind else parts
+        return get_origin(kind)(map(_rebuilt, hints, value))
+    return math.nan if kind is float and value is None else value
