@@ -13,7 +13,6 @@ from synthcp.data.heldout import HeldOutClasses
 from synthcp.data.preparation import VolumePreparation
 from synthcp.data.prepared import Prepared
 from synthcp.data.subset import Subset
-from synthcp.experiments.provoked import Hidden
 from synthcp.records import Classes, Sample
 
 
@@ -42,7 +41,6 @@ WRAPPERS: dict[str, tuple[Callable[[Dataset], Dataset], list[int]]] = {
     "prepared": (lambda dataset: Prepared(dataset, 0, patch=dataset.patch), [0, 1, 2, 3]),
     "degraded": (lambda dataset: Degraded(dataset, (0, 0)), [0, 1, 2, 3]),
     "held out": (lambda dataset: HeldOutClasses(dataset, ["b"], "test"), [0, 1, 2, 3]),
-    "hidden": (lambda dataset: Hidden(dataset, [1]), [0, 1, 2, 3]),
 }
 CHANGED: dict[str, list[int]] = {"held out": [0, 255, 1], "hidden": [0, 255, 2]}
 """What becomes of the classes."""
