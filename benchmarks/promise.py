@@ -19,7 +19,7 @@ from synthcp.monitor.anomaly_rule import fit_anomaly, score_curve
 from synthcp.monitor.intervals import Intervals, fit_intervals
 from synthcp.monitor.promise import Promise, images_for_share
 from synthcp.monitor.review import THRESHOLDS, ReviewRule, fit_review
-from synthcp.report.outputs import ANOMALY_RANGE, map_path, write_text
+from synthcp.report.outputs import map_path, read_settings, write_text
 from synthcp.report.pictures import IGNORED, read_grey, read_picture
 from synthcp.report.rows import Row, read_rows
 from synthcp.system.provenance import command_line, commit, hardware, versions
@@ -164,7 +164,7 @@ def known_scores(out: Path, row: Row) -> Floats:
     if not path.is_file():
         return np.empty(0)
     known = np.asarray(read_picture(map_path(out, row.id, "truth"))) != IGNORED
-    return read_grey(path)[known] * ANOMALY_RANGE
+    return read_grey(path)[known] * read_settings(out).anomaly_range
 
 
 def tables(scores: Scores, divisions: Sequence[Division]) -> Iterator[str]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from synthcp.errors import MissingExtraError
 from synthcp.records import Prediction
 from synthcp.rivals.crf import CrfConfig, CrfRefinedMsp, refine_by_crf
 
-needs_crf = pytest.mark.skipif(find_spec("pydensecrf") is None, reason="needs the extra crf, which is compiled")
 SIZES = [(9, 13), (5, 6, 7)]
 GENTLE = CrfConfig(smoothness=2.0, appearance=1.0, color_sigma=60.0)
 
@@ -46,7 +44,6 @@ def exact(image: NDArray[np.float64], probabilities: NDArray[np.float64], config
     return marginals.reshape(probabilities.shape)
 
 
-@needs_crf
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("config", [GENTLE, CrfConfig(smoothness=3.0, appearance=0.0)], ids=["both", "smoothness"])
 def test_marginals_are_those_of_the_mean_field(size: tuple[int, ...], config: CrfConfig) -> None:
@@ -58,7 +55,6 @@ def test_marginals_are_those_of_the_mean_field(size: tuple[int, ...], config: Cr
     assert changed.mean() > 0.05 and wrong.mean() < 0.1 * changed.mean()  # the library's filter is an approximation
 
 
-@needs_crf
 @pytest.mark.parametrize("size", SIZES)
 def test_score_is_one_minus_the_largest_marginal_of_each_image(size: tuple[int, ...]) -> None:
     images, logits = noise(size)
@@ -69,7 +65,6 @@ def test_score_is_one_minus_the_largest_marginal_of_each_image(size: tuple[int, 
         torch.testing.assert_close(score, 1 - refine_by_crf(image, probabilities, GENTLE).amax(dim=0))
 
 
-@needs_crf
 def test_a_doubtful_pixel_among_sure_ones_of_its_colour_becomes_sure() -> None:
     logits = torch.zeros(1, 3, 9, 12)
     logits[:, 0, :, :6] = logits[:, 1, :, 6:] = 4.0
