@@ -1,6 +1,6 @@
 """Speed and memory of pooled and per-image anomaly metrics in one pass over large frames, beside scikit-learn.
 
-Scores are normal, those of anomalies 1.5 higher; 1.6 % of the pixels are anomalous and 6 % void. Drawing is not timed.
+Scores are normal, those of anomalies 1.5 higher; 1.6 % of the pixels are anomalous and 6 % void. Sampling is not timed.
 scikit-learn holds all pixels at once, so it is given the first frames only; ours is timed over all of them, and for the
 ratio once more over those first ones. Seconds are those of the processor, so that other jobs count for little.
 

@@ -42,18 +42,18 @@ from synthcp.system.provenance import commit, hardware
 
 TRAINED, FRESH = "trained G", "untrained G"
 Looks = dict[str, Tensor]
-"""Of one image: logits, ground truth, eq. 9 at every layer, and the cues with each generator's drawing, on the CPU."""
+"""Of one image: logits, ground truth, eq. 9 at every layer, and the cues with the synthesis of each G, on the CPU."""
 Candidate = Callable[[Looks], Tensor]
 DRAWN = "scenes:?count=24&size=48x64"
 WEIGHTS = {
     "entropy and energy": (1.0, 1.0, 0.0, 0.0),
-    "entropy and drawing": (1.0, 0.0, 0.6, 0.0),
-    "energy and drawing": (0.0, 1.0, 0.6, 0.0),
-    "entropy, energy, drawing": (1.0, 1.0, 0.6, 0.0),
-    "entropy, energy, presence (ours, no drawing)": (1.0, 1.0, 0.0, 1.0),
-    "ours, drawing 0.3": (1.0, 1.0, 0.3, 1.0),
-    "ours, drawing 1.2": (1.0, 1.0, 1.2, 1.0),
-    "ours, presence 0.6": (1.0, 1.0, 0.6, 0.6),
+    "entropy and synthesis": (1.0, 0.0, 0.6, 0.0),
+    "energy and synthesis": (0.0, 1.0, 0.6, 0.0),
+    "entropy, energy, synthesis": (1.0, 1.0, 0.6, 0.0),
+    "entropy, energy, objectness (ours, no synthesis)": (1.0, 1.0, 0.0, 1.0),
+    "ours, synthesis 0.3": (1.0, 1.0, 0.3, 1.0),
+    "ours, synthesis 1.2": (1.0, 1.0, 1.2, 1.0),
+    "ours, objectness 0.6": (1.0, 1.0, 0.6, 0.6),
 }
 SMOOTHINGS = {"ours, not smoothed": 0.0, "ours, smoothed three times as wide": 1 / 48}
 
@@ -97,13 +97,13 @@ def look(run: FitData, fold: Provoked, index: int) -> Looks:
     image, distance = runtime.send(sample.image[None]), FeatureDistance(fold.segmenter)
     with torch.no_grad(), runtime.autocast():
         prediction = fold.segmenter.predict("", image)
-        presence = distance.presence(image, prediction)
+        objectness = distance.objectness(image, prediction)
         found = {"logits": prediction.logits, "truth": sample.label_map[None]}
         for name, generator in ((TRAINED, run.generators[SYNTHCP]), (FRESH, run.generators[UNTRAINED])):
-            drawing = generator(prediction.label_map, image)
-            disagreement = distance.disagreement(image, drawing, prediction)
-            found[name] = cues_of(Evidence(image, drawing, prediction.logits, disagreement, presence))
-            found[f"eq. 9, {name}"] = disagreement[:, 1:]
+            synthesis = generator(prediction.label_map, image)
+            feature_distances = distance.feature_distances(image, synthesis, prediction)
+            found[name] = cues_of(Evidence(image, synthesis, prediction.logits, feature_distances, objectness))
+            found[f"eq. 9, {name}"] = feature_distances[:, 1:]
     return {name: part.cpu() for name, part in found.items()}
 
 
@@ -132,8 +132,8 @@ def candidates(looks: list[Looks], classes: int) -> dict[str, Candidate]:
     return found
 
 
-def fused(fusion: AnomalyFusion, drawing: str) -> Candidate:
-    return lambda one: fusion(one[drawing])
+def fused(fusion: AnomalyFusion, generator: str) -> Candidate:
+    return lambda one: fusion(one[generator])
 
 
 def ranked(candidate: Candidate, looks: list[Looks], fold: Provoked, hidden: int, run: FitData) -> RankingScores:

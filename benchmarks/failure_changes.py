@@ -70,7 +70,7 @@ CHANGES = {
     "ours": Change(),
     "encoder from scratch": Change(SCRATCH),
     "from scratch, one-hot labels": Change(replace(SCRATCH, label_input="one_hot")),
-    "from scratch, without M's doubt": Change(replace(SCRATCH, uses_doubt=False)),
+    "from scratch, without M's uncertainty": Change(replace(SCRATCH, uses_uncertainty=False)),
     "IoU's loss a tenth": Change(replace(OURS, loss=replace(OURS.loss, quality=0.1))),
     "images neither zoomed nor recoloured": Change(replace(OURS, augmented=False)),
     "folds' M as long as M": Change(scale={"fold_steps": 1.0}),
@@ -154,7 +154,7 @@ def again(head: Head, number: int) -> Head:
 
 
 def table(rows: dict[str, list[Judged]]) -> str:
-    """Of each change the three verdicts by themselves, then the score in use and the IoU of SynthCP; in percent."""
+    """Of each change the three error maps by themselves, then the score in use and the IoU of SynthCP; in percent."""
     header = ["Change", *(f"AP-Err raw, {head.name}" for head in HEADS), "gain over direct"]
     header += ["AP-Err", "AUC", "FPR95", "MAE", "P.C.", "MAE, direct", "P.C., direct"]
     msp = next(iter(rows.values()))[0]["MSP"].error_pooled
@@ -164,11 +164,11 @@ def table(rows: dict[str, list[Judged]]) -> str:
 
 
 def line(name: str, found: list[Judged]) -> list[str]:
-    *verdicts, gain, ap, auc, fpr95, mae, pearson, direct_mae, direct_pearson = map(
+    *raw, gain, ap, auc, fpr95, mae, pearson, direct_mae, direct_pearson = map(
         Spread, zip(*map(numbers, found), strict=True)
     )
     shown = [ap, auc, fpr95, mae, pearson, direct_mae, direct_pearson]
-    return [name, *map(str, verdicts), f"{100 * gain.mean:+.1f}", *map(str, shown)]
+    return [name, *map(str, raw), f"{100 * gain.mean:+.1f}", *map(str, shown)]
 
 
 def numbers(found: Judged) -> list[float]:

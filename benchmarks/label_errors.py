@@ -36,7 +36,7 @@ from synthcp.verbs.audit.case import case_of
 from synthcp.verbs.audit.suspects import Suspect, suspects_of, worst_first
 from synthcp.verbs.audit.suspicion import Evidence, fit_suspicion, loss_and_misfit
 
-SHIPPED, CONTROL = "SynthCP: M's loss and the drawings", "the same, with an untrained generator (control)"
+SHIPPED, CONTROL = "SynthCP: M's loss and the syntheses", "the same, with an untrained generator (control)"
 METHODS: dict[str, Evidence] = {
     SHIPPED: loss_and_misfit,
     CONTROL: loss_and_misfit,

@@ -104,7 +104,7 @@ def gan(settings: MonitorSettings, dataset: Prepared, runtime: Runtime, folder: 
 
 
 def comparator(settings: MonitorSettings, dataset: Prepared, runtime: Runtime, folder: Path) -> Training:
-    """Return the training of F, on drawings by an untrained G of what an untrained M says."""
+    """Return the training of F, on syntheses by an untrained G of what an untrained M says."""
     imperfect = ImperfectPredictions(folder)
     segmenter = runtime.place(build_segmenter(settings)).eval()
     generators = {"untrained": runtime.place(build_generator(settings)).eval()}

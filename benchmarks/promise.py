@@ -21,7 +21,7 @@ from synthcp.monitor.promise import Promise, images_for_share
 from synthcp.monitor.review import THRESHOLDS, ReviewRule, fit_review
 from synthcp.report.outputs import map_path, read_settings, write_text
 from synthcp.report.pictures import IGNORED, read_grey, read_picture
-from synthcp.report.rows import Row, read_rows
+from synthcp.report.rows import ResultRow, read_rows
 from synthcp.system.provenance import command_line, commit, hardware, versions
 
 Floats = NDArray[np.floating]
@@ -158,7 +158,7 @@ def read(out: Path) -> Scores:
     return Scores(names, true, predicted, mean(true, axis=1), quality, padded)
 
 
-def known_scores(out: Path, row: Row) -> Floats:
+def known_scores(out: Path, row: ResultRow) -> Floats:
     """Anomaly scores of the labelled pixels, as far as the folder has maps."""
     path = map_path(out, row.id, "anomaly_16bit")
     if not path.is_file():

@@ -99,7 +99,7 @@ def score_with_scikit_learn(scores: NDArray[np.float32], errors: NDArray[np.bool
 
 
 def draw(pixels: int) -> Pixels:
-    """Normal scores, those of errors 1.5 higher; in pieces, so that drawing leaves no high-water mark of its own."""
+    """Normal scores, those of errors 1.5 higher; in pieces, so that sampling leaves no high-water mark of its own."""
     import numpy as np
 
     rng = np.random.default_rng(0)

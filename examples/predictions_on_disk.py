@@ -44,7 +44,7 @@ def main(
     monitor = fit(images, out / "run", options)
     assessment = monitor.assess(new[0].image, new[0].id)  # its prediction is found by the id
     print(*assessment.alarms or ["no alarm"], sep="\n")
-    assert assessment.anomaly_map is None  # nobody can say what M would see in the drawing
+    assert assessment.anomaly_map is None  # nobody can say what M would see in the synthesis
     return assessment
 
 

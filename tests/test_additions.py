@@ -18,7 +18,7 @@ from pathlib import Path
 import toys, torch
 import synthcp
 from synthcp.config.scales import SCALES
-from synthcp.experiments.request import Request
+from synthcp.experiments.request import TableRequest
 from synthcp.experiments.tables import TABLES, reproduce
 
 torch.set_num_threads(1)
@@ -32,7 +32,7 @@ print(type(monitor.segmenter).__module__, type(synthcp.Monitor.load(out / "run",
 results = synthcp.evaluate(out / "run", "toy:?count=3", out / "eval", detectors=["msp", "toy"])
 print([result.name for result in results.detectors])
 tests = ("toy:?count=3",)
-request = Request("toy:?count=6", out / "table", tests, scale=scale, seeds=1, device="cpu", precision="fp32")
+request = TableRequest("toy:?count=6", out / "table", tests, scale=scale, seeds=1, device="cpu", precision="fp32")
 print(reproduce(TABLES["toy"], request))
 """
 

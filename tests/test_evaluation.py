@@ -59,7 +59,7 @@ class Reading(Segmenter):
     def __init__(self) -> None:
         super().__init__(2, (0.0,), (1.0,))
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         return image[:, :CLASSES], [image[:, :CLASSES]]
 
 
@@ -254,9 +254,9 @@ def test_parts_that_do_not_apply_are_none(results: Results) -> None:
 
 
 def blending(image: Tensor, prediction: Prediction) -> Detection:
-    """Judge everything; verdict and error map differ."""
+    """Judge everything; raw error map and error map differ."""
     whole = ReadingDetector(True)(image, prediction)
-    return replace(whole, verdict=image[:, CLASSES], error_map=-image[:, CLASSES + 1])
+    return replace(whole, raw_error_map=image[:, CLASSES], error_map=-image[:, CLASSES + 1])
 
 
 def test_a_verdict_has_a_row_of_its_own_with_error_scores_only(results: Results) -> None:
@@ -266,17 +266,17 @@ def test_a_verdict_has_a_row_of_its_own_with_error_scores_only(results: Results)
         "late": ReadingDetector(True),
     }
     judged = judge(detectors, Reading(), Planted(), runtime=CPU)
-    plain, verdict, learned, late = judged.detectors
+    plain, raw, learned, late = judged.detectors
     assert [found.row for found in judged.detectors] == [
         Row("plain"),
         Row("learned", raw=True),
         *map(Row, ("learned", "late")),
     ]
     first, second = results.detectors
-    assert replace(verdict, row=first.row) == replace(plain, row=first.row) == first  # quality and anomaly are None
+    assert replace(raw, row=first.row) == replace(plain, row=first.row) == first  # quality and anomaly are None
     assert replace(learned, error_pooled=None, error_per_image=None) == replace(second, row=learned.row)
     assert late == replace(second, row=late.row)
-    assert numbers(learned.error_pooled) != numbers(verdict.error_pooled)
+    assert numbers(learned.error_pooled) != numbers(raw.error_pooled)
     assert judged.class_quality == results.class_quality
 
 
@@ -338,7 +338,7 @@ def test_volumes_are_judged_by_dice_and_their_background_by_nothing() -> None:
     dataset = PlantedVolumes()
 
     class Logits(Segmenter):
-        def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
             return image, [image]
 
     segmenter = Logits(3, (0.0,), (1.0,)).eval()

@@ -20,10 +20,8 @@ FITTED = LEARNING | {"monitor", "fitting"}
 PRODUCT = FITTED | {"rivals", "evaluation", "report", "verbs"}
 
 # A room is a folder or a file directly below synthcp. Each may import the rooms or modules named here, itself, and
-# what is in OPEN.
+# what is in OPEN; what is in OPEN imports nothing else.
 ARROWS: dict[str, set[str]] = {
-    "records": set(),
-    "errors": set(),
     "system": set(),
     "nn": set(),
     "metrics": set(),
@@ -75,7 +73,7 @@ def is_below(name: str, parents: set[str]) -> bool:
 
 def broken_arrows(source: str, module: str, package: str) -> list[str]:
     room = room_of(module)
-    allowed = ARROWS[room]
+    allowed = ARROWS.get(room, set())
     targets = [name for name in imported_names(source, package) if is_below(name, {"synthcp"})]
     return [
         f"{module} imports {target}: {room} may import {', '.join(sorted(allowed)) or 'nothing'}"
@@ -94,7 +92,7 @@ def pickle_readers(source: str) -> set[str]:
 
 
 def test_every_room_is_in_the_table() -> None:
-    unknown = {room_of(module_of(path)) for path in FILES} - set(ARROWS)
+    unknown = {room_of(module_of(path)) for path in FILES} - set(ARROWS) - OPEN
     assert not unknown, f"new rooms {sorted(unknown)}: add them to ARROWS in tests/test_layers.py"
 
 
@@ -104,13 +102,17 @@ def test_the_table_names_no_room_that_is_gone() -> None:
 
 
 def test_every_import_follows_an_arrow() -> None:
-    known = [path for path in FILES if room_of(module_of(path)) in ARROWS]
     broken = []
-    for path in known:
+    for path in FILES:
         module = module_of(path)
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         broken += broken_arrows(path.read_text(encoding="utf-8"), module, package)
     assert not broken, "\n" + "\n".join(broken)
+
+
+def test_the_house_stays_small() -> None:
+    loose = list((SOURCE / "synthcp").glob("*.py"))
+    assert len(ARROWS) <= 20 and len(loose) <= 6
 
 
 def test_arrows_make_no_circle() -> None:

@@ -325,8 +325,8 @@ class _Judges:
         for row, detector in self.detectors.items():
             with self.runtime.autocast():
                 detection = detector(image, prediction)
-            if detection.verdict is not None:
-                found[replace(row, raw=True)] = Detection(error_map=detection.verdict)
+            if detection.raw_error_map is not None:
+                found[replace(row, raw=True)] = Detection(error_map=detection.raw_error_map)
             found[row] = detection
         return found
 

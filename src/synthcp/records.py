@@ -85,7 +85,7 @@ class Prediction:
         logits: shape (B, L, *S).
         layers: M's feature maps, shallow to deep, each of shape (B, K, *s) with *s possibly smaller than *S; empty when
             the model gives none (predictions read from disk).
-        seen: The size at which M saw the images, when the logits were resized since; a drawing is shown to M at this
+        seen: The size at which M saw the images, when the logits were resized since; a synthesis is shown to M at this
             size too.
     """
 
@@ -125,14 +125,14 @@ class Detection:
 
     Attributes:
         error_map: c_m of eq. 5, shape (B, *S); larger = more likely wrong.
-        verdict: A learned detector's error map before M's own logits were blended into it, shape (B, *S).
+        raw_error_map: A learned detector's error map before M's own logits were blended into it, shape (B, *S).
         anomaly_map: c_n of eq. 9 or another score, shape (B, *S), of any range; larger = more likely unknown.
         class_quality: c_iu of eq. 5, predicted IoU (or Dice) per class, shape (B, L), in [0, 1].
         synthesis: x_hat = G(y_hat), shape (B, C, *S), in [0, 1].
     """
 
     error_map: Tensor | None = None
-    verdict: Tensor | None = None
+    raw_error_map: Tensor | None = None
     anomaly_map: Tensor | None = None
     class_quality: Tensor | None = None
     synthesis: Tensor | None = None
@@ -168,7 +168,7 @@ class Assessment:
         error_map: probability that each pixel of the prediction is wrong, shape (*S), in [0, 1].
         anomaly_map: how unknown each pixel looks, shape (*S); larger = more likely unknown. In (0, 1) from the fused
             score of the variant "ours", where 0.5 is usual; in [0, 2] from eq. 9 refined by MSP. None when M is no live
-            model, which alone can look at the drawing.
+            model, which alone can look at the synthesis.
         synthesis: x_hat, shape (C, *S), in [0, 1].
         class_quality: predicted IoU (or Dice) of every class, by name, in [0, 1].
         judged: names of the classes that count for the quality of the whole: in an image those that the prediction

@@ -12,7 +12,7 @@ class Toy(Segmenter):
         self.features_of = conv(shape.spatial_dims, shape.channels, shape.width)
         self.classifier = conv(shape.spatial_dims, shape.width, shape.classes, kernel=1)
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         features = self.features_of(image).relu()
         return self.classifier(features), [features]
 

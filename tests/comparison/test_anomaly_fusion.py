@@ -46,19 +46,19 @@ def test_the_score_is_the_smoothed_weighted_mean_of_the_cues_in_deviations(size:
 def test_the_cues_are_doubt_twice_the_lack_in_the_drawing_and_the_presence(layers: int, deeper: int) -> None:
     found = evidence((5, 7), layers)
     logits = found.logits.double().numpy()
-    assert found.presence is not None
+    assert found.objectness is not None
     expected = [
         entropy(softmax(logits, axis=1), axis=1) / np.log(4),
         -logsumexp(logits, axis=1),
-        np.log(found.disagreement[:, 1:].double().numpy()).mean(axis=1),
-        np.log(found.presence[:, -deeper:].double().numpy()).mean(axis=1),
+        np.log(found.feature_distances[:, 1:].double().numpy()).mean(axis=1),
+        np.log(found.objectness[:, -deeper:].double().numpy()).mean(axis=1),
     ]
     np.testing.assert_allclose(cues_of(found), np.stack(expected, axis=1), atol=1e-5)
 
 
 def test_no_distance_is_a_small_one() -> None:
     found = evidence((4, 5))
-    cues = cues_of(replace(found, disagreement=torch.zeros(2, 4, 4, 5), presence=torch.zeros(2, 3, 4, 5)))
+    cues = cues_of(replace(found, feature_distances=torch.zeros(2, 4, 4, 5), objectness=torch.zeros(2, 3, 4, 5)))
     torch.testing.assert_close(cues[:, 2:], torch.full((2, 2, 4, 5), SMALLEST_DISTANCE).log())
 
 
@@ -96,21 +96,21 @@ def segmenter() -> DeepLab:
 
 def test_as_a_comparator_it_asks_m_what_it_sees_in_image_drawing_and_canvas() -> None:
     network = segmenter()
-    image, drawing = random(3, 32, 40), random(3, 32, 40, seed=1)
+    image, synthesis = random(3, 32, 40), random(3, 32, 40, seed=1)
     prediction, distance = network(image), FeatureDistance(network)
-    found = FusedAnomaly(distance, FUSION)(image, drawing, prediction).anomaly_map
-    parts = distance.disagreement(image, drawing, prediction), distance.presence(image, prediction)
-    expected = FUSION(cues_of(Evidence(image, drawing, prediction.logits, *parts)))
+    found = FusedAnomaly(distance, FUSION)(image, synthesis, prediction).anomaly_map
+    parts = distance.feature_distances(image, synthesis, prediction), distance.objectness(image, prediction)
+    expected = FUSION(cues_of(Evidence(image, synthesis, prediction.logits, *parts)))
     assert found is not None and found.equal(expected)
 
 
 def test_presence_is_the_distance_to_a_blank_canvas_at_every_layer() -> None:
     network, image = segmenter(), random(3, 32, 40)
-    found = FeatureDistance(network).presence(image, network(image))
+    found = FeatureDistance(network).objectness(image, network(image))
     canvas = torch.full((2, 3, 32, 40), BLANK)
     for layer, (seen, empty) in enumerate(zip(network(image).layers, network(canvas).layers, strict=True)):
         expected = feature_distance(seen, empty)[:, None]
         torch.testing.assert_close(
             found[:, layer], torch.nn.functional.interpolate(expected, (32, 40), mode="bilinear")[:, 0]
         )
-    assert FeatureDistance(network).presence(canvas, network(canvas)).abs().max() < 1e-5
+    assert FeatureDistance(network).objectness(canvas, network(canvas)).abs().max() < 1e-5

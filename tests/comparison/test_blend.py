@@ -11,20 +11,20 @@ from synthcp.comparison.logit_scores import msp_log_odds
 @pytest.mark.parametrize("ridge", [1e-3, 0.1])
 def test_fit_is_ridge_logistic_regression(ridge: float) -> None:
     torch.manual_seed(0)
-    failure, doubt = 3 * torch.randn(400) - 1, 2 * torch.randn(400) - 2
-    error = (torch.rand(400) < (0.7 * failure + 0.2 * doubt - 0.5).sigmoid()).float()
-    blend = fit_blend(failure, doubt, error, ridge)
+    failure, uncertainty = 3 * torch.randn(400) - 1, 2 * torch.randn(400) - 2
+    error = (torch.rand(400) < (0.7 * failure + 0.2 * uncertainty - 0.5).sigmoid()).float()
+    blend = fit_blend(failure, uncertainty, error, ridge)
     # The bias is shrunk like the others, so it enters as a column.
     oracle = LogisticRegression(C=1 / (ridge * 400), fit_intercept=False, tol=1e-10, max_iter=1000)
-    oracle.fit(torch.stack([failure, doubt, torch.ones(400)], dim=1).double().numpy(), error.numpy())
-    assert (blend.failure, blend.doubt, blend.bias) == pytest.approx(tuple(oracle.coef_[0]), abs=1e-5)
-    assert blend.failure > blend.doubt > 0
+    oracle.fit(torch.stack([failure, uncertainty, torch.ones(400)], dim=1).double().numpy(), error.numpy())
+    assert (blend.failure, blend.uncertainty, blend.bias) == pytest.approx(tuple(oracle.coef_[0]), abs=1e-5)
+    assert blend.failure > blend.uncertainty > 0
 
 
 def test_separable_data_stay_finite() -> None:
     failure = torch.tensor([-3.0, -2.0, 2.0, 3.0])
     blend = fit_blend(failure, torch.zeros(4), torch.tensor([0.0, 0.0, 1.0, 1.0]))
-    assert 0 < blend.failure < 10 and blend.doubt == 0
+    assert 0 < blend.failure < 10 and blend.uncertainty == 0
 
 
 def test_probability_of_error() -> None:
@@ -37,10 +37,10 @@ def test_probability_of_error() -> None:
 
 def test_a_score_that_would_count_against_errors_is_left_out() -> None:
     torch.manual_seed(1)
-    failure, doubt = 2 * torch.randn(500), 2 * torch.randn(500)
-    error = (torch.rand(500) < (failure - 0.5 * doubt).sigmoid()).float()
-    blend = fit_blend(failure, doubt, error)
+    failure, uncertainty = 2 * torch.randn(500), 2 * torch.randn(500)
+    error = (torch.rand(500) < (failure - 0.5 * uncertainty).sigmoid()).float()
+    blend = fit_blend(failure, uncertainty, error)
     weight, bias = logistic_regression([failure], error, 1e-3)
-    assert (blend.failure, blend.doubt, blend.bias) == (weight, 0.0, bias) and weight > 0
-    swapped = fit_blend(doubt, failure, error)
-    assert (swapped.failure, swapped.doubt) == (0.0, weight)
+    assert (blend.failure, blend.uncertainty, blend.bias) == (weight, 0.0, bias) and weight > 0
+    swapped = fit_blend(uncertainty, failure, error)
+    assert (swapped.failure, swapped.uncertainty) == (0.0, weight)

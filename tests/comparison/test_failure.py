@@ -34,7 +34,7 @@ def image() -> torch.Tensor:
 def test_the_three_scores(segmenter: DeepLab, network: SiameseNetwork, image: torch.Tensor) -> None:
     prediction, synthesis = segmenter(image), 1 - image
     distance = FeatureDistance(segmenter)
-    evidence = Evidence(image, synthesis, prediction.logits, distance.disagreement(image, synthesis, prediction))
+    evidence = Evidence(image, synthesis, prediction.logits, distance.feature_distances(image, synthesis, prediction))
     log_odds, _ = network(evidence)
     blend = Blend(0.5, 2.0, -1.0)
     expected: dict[Blend | str, torch.Tensor] = {
@@ -46,9 +46,9 @@ def test_the_three_scores(segmenter: DeepLab, network: SiameseNetwork, image: to
         detection = FailureComparator(network, distance, score)(image, synthesis, prediction)
         assert detection.error_map is not None
         torch.testing.assert_close(detection.error_map, error_map)
-        assert (detection.verdict is None) == (score == "raw")
-        if detection.verdict is not None:
-            torch.testing.assert_close(detection.verdict, expected["raw"])
+        assert (detection.raw_error_map is None) == (score == "raw")
+        if detection.raw_error_map is not None:
+            torch.testing.assert_close(detection.raw_error_map, expected["raw"])
 
 
 def test_the_anomaly_map_is_eq_9_with_its_threshold(

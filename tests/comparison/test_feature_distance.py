@@ -92,7 +92,7 @@ def test_disagreement_by_loop(segmenter: DeepLab) -> None:
         parameter.mul_(10)  # so sure of itself that softmax and resize cannot be exchanged
     image, synthesis = two_images(1), two_images(2)
     prediction, drawn = segmenter(image), segmenter(synthesis)
-    result = FeatureDistance(segmenter).disagreement(image, synthesis, prediction)
+    result = FeatureDistance(segmenter).feature_distances(image, synthesis, prediction)
     expected = torch.zeros(2, 1, 32, 40)
     for batch, row, column in torch.cartesian_prod(torch.arange(2), torch.arange(32), torch.arange(40)).tolist():
         predicted = int(prediction.logits[batch, :, row, column].argmax())
@@ -113,7 +113,7 @@ def test_disagreement_by_loop(segmenter: DeepLab) -> None:
 def test_the_image_disagrees_with_itself_only_by_the_doubt_of_the_segmenter(segmenter: DeepLab) -> None:
     image = two_images(1)
     prediction = segmenter(image)
-    recognition, *distances = FeatureDistance(segmenter).disagreement(image, image, prediction).unbind(1)
+    recognition, *distances = FeatureDistance(segmenter).feature_distances(image, image, prediction).unbind(1)
     torch.testing.assert_close(recognition, 1 - prediction.confidence)
     assert all(distance.abs().max() < 1e-6 for distance in distances) and len(distances) == 4
     assert recognition.min() > 0.01
@@ -122,8 +122,10 @@ def test_the_image_disagrees_with_itself_only_by_the_doubt_of_the_segmenter(segm
 def test_each_channel_of_the_disagreement_is_the_distance_at_its_layer(segmenter: DeepLab) -> None:
     image, synthesis = two_images(1), two_images(2)
     prediction = segmenter(image)
-    disagreement = FeatureDistance(segmenter).disagreement(image, synthesis, prediction)
-    torch.testing.assert_close(disagreement[:, -1], FeatureDistance(segmenter).distance(image, synthesis, prediction))
+    feature_distances = FeatureDistance(segmenter).feature_distances(image, synthesis, prediction)
+    torch.testing.assert_close(
+        feature_distances[:, -1], FeatureDistance(segmenter).distance(image, synthesis, prediction)
+    )
     for layer in range(4):
         distance = FeatureDistance(segmenter, layer=layer).distance(image, synthesis, prediction)
-        torch.testing.assert_close(disagreement[:, 1 + layer], distance)
+        torch.testing.assert_close(feature_distances[:, 1 + layer], distance)

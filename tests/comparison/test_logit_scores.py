@@ -8,13 +8,13 @@ from scipy.stats import entropy as entropy_of
 
 from synthcp.comparison.logit_scores import (
     LOGIT_SCORES,
-    doubt,
     energy,
     entropy,
     margin,
     msp_log_odds,
     negative_max_logit,
     one_minus_msp,
+    uncertainty,
 )
 
 LOGITS = 4 * torch.randn(2, 5, 3, 4, generator=torch.Generator().manual_seed(0))
@@ -74,5 +74,7 @@ def test_log_odds_are_the_logit_of_one_minus_msp() -> None:
 def test_doubt_stacks_clipped_log_odds_entropy_and_margin() -> None:
     sure = torch.tensor([80.0, 0.0, 0.0]).view(1, 3, 1, 1)
     torn = torch.zeros(1, 3, 1, 1)
-    torch.testing.assert_close(doubt(sure).flatten(), torch.tensor([-1.0, 0.0, -1.0]))
-    torch.testing.assert_close(doubt(torn).flatten(), torch.tensor([np.log(2) / 10, 1.0, 0.0], dtype=torch.float32))
+    torch.testing.assert_close(uncertainty(sure).flatten(), torch.tensor([-1.0, 0.0, -1.0]))
+    torch.testing.assert_close(
+        uncertainty(torn).flatten(), torch.tensor([np.log(2) / 10, 1.0, 0.0], dtype=torch.float32)
+    )

@@ -24,15 +24,15 @@ from synthcp.nn.spatial import SpatialDims, resize
 
 PAPER = SiameseConfig(19)
 OFFICIAL = SiameseConfig(19, shared=False, label_input="squeezed")
-DISAGREEMENTS = 4
-OURS = SiameseConfig(19, label_input="softmax", uses_doubt=True, disagreements=DISAGREEMENTS)
+FEATURE_DISTANCES = 4
+OURS = SiameseConfig(19, label_input="softmax", uses_uncertainty=True, feature_distances=FEATURE_DISTANCES)
 
 
 def evidence(classes: int = 3, size: tuple[int, ...] = (32, 40)) -> Evidence:
     generator = torch.Generator().manual_seed(7)
     image, synthesis = (torch.rand(2, 3, *size, generator=generator) for _ in range(2))
     logits = 3 * torch.randn(2, classes, *size, generator=generator)
-    return Evidence(image, synthesis, logits, torch.rand(2, DISAGREEMENTS, *size, generator=generator))
+    return Evidence(image, synthesis, logits, torch.rand(2, FEATURE_DISTANCES, *size, generator=generator))
 
 
 def toy(config: SiameseConfig) -> SiameseNetwork:
@@ -42,9 +42,9 @@ def toy(config: SiameseConfig) -> SiameseNetwork:
 
 
 def judging(config: SiameseConfig) -> SiameseNetwork:
-    """The toy with verdicts of its own; those of ours start at zero."""
+    """The toy with error heads of its own; those of ours start at zero."""
     network = toy(config)
-    for parameter in network.verdicts.parameters():
+    for parameter in network.error_heads.parameters():
         torch.nn.init.normal_(parameter)
     return network
 
@@ -56,7 +56,7 @@ def parameters(config: SiameseConfig) -> int:
 
 def test_the_official_comparator_has_its_parameters() -> None:
     # The release: 22,502,698, of which four biases of 64 channels stand before batch norms (and do nothing), and
-    # where one bias stands for the verdicts of our four stages.
+    # where one bias stands for the error heads of our four stages.
     assert parameters(OFFICIAL) == 22_502_698 - 4 * 64 + 3
 
 
@@ -99,8 +99,8 @@ def test_fusing_each_stage_then_resizing_verdicts_equals_the_release() -> None:
     fused = [
         resize(fusion(torch.cat(pair, 1)), (32, 40)) for fusion, *pair in zip(network.fusions, *sides, strict=True)
     ]
-    kernel = torch.cat([network.get_parameter(f"verdicts.{stage}.weight") for stage in range(4)], 1)
-    bias = torch.stack([network.get_parameter(f"verdicts.{stage}.bias") for stage in range(4)]).sum(0)
+    kernel = torch.cat([network.get_parameter(f"error_heads.{stage}.weight") for stage in range(4)], 1)
+    bias = torch.stack([network.get_parameter(f"error_heads.{stage}.bias") for stage in range(4)]).sum(0)
     error_log_odds, class_quality = network(seen)
     torch.testing.assert_close(error_log_odds, F.conv2d(torch.cat(fused, 1), kernel, bias)[:, 0])
     pooled = torch.cat([side[-1].mean((2, 3)) for side in sides], 1)
@@ -119,23 +119,23 @@ def test_the_label_input_is_seen(config: SiameseConfig) -> None:
 @pytest.mark.parametrize("config", [PAPER, OFFICIAL])
 def test_without_doubt_the_disagreement_is_not_seen(config: SiameseConfig) -> None:
     network, seen = toy(config), evidence()
-    blind = network(replace(seen, disagreement=1 - seen.disagreement))
+    blind = network(replace(seen, feature_distances=1 - seen.feature_distances))
     assert all(torch.equal(*pair) for pair in zip(network(seen), blind, strict=True))
 
 
-@pytest.mark.parametrize("channel", range(DISAGREEMENTS))
+@pytest.mark.parametrize("channel", range(FEATURE_DISTANCES))
 def test_ours_sees_every_channel_of_the_disagreement_in_both_heads(channel: int) -> None:
-    network, seen = toy(OURS), evidence()  # whose only verdict is the linear one
-    network.get_parameter("doubt_verdict.weight")[0, 3 + channel] = 2.0
+    network, seen = toy(OURS), evidence()  # whose only error head is the linear one
+    network.get_parameter("uncertainty_head.weight")[0, 3 + channel] = 2.0
     alone, quality = network(seen)
-    doubt = msp_log_odds(seen.logits).clamp(-10, 10)
-    torch.testing.assert_close(alone, doubt + 2 * seen.disagreement[:, channel], atol=1e-5, rtol=1e-5)
-    changed = seen.disagreement.clone()
+    uncertainty = msp_log_odds(seen.logits).clamp(-10, 10)
+    torch.testing.assert_close(alone, uncertainty + 2 * seen.feature_distances[:, channel], atol=1e-5, rtol=1e-5)
+    changed = seen.feature_distances.clone()
     changed[:, channel] = 1 - changed[:, channel]
-    turned = replace(seen, disagreement=changed)
+    turned = replace(seen, feature_distances=changed)
     assert not torch.allclose(network(turned)[1], quality)
     stages = judging(OURS)
-    stages.get_parameter("doubt_verdict.weight").zero_()
+    stages.get_parameter("uncertainty_head.weight").zero_()
     assert not torch.allclose(stages(turned)[0], stages(seen)[0])
 
 
@@ -152,7 +152,7 @@ def test_ours_starts_as_msp(spatial_dims: SpatialDims, size: tuple[int, ...]) ->
 def test_ours_adds_the_log_odds_of_msp_to_the_verdicts_of_the_stages() -> None:
     network, seen = judging(OURS), evidence()
     both, _ = network(seen)
-    network.get_parameter("doubt_verdict.weight").zero_()
+    network.get_parameter("uncertainty_head.weight").zero_()
     stages, _ = network(seen)
     torch.testing.assert_close(both - stages, msp_log_odds(seen.logits).clamp(-10, 10), atol=1e-5, rtol=1e-5)
     assert stages.std() > 0.1

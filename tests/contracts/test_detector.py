@@ -103,7 +103,7 @@ def test_shapes_and_ranges(detector: Detector, pair: tuple[Tensor, Prediction]) 
     judged, size = parts(detector(image, prediction)), tuple(image.shape[2:])
     shapes = {
         "error_map": (2, *size),
-        "verdict": (2, *size),
+        "raw_error_map": (2, *size),
         "anomaly_map": (2, *size),
         "class_quality": (2, prediction.logits.shape[1]),
         "synthesis": image.shape,
@@ -111,7 +111,7 @@ def test_shapes_and_ranges(detector: Detector, pair: tuple[Tensor, Prediction]) 
     assert judged.keys() & {"error_map", "anomaly_map", "class_quality"}
     for name, part in judged.items():
         assert tuple(part.shape) == tuple(shapes[name]) and part.isfinite().all(), name
-    for name in judged.keys() & {"verdict", "class_quality", "synthesis"}:
+    for name in judged.keys() & {"raw_error_map", "class_quality", "synthesis"}:
         assert judged[name].min() >= 0 and judged[name].max() <= 1, name
 
 
@@ -149,7 +149,7 @@ class Colors(Segmenter):
     def __init__(self, dims: SpatialDims) -> None:
         super().__init__(dims, (0.0,), (1.0,))
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         return 10 * torch.einsum("lc,bc...->bl...", PALETTE, image), [image]
 
 
@@ -168,12 +168,12 @@ def comparator(dims: SpatialDims, variant: str) -> FailureComparator:
         hidden=4,
         shared=chosen.shared,
         label_input=chosen.label_input,
-        uses_doubt=chosen.uses_doubt,
-        disagreements=2,  # Colors shows one layer
+        uses_uncertainty=chosen.uses_uncertainty,
+        feature_distances=2,  # Colors shows one layer
     )
     network = SiameseNetwork(dims, config).eval().requires_grad_(False)
-    for parameter in network.verdicts.parameters():
-        torch.nn.init.normal_(parameter)  # those of ours start at zero, blind to the drawing
+    for parameter in network.error_heads.parameters():
+        torch.nn.init.normal_(parameter)  # those of ours start at zero, blind to the synthesis
     score = Blend(0.7, 0.5, 0.1) if chosen.score == "blend" else chosen.score
     return FailureComparator(network, FeatureDistance(Colors(dims)), score)
 

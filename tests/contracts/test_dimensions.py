@@ -152,7 +152,7 @@ CASES: dict[str, tuple[Make, Use]] = {
     ),
     "paper": (siamese(), judge),
     "official": (siamese(shared=False, label_input="squeezed"), judge),
-    "ours": (siamese(label_input="softmax", uses_doubt=True), judge),
+    "ours": (siamese(label_input="softmax", uses_uncertainty=True), judge),
     "confidence": (confidence, lambda network, shape: network(shape(random(3, seed=1)))[:, None]),
 }
 

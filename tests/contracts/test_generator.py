@@ -63,9 +63,9 @@ def test_the_drawing_depends_on_the_labels_and_on_no_chance(generator: Generator
 
 def test_a_drawing_depends_on_the_image_where_it_has_a_style(generator: Generator, dims: SpatialDims) -> None:
     size = SIZES[dims][0]
-    drawings = [generator(labels(*size), pictures(*size, seed=seed)) for seed in (0, 1)]
+    syntheses = [generator(labels(*size), pictures(*size, seed=seed)) for seed in (0, 1)]
     _, divergence = generator.rehearse(labels(*size), pictures(*size))
-    assert drawings[0].equal(drawings[1]) == (divergence is None)
+    assert syntheses[0].equal(syntheses[1]) == (divergence is None)
 
 
 def test_it_is_trained_by_a_known_form_of_the_loss(generator: Generator) -> None:
@@ -87,6 +87,6 @@ def test_every_label_outside_the_classes_means_no_class(generator: Generator, di
     label_maps = labels(*SIZES[dims][1])
     ignored = torch.rand(label_maps.shape, generator=torch.Generator().manual_seed(1)) < 0.3
     images = pictures(*SIZES[dims][1])
-    drawings = [generator(label_maps.masked_fill(ignored, value), images) for value in (255, CLASSES, -1, 65535)]
-    assert all(drawing.equal(drawings[0]) for drawing in drawings[1:])
-    assert not torch.allclose(generator(label_maps.masked_fill(ignored, 0), images), drawings[0], atol=0.01)
+    syntheses = [generator(label_maps.masked_fill(ignored, value), images) for value in (255, CLASSES, -1, 65535)]
+    assert all(synthesis.equal(syntheses[0]) for synthesis in syntheses[1:])
+    assert not torch.allclose(generator(label_maps.masked_fill(ignored, 0), images), syntheses[0], atol=0.01)

@@ -14,7 +14,7 @@ from synthcp.experiments import figures
 from synthcp.experiments.cases import Cases
 from synthcp.experiments.judge import SEEN
 from synthcp.experiments.page import Spread, markdown, page_of
-from synthcp.experiments.table import Judged, Pictured, Table
+from synthcp.experiments.table import Pictured, SeedResult, Table
 from synthcp.experiments.table1 import TABLE1
 from synthcp.experiments.table2 import PAPER, PICTURED, TABLE2
 from synthcp.experiments.table3 import TABLE3
@@ -48,7 +48,7 @@ def result(row: Row, level: float) -> DetectorResult:
     return DetectorResult(str(row), pixel, pixel, None if row.raw else quality)
 
 
-def failures(seed: int) -> Judged:
+def failures(seed: int) -> SeedResult:
     """One seed whose rows have scores of their own; further heads and generators in the first seed alone."""
     shared = ("MSP", "direct", "SynthCP, untrained G", "SynthCP")
     rows = [Row(label, raw) for label in shared for raw in ((True, False) if label != "MSP" else (False,))]
@@ -60,10 +60,10 @@ def failures(seed: int) -> Judged:
     counts = {name: random.integers(0, 9, (3, 2, 2048)).astype(float) for name in TABLE1.compared}
     quality = {name: random.random((3, 2)) for name in TABLE1.compared if "raw" not in name and name != "MSP"}
     cases = Cases(random.random((3, 2)), np.zeros((3, 2), dtype=bool), counts, quality)
-    return Judged(Results(tuple(found), 0.32, {}, 3, settings={SEEN: "2"}), cases, {"M": 1.0, "G": 2.5})
+    return SeedResult(Results(tuple(found), 0.32, {}, 3, settings={SEEN: "2"}), cases, {"M": 1.0, "G": 2.5})
 
 
-def page(table: Table, model: str, seeds: list[Judged]) -> str:
+def page(table: Table, model: str, seeds: list[SeedResult]) -> str:
     return page_of(replace(table, samples=20), {"some:data": {model: seeds}}, {"commit": "abc"})
 
 
@@ -99,12 +99,12 @@ def test_what_no_row_says_of_quality_is_no_column_of_its_difference() -> None:
     assert difference[3:] == ["-", "-"] and all("to" in cell for cell in difference[:3])
 
 
-def volumes(empty: bool) -> Judged:
+def volumes(empty: bool) -> SeedResult:
     true = np.array([[0.5, 1.0], [0.25, 0.0], [1.0, 0.5], [0.75, 0.25]])
     quality = {label: 0.1 * number + true / 2 for number, label in enumerate((*TABLE2.rows, *TABLE2.means))}
     gone = np.array([[False, False], [False, empty], [False, False], [False, False]])
     results = Results((), 0.5, {}, 4, {"head": [], "tail": []}, {SEEN: "2"}, "Dice")
-    return Judged(results, Cases(true, gone, {}, quality))
+    return SeedResult(results, Cases(true, gone, {}, quality))
 
 
 @pytest.mark.parametrize("empty", [False, True])
@@ -129,7 +129,7 @@ def test_table3_shows_chance_ratios_and_what_its_numbers_must_be_read_with(seen:
         for label, aupr in zip(TABLE3.rows, np.linspace(0.1, 0.4, len(TABLE3.rows)).tolist(), strict=True)
     ]
     none = Cases(np.zeros((0, 2)), np.zeros((0, 2), dtype=bool))
-    seeds = [Judged(Results(tuple(rows), miou, {}, 3, settings={SEEN: seen}), none) for miou in (0.5, 0.6)]
+    seeds = [SeedResult(Results(tuple(rows), miou, {}, 3, settings={SEEN: seen}), none) for miou in (0.5, 0.6)]
     text = page(TABLE3, "pspnet", seeds)
     assert "caos: 2 images judged, 1 skipped, 12.50 % of the judged pixels anomalous, 25.0 % void" in text
     assert ("3 ids were among those of the fit" in text) == (seen == "3") and "mIoU of M 55.0 ± 7.1" in text

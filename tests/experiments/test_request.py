@@ -9,7 +9,7 @@ from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.subset import Subset
 from synthcp.errors import DataError, InputError
-from synthcp.experiments.request import Request, check_test, open_tests
+from synthcp.experiments.request import TableRequest, check_test, open_tests
 from synthcp.experiments.table1 import TABLE1
 
 
@@ -42,14 +42,14 @@ def test_other_classes_are_refused(volumes: Dataset, streets: Dataset) -> None:
 def test_tests_are_those_asked_for_or_the_usual_ones(streets: Dataset, tmp_path: Path) -> None:
     data, asked = "scenes:?count=2", "scenes:?count=3&split=val"
     (usual,) = TABLE1.usual_tests(data)
-    assert list(open_tests(Request(data, tmp_path), TABLE1, streets)) == [usual]
-    chosen = open_tests(Request(data, tmp_path, tests=(asked,)), TABLE1, streets)
+    assert list(open_tests(TableRequest(data, tmp_path), TABLE1, streets)) == [usual]
+    chosen = open_tests(TableRequest(data, tmp_path, tests=(asked,)), TABLE1, streets)
     assert {spec: len(dataset) for spec, dataset in chosen.items()} == {asked: 3}
 
 
 def test_only_one_seed_writes_no_page(tmp_path: Path) -> None:
-    request = Request("x", tmp_path, seeds=3, only=1)
+    request = TableRequest("x", tmp_path, seeds=3, only=1)
     request.write("table2", "page")
     assert request.numbers == [1] and not list(tmp_path.iterdir())
-    Request("x", tmp_path, seeds=3).write("table2", "page")
+    TableRequest("x", tmp_path, seeds=3).write("table2", "page")
     assert (tmp_path / "table2.md").read_text() == "page"

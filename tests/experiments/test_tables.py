@@ -16,7 +16,7 @@ from synthcp.config.scales import SCALES, VOLUME_SCALES, Scale
 from synthcp.errors import InputError
 from synthcp.experiments import judge
 from synthcp.experiments.figures import WIDTH
-from synthcp.experiments.request import Request
+from synthcp.experiments.request import TableRequest
 from synthcp.experiments.table import OTHER_M, Table
 from synthcp.experiments.tables import TABLES, reproduce
 from synthcp.report.tables import from_json
@@ -51,7 +51,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def run(table: Table, data: str, tests: str, **options: Any) -> str:
         scale = SMALLEST[table.kind]
-        request = Request(data, tmp_path, (tests,), scale=scale, seeds=1, device="cpu", precision="fp32", **options)
+        request = TableRequest(
+            data, tmp_path, (tests,), scale=scale, seeds=1, device="cpu", precision="fp32", **options
+        )
         return reproduce(replace(table, samples=20), request)
 
     return run
@@ -148,7 +150,7 @@ def test_bad_input_is_one_line(
 def test_unusable_weights_of_the_second_model_are_refused_before_the_first_is_fitted(tmp_path: Path) -> None:
     (tmp_path / "vgg.safetensors").write_text("no weights")
     weights = {"fcn8": tmp_path / "vgg.safetensors"}
-    request = Request(STREETS, tmp_path / "out", scale="tiny", weights=weights, device="cpu")
+    request = TableRequest(STREETS, tmp_path / "out", scale="tiny", weights=weights, device="cpu")
     with pytest.raises(InputError, match=r"vgg.safetensors is damaged or not a safetensors file"):
         reproduce(TABLES["table1"], request)
     assert not list((tmp_path / "out").rglob("*.safetensors"))

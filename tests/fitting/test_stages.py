@@ -39,7 +39,7 @@ class Bright(Segmenter):
         super().__init__(2, (0.5,), (0.25,))
         self.sizes: set[tuple[int, ...]] = set()
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         self.sizes.add(tuple(image.shape[2:]))
         grey = image.mean(dim=1, keepdim=True)
         features = torch.cat([grey, image[:, :1] - image[:, 2:], image[:, 1:2]], dim=1)
@@ -60,7 +60,7 @@ def test_the_model_sees_its_images_at_their_own_size(options: FitConfig, tmp_pat
     model, held_out = Bright(), scenes("val", 8)
     chosen = replace(options, model=model, imperfect=HeldOut(held_out))
     monitor = fit(scenes("train", 6), tmp_path / "run", chosen)
-    assert model.sizes == {(48, 64)}  # the images, and drawings brought to their size
+    assert model.sizes == {(48, 64)}  # the images, and syntheses brought to their size
     assert monitor.segmenter is model and monitor.settings.model.layers == 1
     assert set(monitor.settings.training_ids) == set(held_out.ids) | {f"train-000{index}" for index in range(6)}
     image = scenes("test", 1)[0].image
@@ -87,9 +87,9 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     model = Bright()
     chosen = replace(options, model=model, imperfect=HeldOut(scenes("val", 6)))
     fit(scenes("train", 4), tmp_path / "ours", chosen)
-    scout, trunk = lent
-    assert isinstance(scout, DeepLab) and trunk.keys() == scout.trunk.state_dict().keys()
-    assert not list((tmp_path / "ours").glob("scout*"))  # F has what it needed of it
+    auxiliary, trunk = lent
+    assert isinstance(auxiliary, DeepLab) and trunk.keys() == auxiliary.trunk.state_dict().keys()
+    assert not list((tmp_path / "ours").glob("auxiliary*"))  # F has what it needed of it
     lent.clear()
     fit(scenes("train", 4), tmp_path / "paper", replace(chosen, variant="paper"))
     assert lent == [model]
@@ -179,7 +179,7 @@ def test_f_learns_from_what_the_model_says_of_images_it_has_not_seen(
 def test_corrupted_labels_leave_f_the_label_map_alone(options: FitConfig, tmp_path: Path) -> None:
     monitor = fit(scenes("train", 6), tmp_path / "run", replace(options, model=Bright(), imperfect=Corrupt()))
     variant = monitor.settings.variant
-    assert (variant.uses_doubt, variant.label_input, variant.score) == (False, "one_hot", "raw")
+    assert (variant.uses_uncertainty, variant.label_input, variant.score) == (False, "one_hot", "raw")
     image = scenes("test", 1)[0].image
     assert monitor.assess(image).anomaly_map is not None
     assert (monitor.settings.usual.anomaly, monitor.settings.usual.anomaly_share) == (NEVER, 1.0)
@@ -191,7 +191,7 @@ def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options
         label_picture(sample.label_map, scenes("train", 6).classes).save(tmp_path / f"{sample.id}.png")
     chosen = replace(options, imperfect=Folds(tmp_path))
     live = fit(scenes("train", 6), tmp_path / "live", replace(chosen, model=Bright())).settings
-    assert (live.variant.uses_doubt, live.variant.label_input, live.variant.score) == (False, "one_hot", "raw")
+    assert (live.variant.uses_uncertainty, live.variant.label_input, live.variant.score) == (False, "one_hot", "raw")
     assert live.usual.anomaly == NEVER
     saved = fit(scenes("train", 6), tmp_path / "saved", replace(chosen, model=f"preds:{tmp_path}")).settings
     assert saved.variant == VARIANTS["ours"]  # it is as sure when it is used

@@ -9,7 +9,7 @@ import torch
 
 from synthcp.records import AnomalousRegion, Assessment, Classes, Decision
 from synthcp.report.outputs import ResultsWriter, RunSettings
-from synthcp.report.rows import Row, row_of
+from synthcp.report.rows import ResultRow, row_of
 
 PROMISE = {"to review": "images of <low> quality"}
 
@@ -71,7 +71,7 @@ def write_folder(tmp_path: Path, settings: RunSettings, label_map: torch.Tensor)
                 known = label_map if truth else None
                 writer.write_maps(image_id, torch.rand(3, 2, 4), assessment, known)
                 writer.add_row(row_of(image_id, f"{image_id}.png", assessment, CLASSES, 1.5, label_map=known))
-            writer.add_row(Row("broken", "broken.png", "error", "not a <picture>"))
+            writer.add_row(ResultRow("broken", "broken.png", "error", "not a <picture>"))
         return tmp_path / "out"
 
     return write

@@ -4,9 +4,9 @@ import pytest
 
 from synthcp.errors import InputError
 from synthcp.report.annotate import forget_choice, read_choice, write_choice
-from synthcp.report.rows import Row
+from synthcp.report.rows import ResultRow
 
-ROWS = [Row("b/2", "images/b/2.png", error_share=0.25), Row('a,"1"', 'images/a,"1".png', error_share=1 / 3)]
+ROWS = [ResultRow("b/2", "images/b/2.png", error_share=0.25), ResultRow('a,"1"', 'images/a,"1".png', error_share=1 / 3)]
 
 
 def test_the_order_is_kept(tmp_path):

@@ -11,7 +11,7 @@ from PIL import Image
 from synthcp.errors import InputError, ShapeError
 from synthcp.records import AnomalousRegion, Assessment, Classes
 from synthcp.report.outputs import ResultsWriter, RunSettings, map_path, read_settings, replacing, write_text
-from synthcp.report.rows import Row, read_rows
+from synthcp.report.rows import ResultRow, read_rows
 
 Write = Callable[..., Path]
 
@@ -93,7 +93,7 @@ def test_a_run_that_dies_keeps_its_rows_aside(
     tmp_path: Path, settings: RunSettings, regions: tuple[AnomalousRegion, ...]
 ) -> None:
     with pytest.raises(KeyboardInterrupt), ResultsWriter(tmp_path, settings) as writer:
-        writer.add_row(Row("a", "a.png", error_share=0.5, regions=regions))
+        writer.add_row(ResultRow("a", "a.png", error_share=0.5, regions=regions))
         raise KeyboardInterrupt
     with pytest.raises(InputError, match=r"results\.csv cannot be read.*rename results\.csv\.partial"):
         read_rows(tmp_path)

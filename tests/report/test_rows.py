@@ -10,14 +10,14 @@ import torch
 from synthcp.errors import InputError
 from synthcp.records import AnomalousRegion, Assessment, Classes
 from synthcp.report.outputs import ResultsWriter, RunSettings, write_text
-from synthcp.report.rows import Row, cells, columns, read_regions, read_rows, region_cells, region_columns, row_of
+from synthcp.report.rows import ResultRow, cells, columns, read_regions, read_rows, region_cells, region_columns, row_of
 
 Write = Callable[..., Path]
 
 
 def test_rows_come_back(tmp_path: Path, settings: RunSettings, regions: tuple[AnomalousRegion, ...]) -> None:
     rows = [
-        Row(
+        ResultRow(
             *("city/a, b", 'say "a".png', "ok", ""),
             *(0.125, 0.25, 0.5, math.nan, 0.4375),
             ("first", "second"),
@@ -27,8 +27,8 @@ def test_rows_come_back(tmp_path: Path, settings: RunSettings, regions: tuple[An
             {"road": (0.5, 1.0), "sky": (0.0, 0.25), "<i>car": (0.125, 0.625)},
             regions,
         ),
-        Row("clean", "clean.png", error_share=0.25, regions=()),
-        Row("bad", "bad.png", "error", "two\nlines"),
+        ResultRow("clean", "clean.png", error_share=0.25, regions=()),
+        ResultRow("bad", "bad.png", "error", "two\nlines"),
     ]
     with ResultsWriter(tmp_path, replace(settings, promise={"": ""}), ground_truth=True) as writer:
         for row in rows:

@@ -18,7 +18,7 @@ class Wavering(Segmenter):
         super().__init__(dims, (0.0,), (1.0,))
         self.trunk, self.dropout, self.classifier = conv(dims, 3, 16), nn.Dropout(0.4), conv(dims, 16, 3, kernel=1)
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         features = self.trunk(image)
         return 3 * self.classifier(self.dropout(features)), [features]
 

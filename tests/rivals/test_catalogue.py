@@ -36,9 +36,9 @@ SETTINGS = MonitorSettings(CLASSES, 3, 2, VARIANTS["ours"], SCALES["tiny"], lear
 
 
 def judging_network() -> SiameseNetwork:
-    """F with verdicts of its own; fresh ones are zero, and all F alike."""
+    """F with error heads of its own; fresh ones are zero, and all F alike."""
     network = build_network(SETTINGS)
-    for parameter in network.verdicts.parameters():
+    for parameter in network.error_heads.parameters():
         torch.nn.init.normal_(parameter)
     return network
 
@@ -68,10 +68,10 @@ def image() -> Tensor:
 
 
 def maps(detectors: dict[str, Detector], image: Tensor, prediction: Prediction) -> dict[str, Tensor]:
-    """Error maps by detector, and verdicts by detector with "-raw" behind it."""
+    """Error maps by detector, and raw error maps by detector with "-raw" behind it."""
     detections = {name: detector(image, prediction) for name, detector in detectors.items()}
-    verdicts = {f"{name}-raw": detection.verdict for name, detection in detections.items()}
-    error_maps = {name: detection.error_map for name, detection in detections.items()} | verdicts
+    raw = {f"{name}-raw": detection.raw_error_map for name, detection in detections.items()}
+    error_maps = {name: detection.error_map for name, detection in detections.items()} | raw
     return {name: error_map for name, error_map in error_maps.items() if error_map is not None}
 
 

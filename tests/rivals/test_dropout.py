@@ -27,7 +27,7 @@ class Dropping(Segmenter):
         self.dropout = nn.Dropout(p)
         self.classifier = conv(dims, 16, 4, kernel=1)
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         features = self.trunk(image)
         return 2 * self.classifier(self.dropout(features)), [features]
 

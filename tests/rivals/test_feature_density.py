@@ -17,7 +17,7 @@ from synthcp.segmentation.base import Segmenter
 class Halving(Segmenter):
     """Two feature maps: the image, and the image at half its size."""
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         return image, [image, image[..., ::2, ::2]]
 
 

@@ -23,7 +23,7 @@ class Levels(Segmenter):
         super().__init__(dims, (0.0,), (1.0,), input_size)
         self.low, self.high = low, high
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         return 5 * one_hot((image[:, 0] > self.low).long() + (image[:, 0] > self.high), 3), [image]
 
 

@@ -73,8 +73,8 @@ def test_the_head_by_hand(dims: SpatialDims) -> None:
     confidence = head.eval()(layers, size)
     parts = [resized(block_by_hand(*pair), largest) for pair in zip(head.fusions, layers, strict=True)]
     features = block_by_hand(head.convolutions[0], torch.cat(parts, dim=1))
-    features = block_by_hand(head.verdict[0], resized(features, size))
-    last = head.verdict[1]
+    features = block_by_hand(head.head[0], resized(features, size))
+    last = head.head[1]
     log_odds = (F.conv2d if dims == 2 else F.conv3d)(features, last.weight, last.bias, padding=1)
     torch.testing.assert_close(confidence, log_odds[:, 0].sigmoid())
     assert confidence.std() > 1e-4
@@ -125,7 +125,7 @@ def test_the_error_map_is_one_minus_the_confidence_at_the_size_that_M_saw(dims: 
 class Blind(Segmenter):
     """Shows no feature maps."""
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         return image, []
 
 

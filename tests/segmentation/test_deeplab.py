@@ -46,7 +46,7 @@ def test_the_releases_head_fuses_a_pyramid_and_the_mean_of_the_image() -> None:
     parts = [unit(stages[-1], layers, rate) for layers, rate in zip(pyramid.local, (1, 2, 3), strict=True)]
     parts.append(unit(stages[-1].mean(dim=(2, 3), keepdim=True), pyramid.whole).expand(-1, -1, 6, 9))
     features = unit(torch.cat(parts, dim=1), pyramid.fused)
-    logits, layers = segmenter.look(image)
+    logits, layers = segmenter.forward_with_features(image)
     for layer, reference in zip(layers, [*stages[:3], features], strict=True):
         torch.testing.assert_close(layer, reference, atol=1e-5, rtol=1e-4)
     classifier = segmenter.pyramid[0]

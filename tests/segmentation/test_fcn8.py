@@ -77,7 +77,7 @@ def test_torchvisions_weights_give_the_network_of_the_paper(size: tuple[int, int
     x = transposed(x + middle[:, :, 5 : 5 + x.shape[2], 5 : 5 + x.shape[3]], 2)
     x = transposed(x + fine[:, :, 9 : 9 + x.shape[2], 9 : 9 + x.shape[3]], 8)
     expected = x[:, :, 31 : 31 + size[0], 31 : 31 + size[1]]
-    torch.testing.assert_close(segmenter.look(image)[0], expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(segmenter.forward_with_features(image)[0], expected, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("size", [(64, 96), (33, 71)])
@@ -89,7 +89,7 @@ def test_without_a_margin_the_scores_are_resized_and_added_in_full(size: tuple[i
     fine, middle, coarse = scores(segmenter, pool3, pool4, features)
     x = F.interpolate(coarse, middle.shape[2:], mode="bilinear") + middle
     expected = F.interpolate(x, fine.shape[2:], mode="bilinear") + fine
-    logits, layers = segmenter.look(image)
+    logits, layers = segmenter.forward_with_features(image)
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=1e-4)
     for layer, reference in zip(layers, (pool2, pool3, pool4, features), strict=True):
         torch.testing.assert_close(layer, reference, atol=1e-5, rtol=1e-4)
@@ -101,7 +101,7 @@ def test_the_maps_of_an_image_with_a_margin_are_what_lies_over_it() -> None:
     segmenter.load_weights(weights)
     *maps, pool5 = pools(weights, image, padding=100)[1:]
     maps.append(F.pad(fc7(weights, pool5, padding=0), [3, 0, 3, 0]))  # its first pixel looks at the fourth of pool5
-    layers = segmenter.look(image)[1]
+    layers = segmenter.forward_with_features(image)[1]
     for layer, whole, stride, rows, columns in zip(
         layers, maps, (4, 8, 16, 32), (18, 9, 5, 3), (33, 17, 9, 5), strict=True
     ):

@@ -58,7 +58,7 @@ NETWORKS: dict[str, tuple[Build, str, tuple[int, ...]]] = {
     "one channel": (lambda _: nn.Sequential(nn.Conv2d(3, 6, 1), nn.ReLU(), nn.Conv2d(6, 1, 1)), "2", (6, 64, 96)),
     "sum of classifiers": (
         lambda joined: joined(
-            lambda network, image: network.inner.look(image)[0],
+            lambda network, image: network.inner.forward_with_features(image)[0],
             inner=DeepLab(2, DeepLabConfig(5, width=4, rates=(1, 2))),
         ),
         "inner.pyramid",

@@ -245,7 +245,7 @@ def test_as_a_model(tmp_path, classes, fails):
     write_png(tmp_path / "a.png")
     predictor, settings = open_model(f"preds:{tmp_path}", classes, IMAGE)
     assert isinstance(predictor, SavedPredictions)
-    assert (settings.layers, settings.disagreements, settings.fingerprint, settings.features) == (0, 0, "", "")
+    assert (settings.layers, settings.feature_distances, settings.fingerprint, settings.features) == (0, 0, "", "")
     with fails("have no features; leave --features out"):
         open_model(f"preds:{tmp_path}", classes, IMAGE, "head")
     with pytest.raises(InputError, match="no option 'mean'; choose one of: mapping"):

@@ -27,4 +27,4 @@ def test_a_model_is_told_in_one_line(settings: ModelSettings, words: str) -> Non
 
 
 def test_m_compares_in_one_way_more_than_it_has_layers_and_in_none_without() -> None:
-    assert [ModelSettings(layers=layers).disagreements for layers in (0, 1, 4)] == [0, 2, 5]
+    assert [ModelSettings(layers=layers).feature_distances for layers in (0, 1, 4)] == [0, 2, 5]

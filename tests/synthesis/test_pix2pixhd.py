@@ -41,9 +41,9 @@ def reference(generator: Pix2PixHDGenerator, layout: Tensor) -> Tensor:
 def test_a_drawing_is_that_of_a_short_reference() -> None:
     generator, label_map = small(), torch.randint(3, (2, 16, 28))
     layout = F.one_hot(label_map, 3).movedim(-1, 1).float()
-    drawing = generator(label_map, torch.rand(2, 2, 16, 28))
-    torch.testing.assert_close(drawing, reference(generator, layout))
-    assert drawing.std() > 0.1
+    synthesis = generator(label_map, torch.rand(2, 2, 16, 28))
+    torch.testing.assert_close(synthesis, reference(generator, layout))
+    assert synthesis.std() > 0.1
 
 
 @pytest.mark.parametrize(("size", "drawn"), [((13, 22), (16, 24)), ((3, 17), (8, 20)), ((1, 8), (8, 8))])

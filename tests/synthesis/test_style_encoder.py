@@ -86,7 +86,7 @@ def test_the_divergence_is_that_from_the_standard_normal_distribution() -> None:
 
 def test_the_drawing_moves_every_part_of_the_encoder() -> None:
     generator, (label_map, image) = styled().train(), scene()
-    drawing, _ = generator.rehearse(label_map, image)
-    (drawing**2).sum().backward()
+    synthesis, _ = generator.rehearse(label_map, image)
+    (synthesis**2).sum().backward()
     kernels = [parameter.grad for parameter in generator.encoder.parameters() if parameter.ndim > 1]
     assert len(kernels) == 4 and all(gradient is not None and gradient.abs().max() > 1e-3 for gradient in kernels)

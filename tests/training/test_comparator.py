@@ -32,7 +32,7 @@ from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions,
 
 @pytest.fixture
 def examples(toy: Callable[..., Dataset], tmp_path: Path) -> ImperfectExamples:
-    """Predictions that are right (up to noise in the confidence), drawings equal to the images at half the light."""
+    """Predictions that are right (up to noise in the confidence), syntheses equal to the images at half the light."""
     dataset, imperfect = toy(4), ImperfectPredictions(tmp_path)
     for index in range(4):
         sample = dataset[index]
@@ -73,14 +73,14 @@ def test_a_drawing_is_read_by_its_name(examples: ImperfectExamples) -> None:
     sample = examples.dataset[1]
     assert sample.label_map is not None and label_map.equal(sample.label_map)
     torch.testing.assert_close(evidence.synthesis, sample.image / 2, atol=0.51 / 255, rtol=0)
-    torch.testing.assert_close(evidence.disagreement, sample.image.flip(0), atol=1e-3, rtol=0)
+    torch.testing.assert_close(evidence.feature_distances, sample.image.flip(0), atol=1e-3, rtol=0)
     assert evidence.image.equal(sample.image)
 
 
 def test_direct_shows_the_image_in_the_drawings_place(examples: ImperfectExamples) -> None:
     direct = ImperfectExamples(examples.dataset, examples.predictions, ("last",), (0,), DIRECT)
     evidence, _ = direct.read("last", 0)
-    assert evidence.synthesis is None and evidence.disagreement.equal(torch.zeros(3, 32, 40))
+    assert evidence.synthesis is None and evidence.feature_distances.equal(torch.zeros(3, 32, 40))
 
 
 class Watched(SiameseNetwork):
@@ -99,7 +99,7 @@ def test_the_parts_of_a_batch_stay_aligned(examples: ImperfectExamples, cpu: Run
     losses = [training.step(step) for step in range(2)]
     evidence = network.evidence
     torch.testing.assert_close(evidence.synthesis, evidence.image / 2, atol=0.51 / 255, rtol=0)
-    torch.testing.assert_close(evidence.disagreement, evidence.image.flip(1), atol=1e-3, rtol=0)
+    torch.testing.assert_close(evidence.feature_distances, evidence.image.flip(1), atol=1e-3, rtol=0)
     colors = torch.tensor(examples.dataset.classes.colors) / 255
     nearest = torch.cdist(evidence.image.movedim(1, -1), colors.expand(6, 32, -1, -1)).argmin(-1)
     agree = (evidence.logits.argmax(1) == nearest)[:, 1:].float().mean()
@@ -122,7 +122,7 @@ def test_an_example_smaller_than_a_patch_is_padded_with_nothing_to_learn(
     label_maps[inside] = 255
     assert (label_maps == 255).all()
     assert evidence.image[:, :, 0].equal(evidence.image[:, :, 2])
-    assert evidence.disagreement[:, :, :, -1].equal(evidence.disagreement[:, :, :, -2])
+    assert evidence.feature_distances[:, :, :, -1].equal(evidence.feature_distances[:, :, :, -2])
 
 
 def test_direct_sees_no_synthesis(examples: ImperfectExamples, cpu: Runtime) -> None:
@@ -130,7 +130,7 @@ def test_direct_sees_no_synthesis(examples: ImperfectExamples, cpu: Runtime) -> 
     network = Watched(2, SiameseConfig(3, width=4, hidden=4))
     ComparatorTraining(network, direct, ComparatorConfig(steps=5, batch=3, jitter=0.5), cpu, seed=0).step(0)
     assert network.evidence.synthesis is None
-    assert network.evidence.disagreement.count_nonzero() == 0
+    assert network.evidence.feature_distances.count_nonzero() == 0
 
 
 def test_direct_prediction_sees_at_test_what_it_saw_in_training(
@@ -145,13 +145,13 @@ def test_direct_prediction_sees_at_test_what_it_saw_in_training(
     imperfect.write("last", 1, Synthesizer(segmenter, {"synthcp": generator}, cpu)(image, prediction))
     trained, _ = ImperfectExamples(dataset, imperfect, ("last",), (1,), DIRECT).read("last", 1)
 
-    config = SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True)
+    config = SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_uncertainty=True)
     network = Watched(2, config).eval().requires_grad_(False)
     DirectPrediction(FailureComparator(network, FeatureDistance(segmenter)))(image[None], prediction)
     tested = network.evidence
     assert tested.image[0].equal(trained.image) and tested.synthesis is trained.synthesis is None
     torch.testing.assert_close(tested.logits[0], trained.logits, atol=1e-3, rtol=1e-3)
-    assert tested.disagreement[0].equal(trained.disagreement)
+    assert tested.feature_distances[0].equal(trained.feature_distances)
     assert prediction.confidence.max() < 0.99  # 1 - MSP in a channel of one of them alone would show
 
 
@@ -164,8 +164,8 @@ def test_a_degraded_view_is_compared_with_its_own_image(
     worn = dataset[1].image / 2
     synthesizer = Synthesizer(segmenter, {"synthcp": generator}, cpu)
     imperfect.write("worn", 1, synthesizer(worn, segmenter(worn[None]), keep_image=True))
-    for drawing in ("synthcp", DIRECT):
-        evidence, label_map = ImperfectExamples(dataset, imperfect, ("worn",), (1,), drawing).read("worn", 1)
+    for synthesis in ("synthcp", DIRECT):
+        evidence, label_map = ImperfectExamples(dataset, imperfect, ("worn",), (1,), synthesis).read("worn", 1)
         torch.testing.assert_close(evidence.image, worn, atol=0.51 / 255, rtol=0)
         assert label_map.equal(torch.as_tensor(dataset[1].label_map))
     assert evidence.synthesis is None
@@ -211,6 +211,7 @@ def test_the_score_is_fitted_on_known_pixels_of_the_images_kept_aside(
     error = (logits.argmax(0) != sample.label_map).float()
     expected = fit_blend((4 * sample.image[0] - 2)[known], msp_log_odds(logits[None])[0][known], error[known])
     assert 0 < error[known].mean() < 1
-    assert (blend.failure, blend.doubt, blend.bias) == pytest.approx((expected.failure, expected.doubt, expected.bias))
+    found = (blend.failure, blend.uncertainty, blend.bias)
+    assert found == pytest.approx((expected.failure, expected.uncertainty, expected.bias))
     few = fit_score(Light(), aside, cpu, seed=0, pixels=50)  # type: ignore[arg-type]
     assert few != blend and few == fit_score(Light(), aside, cpu, seed=0, pixels=50)  # type: ignore[arg-type]

@@ -85,15 +85,15 @@ def test_predictions_come_back_with_every_drawing_of_them(
     imperfect.write("last", 7, Synthesizer(segmenter, generators, cpu)(image, prediction))
     kept = imperfect.read("last", 7)
     assert kept.image is None
-    presence = FeatureDistance(segmenter).presence(image[None], prediction)[0].detach()
-    torch.testing.assert_close(kept.objectness, presence, atol=1e-3, rtol=1e-3)
+    objectness = FeatureDistance(segmenter).objectness(image[None], prediction)[0].detach()
+    torch.testing.assert_close(kept.objectness, objectness, atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(kept.logits, prediction.logits[0].detach(), atol=1e-3, rtol=1e-3)
     for name, generator in generators.items():
         assert isinstance(generator, Seen) and generator.label_map.equal(prediction.label_map)
         assert generator.image.equal(image[None])
         synthesis = generator(prediction.label_map, image[None]).detach()
         torch.testing.assert_close(kept.syntheses[name], synthesis[0], atol=0.5001 / 255, rtol=0)
-        expected = FeatureDistance(segmenter).disagreement(image[None], synthesis, prediction)[0].detach()
+        expected = FeatureDistance(segmenter).feature_distances(image[None], synthesis, prediction)[0].detach()
         torch.testing.assert_close(kept.feature_distances[name], expected, atol=1e-3, rtol=1e-3)
 
 

@@ -77,7 +77,7 @@ def pix2pixhd_gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Pat
 
 
 def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
-    network = SiameseNetwork(dims, SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_doubt=True))
+    network = SiameseNetwork(dims, SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_uncertainty=True))
     imperfect = ImperfectPredictions(folder.parent / "imperfect")
     for index, sample in enumerate(dataset):
         if imperfect.path("last", index).exists():  # as of the attempt before

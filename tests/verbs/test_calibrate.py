@@ -19,7 +19,7 @@ from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.promise import Promise
 from synthcp.monitor.review import fit_review
 from synthcp.monitor.settings import load_settings
-from synthcp.report.rows import Row, read_rows
+from synthcp.report.rows import ResultRow, read_rows
 from synthcp.verbs.calibrate import Outcomes, calibrate, fit_calibration
 from synthcp.verbs.evaluate import evaluate
 from synthcp.verbs.score import score
@@ -129,7 +129,8 @@ def test_a_second_calibration_replaces_the_first(calibrated, masked, tmp_path):
 
 def test_without_anomaly_maps_no_area_is_promised():
     rows = [
-        Row(str(i), "", mean_quality=0.5, class_quality={"a": 0.5}, true_class_quality={"a": 0.4}) for i in range(12)
+        ResultRow(str(i), "", mean_quality=0.5, class_quality={"a": 0.5}, true_class_quality={"a": 0.4})
+        for i in range(12)
     ]
     calibration = fit_calibration(Outcomes(rows), EASY, ("a",))
     assert calibration.anomaly is None and calibration.groups == 0

@@ -61,14 +61,14 @@ def reproduce_verb(
     """
     use_threads(threads)
     from synthcp.config.values import choose
-    from synthcp.experiments.request import Request
+    from synthcp.experiments.request import TableRequest
     from synthcp.experiments.tables import TABLES, reproduce
     from synthcp.report.outputs import write_text
 
     chosen = choose(TABLES, table, "table")
     out = out or Path("out") / chosen.folder
     files = _by_model(weights or [])
-    request = Request(data, out, tuple(test or ()), model, scale, seeds, device, precision, only, files)
+    request = TableRequest(data, out, tuple(test or ()), model, scale, seeds, device, precision, only, files)
     with show_progress(Console(), quiet) as progress:
         page = reproduce(chosen, request, progress)
     if markdown is not None and only is None:

@@ -16,7 +16,7 @@ from synthcp.cli.options import at_work, load_monitor
 
 if TYPE_CHECKING:
     from synthcp.monitor.settings import MonitorSettings
-    from synthcp.report.rows import Row
+    from synthcp.report.rows import ResultRow
 
 
 def score_verb(
@@ -69,7 +69,7 @@ def score_verb(
     return _score_code(rows, out, fail_on_alarm, settings.scored)
 
 
-def _warn_of_other_model(settings: MonitorSettings, rows: list[Row]) -> None:
+def _warn_of_other_model(settings: MonitorSettings, rows: list[ResultRow]) -> None:
     """Say why nothing is decided, when the calibration of a monitor is about another M."""
     calibration = settings.calibration
     if calibration is not None and not any(row.decision for row in rows):
@@ -77,20 +77,20 @@ def _warn_of_other_model(settings: MonitorSettings, rows: list[Row]) -> None:
         print(f"warning: {told}; calibrate with the same --model", file=sys.stderr)
 
 
-def _choice(rows: list[Row], out: Path, budget: int, scored: str) -> str:
+def _choice(rows: list[ResultRow], out: Path, budget: int, scored: str) -> str:
     """What became of the budget."""
     good = sum(row.status == "ok" for row in rows)
     few = f" (all that could be scored, fewer than {budget})" if good < budget else ""
     return f"{min(budget, good)} {scored} to annotate{few}: {out / 'annotate.txt'}"
 
 
-def _print_json(rows: list[Row]) -> None:
+def _print_json(rows: list[ResultRow]) -> None:
     for row in rows:
         values = json.loads(json.dumps(asdict(row)), parse_constant=lambda _: None)  # NaN is not JSON, null is
         print(json.dumps(values))
 
 
-def _score_code(rows: list[Row], out: Path, fail_on_alarm: bool, scored: str) -> int:
+def _score_code(rows: list[ResultRow], out: Path, fail_on_alarm: bool, scored: str) -> int:
     """Failures count more than alarms: of an image that failed nobody knows whether it would alarm."""
     failed = [row for row in rows if row.status == "error"]
     if failed:

@@ -1,4 +1,4 @@
-"""Our anomaly score: M's doubt, what the drawing lacks and how much there is to see, each measured by what is usual."""
+"""Our anomaly score: M's uncertainty, what the synthesis lacks and objectness, each measured by what is usual."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from synthcp.comparison.smoothing import gaussian_smooth
 from synthcp.errors import InputError
 from synthcp.records import Detection, Prediction
 
-CUES = ("entropy", "energy", "drawing", "presence")
+CUES = ("entropy", "energy", "distance", "objectness")
 SMALLEST_DISTANCE = 1e-3
 """Distances below count as this one, so that their logarithm is finite."""
 SMALLEST_DEVIATION = 1e-4
@@ -26,17 +26,20 @@ SMALLEST_DEVIATION = 1e-4
 def cues_of(evidence: Evidence) -> Tensor:
     """Stack what tells of the unknown, in the order of CUES, shape (B, 4, *S); larger = more likely unknown.
 
-    Two tell what M doubts: the entropy of its softmax, and its energy, which also sees that no class is likely. The
-    third tells what the drawing lacks: log of eq. 9, the mean over M's feature maps. The last tells how much there is
-    to see: log of the distance to a blank canvas, over the deeper half of the maps; doubt about nothing is no anomaly.
+    Two tell M's uncertainty: the entropy of its softmax, and its energy, which also sees that no class is likely. The
+    third tells what the synthesis lacks: log of eq. 9, the mean over M's feature maps. The last tells how much there is
+    to see: log of the distance to a blank canvas, over the deeper half of the maps; to be unsure of
+    nothing is no anomaly.
 
     Args:
-        evidence: Of M, with disagreement and presence.
+        evidence: Of M, with feature distances and objectness.
     """
-    assert evidence.presence is not None  # the score is fitted only where M can look
-    presence = evidence.presence[:, -math.ceil(evidence.presence.shape[1] / 2) :]
-    lack = evidence.disagreement[:, 1:]  # channel 0 belongs to no layer
-    return torch.stack([entropy(evidence.logits), energy(evidence.logits), _log_mean(lack), _log_mean(presence)], dim=1)
+    assert evidence.objectness is not None  # the score is fitted only where M can look
+    objectness = evidence.objectness[:, -math.ceil(evidence.objectness.shape[1] / 2) :]
+    lack = evidence.feature_distances[:, 1:]  # channel 0 belongs to no layer
+    return torch.stack(
+        [entropy(evidence.logits), energy(evidence.logits), _log_mean(lack), _log_mean(objectness)], dim=1
+    )
 
 
 def _log_mean(distances: Tensor) -> Tensor:
@@ -110,7 +113,7 @@ class FusedAnomaly:
 
 
 def fused_cues(feature_distance: FeatureDistance, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
-    """Return cues_of an image and its drawing, as M sees them."""
-    disagreement = feature_distance.disagreement(image, synthesis, prediction)
-    presence = feature_distance.presence(image, prediction)
-    return cues_of(Evidence(image, synthesis, prediction.logits, disagreement, presence))
+    """Return cues_of an image and its synthesis, as M sees them."""
+    feature_distances = feature_distance.feature_distances(image, synthesis, prediction)
+    objectness = feature_distance.objectness(image, prediction)
+    return cues_of(Evidence(image, synthesis, prediction.logits, feature_distances, objectness))

@@ -23,7 +23,7 @@ class Detector(Protocol):
 
 
 class Comparator(Protocol):
-    """F of eq. 4: judges a prediction by comparing the image with the drawing of its label map."""
+    """F of eq. 4: judges a prediction by comparing the image with the synthesis of its label map."""
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge.

@@ -1,4 +1,4 @@
-"""The shipped score: F's verdict and M's own doubt, blended by a logistic regression on out-of-fold predictions."""
+"""The shipped score: F's log-odds and M's uncertainty, blended by a logistic regression on out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from synthcp.comparison.logit_scores import msp_log_odds
 
 @dataclass(frozen=True)
 class Blend:
-    """Probability of error, sigmoid(failure * F's log-odds + doubt * MSP's log-odds + bias).
+    """Probability of error, sigmoid(failure * F's log-odds + uncertainty * MSP's log-odds + bias).
 
     Attributes:
         failure: Weight of the log-odds of F.
-        doubt: Weight of the log-odds of MSP.
+        uncertainty: Weight of the log-odds of MSP.
         bias: Of the regression.
     """
 
     failure: float = 1.0
-    doubt: float = 0.0
+    uncertainty: float = 0.0
     bias: float = 0.0
 
     def __call__(self, error_log_odds: Tensor, logits: Tensor) -> Tensor:
         """Return the probability of error, shape (B, *S), from F's log-odds (B, *S) and M's logits (B, L, *S)."""
-        return (self.failure * error_log_odds + self.doubt * msp_log_odds(logits) + self.bias).sigmoid()
+        return (self.failure * error_log_odds + self.uncertainty * msp_log_odds(logits) + self.bias).sigmoid()
 
 
 def fit_blend(error_log_odds: Tensor, msp: Tensor, error: Tensor, ridge: float = 1e-3) -> Blend:
-    """Fit the regression; more doubt never means fewer errors, so what would get a negative weight is left out.
+    """Fit the regression; more uncertainty never means fewer errors, so what would get a negative weight is left out.
 
     Args:
         error_log_odds: Of F, shape (N,), for pixels that F was not trained on.
@@ -39,14 +39,14 @@ def fit_blend(error_log_odds: Tensor, msp: Tensor, error: Tensor, ridge: float =
         error: 1 wrong, 0 right, shape (N,).
         ridge: Weight of the squared coefficients, which keeps separable data finite.
     """
-    failure, doubt, bias = logistic_regression([error_log_odds, msp], error, ridge)
-    if doubt < 0:
+    failure, uncertainty, bias = logistic_regression([error_log_odds, msp], error, ridge)
+    if uncertainty < 0:
         failure, bias = logistic_regression([error_log_odds], error, ridge)
-        doubt = 0.0
+        uncertainty = 0.0
     if failure < 0:
-        doubt, bias = logistic_regression([msp], error, ridge)
-        return Blend(0.0, max(0.0, doubt), bias)
-    return Blend(failure, doubt, bias)
+        uncertainty, bias = logistic_regression([msp], error, ridge)
+        return Blend(0.0, max(0.0, uncertainty), bias)
+    return Blend(failure, uncertainty, bias)
 
 
 def logistic_regression(inputs: Sequence[Tensor], target: Tensor, ridge: float) -> list[float]:

@@ -15,13 +15,13 @@ from synthcp.records import Detection, Prediction
 from synthcp.synthesis.base import Generator
 
 
-def disagreement_of(
+def feature_distances_of(
     feature_distance: FeatureDistance | None, image: Tensor, synthesis: Tensor, prediction: Prediction
 ) -> Tensor:
-    """Return what M finds different between image and drawing (FeatureDistance.disagreement); no channels without M."""
+    """Return FeatureDistance.feature_distances of image and synthesis; no channels without M."""
     if feature_distance is None:
         return image.new_zeros(image.shape[0], 0, *image.shape[2:])
-    return feature_distance.disagreement(image, synthesis, prediction)
+    return feature_distance.feature_distances(image, synthesis, prediction)
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class FailureComparator:
     Attributes:
         network: F.
         feature_distance: Eq. 9; at every layer it is evidence for F and the fusion, at its own layer the anomaly map
-            without one. None when M is no live model, so that nobody can say what M sees in the drawing.
-        score: The error map: a Blend gives its probability, "raw" the sigmoid of F's verdict, "sum" that plus 1 - MSP
+            without one. None when M is no live model, so that nobody can say what M sees in the synthesis.
+        score: The error map: a Blend gives its probability, "raw" the sigmoid of F's log-odds, "sum" that plus 1 - MSP
             (the authors' release).
         fusion: The anomaly map, in place of eq. 9 refined by MSP.
     """
@@ -44,10 +44,10 @@ class FailureComparator:
 
     def __call__(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Comparator)."""
-        disagreement = disagreement_of(self.feature_distance, image, synthesis, prediction)
-        evidence = Evidence(image, synthesis, prediction.logits, disagreement)
+        feature_distances = feature_distances_of(self.feature_distance, image, synthesis, prediction)
+        evidence = Evidence(image, synthesis, prediction.logits, feature_distances)
         if self.fusion is not None and self.feature_distance is not None:
-            evidence = replace(evidence, presence=self.feature_distance.presence(image, prediction))
+            evidence = replace(evidence, objectness=self.feature_distance.objectness(image, prediction))
         return self.judge(evidence)
 
     def judge(self, evidence: Evidence) -> Detection:
@@ -55,7 +55,7 @@ class FailureComparator:
         error_log_odds, class_quality = self.network(evidence)
         return Detection(
             error_map=self._score(error_log_odds, evidence.logits),
-            verdict=None if self.score == "raw" else error_log_odds.sigmoid(),
+            raw_error_map=None if self.score == "raw" else error_log_odds.sigmoid(),
             anomaly_map=self._anomaly_map(evidence),
             class_quality=class_quality.clamp(0, 1),
         )
@@ -66,7 +66,7 @@ class FailureComparator:
         if self.fusion is not None:
             return self.fusion(cues_of(evidence))
         confidence = 1 - one_minus_msp(evidence.logits)
-        distance = evidence.disagreement[:, 1:][:, self.feature_distance.layer]  # channel 0 belongs to no layer
+        distance = evidence.feature_distances[:, 1:][:, self.feature_distance.layer]  # channel 0 belongs to no layer
         return refine_by_msp(distance, confidence, self.feature_distance.threshold)
 
     def _score(self, error_log_odds: Tensor, logits: Tensor) -> Tensor:
@@ -97,6 +97,6 @@ class SharedEvidence:
 
     def _gathered(self, image: Tensor, prediction: Prediction) -> Evidence:
         synthesis, distance = self.generator.draw(prediction.label_map, image), self.feature_distance
-        presence = None if distance is None else distance.presence(image, prediction)
-        different = disagreement_of(distance, image, synthesis, prediction)
-        return Evidence(image, synthesis, prediction.logits, different, presence)
+        objectness = None if distance is None else distance.objectness(image, prediction)
+        different = feature_distances_of(distance, image, synthesis, prediction)
+        return Evidence(image, synthesis, prediction.logits, different, objectness)

@@ -21,7 +21,7 @@ SLAB = 32
 
 
 def feature_distance(reference: Tensor, synthesis: Tensor) -> Tensor:
-    """Cosine distance between the features of every pixel (eq. 9), larger where the drawing disagrees.
+    """Cosine distance between the features of every pixel (eq. 9), larger where the synthesis disagrees.
 
     Args:
         reference: f_M(x), shape (B, K, *S).
@@ -40,7 +40,7 @@ def _cosine_distance(reference: Tensor, synthesis: Tensor) -> Tensor:
 
 
 def refine_by_msp(distance: Tensor, confidence: Tensor, threshold: float) -> Tensor:
-    """Where M is surer than t, trust M instead of the drawing: c * 1[p <= t] + (1 - p) * 1[p > t].
+    """Where M is surer than t, trust M instead of the synthesis: c * 1[p <= t] + (1 - p) * 1[p > t].
 
     Args:
         distance: c_n of eq. 9, shape (B, *S).
@@ -65,7 +65,7 @@ class FeatureDistance:
     """F for anomaly segmentation.
 
     Attributes:
-        segmenter: M, which looks at the drawing.
+        segmenter: M, which looks at the synthesis.
         threshold: t of the refinement; 0.999 is the paper's.
         layer: Index into M's feature maps, shallow to deep; -1 is f_M, the input of the last layer.
 
@@ -87,12 +87,12 @@ class FeatureDistance:
         distance = feature_distance(reference, seen_by(self.segmenter, synthesis, prediction).layers[self.layer])
         return resize(distance[:, None], image.shape[2:])[:, 0]
 
-    def disagreement(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
-        """Return all that M finds different between image and drawing, at the size of the image.
+    def feature_distances(self, image: Tensor, synthesis: Tensor, prediction: Prediction) -> Tensor:
+        """Return all that M finds different between image and synthesis, at the size of the image.
 
         Returns:
-            Shape (B, 1 + layers, *S), in [0, 2]: how little M recognises its own prediction in the drawing, 1 minus the
-            softmax of y_hat in M(x_hat), then eq. 9 at every feature layer, shallow to deep.
+            Shape (B, 1 + layers, *S), in [0, 2]: how little M recognises its own prediction in the synthesis, 1
+            minus the softmax of y_hat in M(x_hat), then eq. 9 at every feature layer, shallow to deep.
         """
         size = image.shape[2:]
         drawn = seen_by(self.segmenter, synthesis, prediction)
@@ -102,8 +102,8 @@ class FeatureDistance:
             parts.append(resize(feature_distance(reference, feature)[:, None], size))
         return torch.cat(parts, dim=1)
 
-    def presence(self, image: Tensor, prediction: Prediction) -> Tensor:
-        """Return how much there is to see: eq. 9 with a blank canvas in the drawing's place.
+    def objectness(self, image: Tensor, prediction: Prediction) -> Tensor:
+        """Return how much there is to see: eq. 9 with a blank canvas in the synthesis' place.
 
         Where a picture is empty M's features are those of the canvas; objects, known or not, stand out from it.
 

@@ -77,7 +77,7 @@ class LogitDetector:
         return Detection(error_map=score, anomaly_map=score)
 
 
-def doubt(logits: Tensor) -> Tensor:
-    """Stack what M itself doubts: MSP log-odds (clipped to +-10, over 10), entropy, margin; shape (B, 3, *S)."""
+def uncertainty(logits: Tensor) -> Tensor:
+    """Stack M's own uncertainty: MSP log-odds (clipped to +-10, over 10), entropy, margin; shape (B, 3, *S)."""
     log_odds = msp_log_odds(logits).clamp(-10, 10) / 10
     return torch.stack([log_odds, entropy(logits), margin(logits)], dim=1)

@@ -1,7 +1,7 @@
 """The failure comparator: a siamese ResNet that predicts the IoU of every class and the error of every pixel (eq. 5-8).
 
 Variants: "paper" is SiameseConfig(classes) as it stands; "official" (the authors' release) has two encoders and the
-softmax squeezed to one channel; "ours" sees the whole softmax, the difference of the two feature maps and M's doubt.
+softmax squeezed to one channel; "ours" sees the whole softmax, the difference of both feature maps and M's uncertainty.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthcp.comparison.logit_scores import doubt
+from synthcp.comparison.logit_scores import uncertainty
 from synthcp.nn.labels import one_hot
 from synthcp.nn.padding import at_least, middle
 from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
@@ -22,7 +22,7 @@ from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
 from synthcp.records import Measure
 
 LabelInput = Literal["one_hot", "squeezed", "softmax"]
-_DOUBTS = 3  # MSP log-odds, entropy, margin
+_UNCERTAINTIES = 3  # MSP log-odds, entropy, margin
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,19 @@ class SiameseConfig:
         depth: Of the encoders.
         width: Channels of the encoders' first stage.
         hidden: Channels into which each stage of both encoders is fused.
-        shared: One encoder for image and drawing, or two.
+        shared: One encoder for image and synthesis, or two.
         label_input: What stands beside the image: y_hat in one-hot form, or M's softmax, whole or squeezed to one
             channel by a learned projection.
-        mean: Subtracted from image and drawing.
-        std: Image and drawing are divided by it.
-        uses_doubt: Whether M's own doubt, eq. 9 and the difference of the features reach the heads. The error head
-            then starts as MSP, the quality head as the quality to be expected under the predicted errors.
-        disagreements: Number of ways in which M compares image and drawing; see FeatureDistance.disagreement.
+        mean: Subtracted from image and synthesis.
+        std: Image and synthesis are divided by it.
+        uses_uncertainty: Whether M's own uncertainty, eq. 9 and the difference of the features reach the heads. The
+            error head then starts as MSP, the quality head as the quality to be expected under the predicted errors.
+        feature_distances: In how many ways M compares image and synthesis; see FeatureDistance.feature_distances.
         measure: What the quality head predicts of every class.
         patch: Size of the windows that it learnt from: what is smaller is shown to it with its border repeated, as in
             training. Empty for images.
-        branches: How many feature maps reach the heads: of image and drawing, or of the image alone, as in the authors'
-            direct prediction, whose heads then have half the size or less.
+        branches: How many feature maps reach the heads: of image and synthesis, or of the image alone, as in the
+            authors' direct prediction, whose heads then have half the size or less.
     """
 
     classes: int
@@ -59,8 +59,8 @@ class SiameseConfig:
     label_input: LabelInput = "one_hot"
     mean: float = 0.45
     std: float = 0.225
-    uses_doubt: bool = False
-    disagreements: int = 5
+    uses_uncertainty: bool = False
+    feature_distances: int = 5
     measure: Measure = "IoU"
     patch: tuple[int, ...] = ()
     branches: Literal[1, 2] = 2
@@ -74,23 +74,23 @@ class Evidence:
         image: x, shape (B, C, *S), in [0, 1].
         synthesis: x_hat, same shape; None in direct prediction, where the image itself stands in for it.
         logits: Of M for the image, shape (B, L, *S).
-        disagreement: What M finds different between image and drawing, shape (B, 1 + layers, *S), or no channel
-            at all when M cannot look at the drawing; see FeatureDistance.disagreement.
-        presence: How far what M sees is from a blank canvas, shape (B, layers, *S), see FeatureDistance.presence; the
-            anomaly score alone asks for it, so it may be missing.
+        feature_distances: What M finds different between image and synthesis, shape (B, 1 + layers, *S), or no channel
+            at all when M cannot look at the synthesis; see FeatureDistance.feature_distances.
+        objectness: How far what M sees is from a blank canvas, shape (B, layers, *S), see FeatureDistance.objectness;
+            the anomaly score alone asks for it, so it may be missing.
     """
 
     image: Tensor
     synthesis: Tensor | None
     logits: Tensor
-    disagreement: Tensor
-    presence: Tensor | None = None
+    feature_distances: Tensor
+    objectness: Tensor | None = None
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Evidence:
         """Return it with every part changed in the same way."""
         synthesis = None if self.synthesis is None else change(self.synthesis)
-        presence = None if self.presence is None else change(self.presence)
-        return Evidence(change(self.image), synthesis, change(self.logits), change(self.disagreement), presence)
+        objectness = None if self.objectness is None else change(self.objectness)
+        return Evidence(change(self.image), synthesis, change(self.logits), change(self.feature_distances), objectness)
 
     def at_least(self, size: Sequence[int]) -> Evidence:
         """Return it with its border repeated up to a size."""
@@ -111,17 +111,17 @@ class SiameseNetwork(nn.Module):
         if config.label_input == "squeezed":
             projection = conv(spatial_dims, config.classes, 1, kernel=1)
             self.squeeze = nn.Sequential(projection, batch_norm(spatial_dims, 1), nn.ReLU())
-        additional = _DOUBTS + config.disagreements if config.uses_doubt else 0
-        copies = 1 if config.branches == 1 else 3 if config.uses_doubt else 2
+        additional = _UNCERTAINTIES + config.feature_distances if config.uses_uncertainty else 0
+        copies = 1 if config.branches == 1 else 3 if config.uses_uncertainty else 2
         self.fusions = nn.ModuleList(
             _fusion(spatial_dims, copies * channels + additional, config.hidden) for channels in stages
         )
-        self.verdicts = nn.ModuleList(conv(spatial_dims, config.hidden, 1, kernel=1) for _ in self.fusions)
+        self.error_heads = nn.ModuleList(conv(spatial_dims, config.hidden, 1, kernel=1) for _ in self.fusions)
         self.quality = nn.Linear(copies * stages[-1], config.classes)
-        if config.uses_doubt:  # every addition to MSP and to the expected IoU starts at zero
-            for parameter in self.verdicts.parameters():
+        if config.uses_uncertainty:  # every addition to MSP and to the expected IoU starts at zero
+            for parameter in self.error_heads.parameters():
                 nn.init.zeros_(parameter)
-            self.doubt_verdict = _doubt_verdict(spatial_dims, additional)
+            self.uncertainty_head = _uncertainty_head(spatial_dims, additional)
             for parameter in self.quality.parameters():
                 nn.init.zeros_(parameter)
 
@@ -139,10 +139,10 @@ class SiameseNetwork(nn.Module):
         labels = self._labels(evidence.logits)
         pairs = self._pairs(evidence, labels)
         pooled = self.quality(pairs[-1].float().flatten(2).mean(dim=2))
-        if not self.config.uses_doubt:
+        if not self.config.uses_uncertainty:
             return self._error_log_odds(pairs, None, evidence), pooled
-        doubts = torch.cat([doubt(evidence.logits), evidence.disagreement], dim=1)
-        error_log_odds = self._error_log_odds(pairs, doubts, evidence)
+        uncertainties = torch.cat([uncertainty(evidence.logits), evidence.feature_distances], dim=1)
+        error_log_odds = self._error_log_odds(pairs, uncertainties, evidence)
         expected = expected_quality(evidence.logits, error_log_odds.sigmoid(), self.config.measure)
         return error_log_odds, (torch.logit(expected, eps=1e-3) + pooled).sigmoid()
 
@@ -188,18 +188,18 @@ class SiameseNetwork(nn.Module):
         return [self._pair(a, b) for a, b in zip(first, second, strict=True)]
 
     def _pair(self, first: Tensor, second: Tensor) -> Tensor:
-        parts = [first, second, (first - second).abs()] if self.config.uses_doubt else [first, second]
+        parts = [first, second, (first - second).abs()] if self.config.uses_uncertainty else [first, second]
         return torch.cat(parts, dim=1)
 
-    def _error_log_odds(self, pairs: list[Tensor], doubts: Tensor | None, evidence: Evidence) -> Tensor:
-        """Sum the stages' verdicts; resizing a verdict equals resizing its features, at a fraction of the cost."""
+    def _error_log_odds(self, pairs: list[Tensor], uncertainties: Tensor | None, evidence: Evidence) -> Tensor:
+        """Sum the stages' log-odds; resizing them equals resizing its features, at a fraction of the cost."""
         size = evidence.image.shape[2:]
         total = evidence.logits.new_zeros(evidence.logits.shape[0], 1, *size, dtype=torch.float32)
-        for pair, fusion, verdict in zip(pairs, self.fusions, self.verdicts, strict=True):
-            seen = pair if doubts is None else torch.cat([pair, resize(doubts, pair.shape[2:])], dim=1)
-            total = total + resize(verdict(fusion(seen)).float(), size)
-        if doubts is not None:
-            total = total + self.doubt_verdict(doubts).float()
+        for pair, fusion, head in zip(pairs, self.fusions, self.error_heads, strict=True):
+            seen = pair if uncertainties is None else torch.cat([pair, resize(uncertainties, pair.shape[2:])], dim=1)
+            total = total + resize(head(fusion(seen)).float(), size)
+        if uncertainties is not None:
+            total = total + self.uncertainty_head(uncertainties).float()
         return total[:, 0]
 
 
@@ -208,15 +208,15 @@ def _fusion(spatial_dims: SpatialDims, in_channels: int, hidden: int) -> nn.Modu
     return nn.Sequential(projection, batch_norm(spatial_dims, hidden), nn.ReLU())
 
 
-def _doubt_verdict(spatial_dims: SpatialDims, doubts: int) -> nn.Module:
-    """Return a linear verdict on the doubts that starts as MSP's log-odds (which doubt() divides by ten)."""
-    verdict = conv(spatial_dims, doubts, 1, kernel=1)
-    assert verdict.bias is not None
-    nn.init.zeros_(verdict.weight)
-    nn.init.zeros_(verdict.bias)
+def _uncertainty_head(spatial_dims: SpatialDims, uncertainties: int) -> nn.Module:
+    """Return a linear head on the uncertainties that starts as MSP's log-odds (which uncertainty() divides by ten)."""
+    head = conv(spatial_dims, uncertainties, 1, kernel=1)
+    assert head.bias is not None
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
     with torch.no_grad():
-        verdict.weight[0, 0] = 10.0
-    return verdict
+        head.weight[0, 0] = 10.0
+    return head
 
 
 def expected_quality(logits: Tensor, error_probability: Tensor, measure: Measure = "IoU") -> Tensor:

@@ -24,7 +24,7 @@ class SynthesizeThenCompare:
     comparator: Comparator
 
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
-        """Judge a prediction (shapes: see Detector); the drawing is part of the answer."""
+        """Judge a prediction (shapes: see Detector); the synthesis is part of the answer."""
         synthesis = self.generator.draw(prediction.label_map, image)  # x_hat = G(y_hat), eq. 3
         detection = self.comparator(image, synthesis, prediction)  # c_hat = F(x, x_hat), eq. 4
         return replace(detection, synthesis=synthesis)

@@ -16,14 +16,14 @@ class Variant:
     """What is computed.
 
     Attributes:
-        shared: One encoder for image and drawing (paper) or two (official).
+        shared: One encoder for image and synthesis (paper) or two (official).
         label_input: How F sees the prediction.
-        uses_doubt: Whether M's doubt and eq. 9 reach F's heads (ours).
-        starts_from_segmenter: Whether F's encoder starts from the trunk of M, or of a scout beside a brought M (ours),
-            or from scratch.
+        uses_uncertainty: Whether M's uncertainty and eq. 9 reach F's heads (ours).
+        starts_from_segmenter: Whether F's encoder starts from the trunk of M, or of an auxiliary segmenter beside a
+            brought M (ours), or from scratch.
         loss: Variant of eq. 8.
         score: The shipped error map: F's own ("raw"), F's plus 1 - MSP ("sum", official), or fitted ("blend", ours).
-        anomaly: The shipped anomaly map: eq. 9 refined by MSP ("distance"), or its fusion with M's doubt (ours).
+        anomaly: The shipped anomaly map: eq. 9 refined by MSP ("distance"), or its fusion with M's uncertainty (ours).
         fold_rule: How the training images are divided into folds.
         fold_seeds: How often the folds are trained, each time from other random numbers, for one more view each.
         early_views: Shares of a fold's training at which one more imperfect prediction is taken (ours).
@@ -39,7 +39,7 @@ class Variant:
 
     shared: bool = True
     label_input: LabelInput = "one_hot"
-    uses_doubt: bool = False
+    uses_uncertainty: bool = False
     starts_from_segmenter: bool = False
     loss: FailureLossConfig = field(default_factory=FailureLossConfig)
     score: Literal["raw", "sum", "blend"] = "raw"
@@ -68,7 +68,7 @@ VARIANTS: dict[str, Variant] = {
     ),
     "ours": Variant(
         label_input="softmax",
-        uses_doubt=True,
+        uses_uncertainty=True,
         starts_from_segmenter=True,
         loss=FailureLossConfig(present_only=True),
         score="blend",

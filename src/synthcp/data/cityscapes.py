@@ -10,7 +10,7 @@ from torch import Tensor
 from synthcp.data.base import Source
 from synthcp.data.files import FileDataset, SampleFiles, require_parts, require_some, require_split
 from synthcp.data.images import read_image
-from synthcp.data.labels import LabelValues, Truth
+from synthcp.data.labels import Annotation, LabelValues
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.errors import DataError
 from synthcp.records import Classes
@@ -70,13 +70,13 @@ class Cityscapes(FileDataset):
         image = read_image(files.image)
         return resize(image, self._shrunk(image.shape[1:])).clamp(max=1)  # a mean of ones may be rounded up
 
-    def truth(self, files: SampleFiles) -> Truth:
+    def annotation(self, files: SampleFiles) -> Annotation:
         """Read the label map of one sample, by the nearest pixel centre."""
         assert files.label_map is not None
         values = VALUES[files.label_map.stem.rpartition("_")[2]]
-        label_map = values.truth(files.label_map, NO_LABEL).label_map
+        label_map = values.annotation(files.label_map, NO_LABEL).label_map
         assert label_map is not None
-        return Truth(resize_labels(label_map, self._shrunk(label_map.shape)))
+        return Annotation(resize_labels(label_map, self._shrunk(label_map.shape)))
 
     def _shrunk(self, shape: Sequence[int]) -> tuple[int, ...]:
         return tuple(side // self.shrink for side in shape)

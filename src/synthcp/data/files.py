@@ -11,7 +11,7 @@ from torch import Tensor
 from synthcp.data.base import Dataset
 from synthcp.data.finding import natural_key
 from synthcp.data.images import read_image, read_label_map, read_mask
-from synthcp.data.labels import LabelValues, Truth
+from synthcp.data.labels import Annotation, LabelValues
 from synthcp.errors import DataError
 from synthcp.records import Classes, Sample
 
@@ -55,7 +55,7 @@ class FileDataset(Dataset):
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; raises DataError, naming the file, when it cannot be read or its mask has another size."""
         files = self.files[index]
-        image, truth = self.image(files), self.truth(files)
+        image, truth = self.image(files), self.annotation(files)
         _check_size(files, image, truth.anomaly_mask)
         return Sample(files.id, image, truth.label_map, truth.anomaly_mask, files.group, truth.roi)
 
@@ -66,18 +66,18 @@ class FileDataset(Dataset):
 
     def label_map(self, index: int) -> Tensor | None:
         """Read the label map of one sample."""
-        return self.truth(self.files[index]).label_map
+        return self.annotation(self.files[index]).label_map
 
     def image(self, files: SampleFiles) -> Tensor:
         """Read the image of one sample, shape (C, *S)."""
         return read_image(files.image)
 
-    def truth(self, files: SampleFiles) -> Truth:
+    def annotation(self, files: SampleFiles) -> Annotation:
         """Read what is known about one sample."""
         label_map, anomaly_mask = files.label_map, files.anomaly_mask
         if self.values is not None and anomaly_mask is not None:
-            return self.values.truth(anomaly_mask, self.classes.ignore_index if label_map else None)
-        return Truth(
+            return self.values.annotation(anomaly_mask, self.classes.ignore_index if label_map else None)
+        return Annotation(
             read_label_map(label_map) if label_map else None, read_mask(anomaly_mask) if anomaly_mask else None
         )
 

@@ -19,7 +19,7 @@ KNOWN_OR_ANOMALY = Classes(("known", "anomaly"), ((120, 120, 120), (255, 60, 0))
 
 
 @dataclass(frozen=True)
-class Truth:
+class Annotation:
     """What the label files of an image say of it, as in `Sample`; a part that they do not say is None."""
 
     label_map: Tensor | None = None
@@ -43,7 +43,7 @@ class LabelValues:
     void: Sequence[int] = ()
     outside: Sequence[int] = ()
 
-    def truth(self, path: Path, ignore_index: int | None = None) -> Truth:
+    def annotation(self, path: Path, ignore_index: int | None = None) -> Annotation:
         """Read a label file.
 
         Args:
@@ -56,7 +56,7 @@ class LabelValues:
         values = read_label_map(path)
         self._refuse_others(values, path)
         label_map = None if ignore_index is None else _looked_up(values, self.known, ignore_index)
-        return Truth(label_map, _among(values, self.anomaly), ~_among(values, self.outside))
+        return Annotation(label_map, _among(values, self.anomaly), ~_among(values, self.outside))
 
     def _refuse_others(self, values: Tensor, path: Path) -> None:
         meaning = (*self.known, *self.anomaly, *self.void)

@@ -45,12 +45,12 @@ def _parts(run: FitData, detectors: Mapping[Row, Detector], sample: Sample) -> d
     generator, distance = run.generators[SYNTHCP], FeatureDistance(run.segmenter)
     network = run.comparator(SHIPPED).network
     synthesis = generator.draw(prediction.label_map, image)
-    evidence = Evidence(image, synthesis, prediction.logits, distance.disagreement(image, synthesis, prediction))
+    evidence = Evidence(image, synthesis, prediction.logits, distance.feature_distances(image, synthesis, prediction))
     dropout = MonteCarloDropout(run.segmenter, PASSES)
     return {
         "M": lambda: run.segmenter.predict("", image),
         "G": lambda: generator.draw(prediction.label_map, image),
-        "eq. 9": lambda: distance.disagreement(image, synthesis, prediction),
+        "eq. 9": lambda: distance.feature_distances(image, synthesis, prediction),
         "F": lambda: network(evidence),
         "VAE": lambda: detectors[Row("VAE alarm")](image, prediction),
         "TCP": lambda: detectors[Row("TCP")](image, prediction),

@@ -27,7 +27,7 @@ IMAGES = 5
 """How many images figures 5 and 7 show."""
 
 
-class Seen(NamedTuple):
+class ShownImage(NamedTuple):
     """A test image as the detectors see it: at the working size, as a batch (1, C, *S), and what M says of it."""
 
     sample: Sample
@@ -36,13 +36,13 @@ class Seen(NamedTuple):
 
 
 @torch.no_grad()
-def seen_by_detectors(run: FitData, original: Sample) -> Seen:
+def seen_by_detectors(run: FitData, original: Sample) -> ShownImage:
     """Show an image to M at its own size, and bring what M says to the working size."""
     sample, runtime = resized(original, run.context.settings.scale.side), run.context.runtime
     image = runtime.send(sample.image[None])
     with runtime.autocast():
         prediction = run.segmenter.predict(sample.id, runtime.send(original.image[None]))
-    return Seen(sample, image, at_size(prediction, image.shape[2:]))
+    return ShownImage(sample, image, at_size(prediction, image.shape[2:]))
 
 
 def figure5(pictured: Pictured) -> None:

@@ -11,8 +11,8 @@ from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.evaluation import Results, Row, judge
 from synthcp.experiments.cases import Cases, Watch
-from synthcp.experiments.request import Request
-from synthcp.experiments.table import OTHER_M, FirstSeed, Judged, Pictured, Table
+from synthcp.experiments.request import TableRequest
+from synthcp.experiments.table import OTHER_M, FirstSeed, Pictured, SeedResult, Table
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED
 from synthcp.fitting.stages import M, Stages
@@ -30,7 +30,7 @@ SEEN = "seen in fitting"
 
 
 def open_runs(
-    table: Table, request: Request, dataset: Dataset, seed: int, progress: Progress = silent
+    table: Table, request: TableRequest, dataset: Dataset, seed: int, progress: Progress = silent
 ) -> dict[str, FitData]:
     """Fit every M and G of one seed, or read them from out/seedN; returned by the name of M.
 
@@ -74,7 +74,7 @@ def _fit_data(stages: Stages, lender: FitData | None = None) -> FitData:
 def _with_generators(run: FitData, further: FirstSeed) -> FitData:
     """The run with further generators, fitted like G."""
     lender = run.lender or run
-    kinds = [HEADS[name].drawing for name in further.rows.values()]
+    kinds = [HEADS[name].generator for name in further.rows.values()]
     made = {kind: lender.stages.generator(lender.live, kind).requires_grad_(False) for kind in kinds}
     return replace(run, generators={**run.generators, **made})
 
@@ -120,7 +120,7 @@ class Judges:
             for number in range(2, repeated.fits + 1)
         }
 
-    def judged(self, spec: str, dataset: Dataset, number: int, target: Path | None) -> Judged:
+    def judged(self, spec: str, dataset: Dataset, number: int, target: Path | None) -> SeedResult:
         """Return what they say of one test; that on disk, if it is of this test, this code and these rows.
 
         Args:
@@ -138,11 +138,11 @@ class Judges:
         }
         return _kept(path, facts) or self._judged(dataset, facts, path, target)
 
-    def _judged(self, dataset: Dataset, facts: dict[str, str], path: Path, target: Path | None) -> Judged:
+    def _judged(self, dataset: Dataset, facts: dict[str, str], path: Path, target: Path | None) -> SeedResult:
         table, run = self.table, self.run
         costs = {} if table.costs is None else table.costs(run, self.detectors, dataset[0])
         results, cases = self._evaluated(dataset, facts)
-        judged = Judged(results, cases.with_means(table.means), costs)
+        judged = SeedResult(results, cases.with_means(table.means), costs)
         if target is not None and table.figure is not None:
             table.figure(Pictured(run, self.detectors, dataset, judged, target))
         judged.cases.save(path.with_suffix(".safetensors"))
@@ -170,7 +170,7 @@ class Judges:
         return results, watch.cases()
 
 
-def _kept(path: Path, facts: Mapping[str, str]) -> Judged | None:
+def _kept(path: Path, facts: Mapping[str, str]) -> SeedResult | None:
     """What is on disk, if it was judged under the same facts, by code that is written down."""
     cases = path.with_suffix(".safetensors")
     if not (path.exists() and cases.exists()) or "dirty" in facts["commit"]:
@@ -178,7 +178,7 @@ def _kept(path: Path, facts: Mapping[str, str]) -> Judged | None:
     results = from_json(path.read_text(encoding="utf-8"))
     if results.settings != facts:
         return None
-    return Judged(results, Cases.load(cases), load_json(_costs_path(path)))
+    return SeedResult(results, Cases.load(cases), load_json(_costs_path(path)))
 
 
 def _costs_path(path: Path) -> Path:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.experiments.cases import CaseScore, difference
 from synthcp.experiments.judge import SEEN
-from synthcp.experiments.table import Judged, Shown, Table
+from synthcp.experiments.table import SeedResult, Shown, Table
 from synthcp.metrics.bootstrap import Interval
 
 Paper = Mapping[str, Sequence[float]]
@@ -64,16 +64,16 @@ class Score:
     name: str
     protocol: str = ""
 
-    def of(self, judged: Judged, row: Row) -> float:
+    def of(self, judged: SeedResult, row: Row) -> float:
         """Return it, NaN where the row is not there or says nothing of it."""
         found = self._part(result_of(judged.results, row))
         return math.nan if found is None else float(getattr(found, self.name))
 
-    def spread(self, seeds: Sequence[Judged], row: Row) -> Spread:
+    def spread(self, seeds: Sequence[SeedResult], row: Row) -> Spread:
         """Return it for every seed."""
         return Spread(tuple(self.of(judged, row) for judged in seeds))
 
-    def said_by(self, seeds: Sequence[Judged], row: Row) -> bool:
+    def said_by(self, seeds: Sequence[SeedResult], row: Row) -> bool:
         """Whether the row says something of it for every seed."""
         return all(self._part(result_of(judged.results, row)) is not None for judged in seeds)
 
@@ -97,7 +97,7 @@ class Column:
     """
 
     heading: str
-    cell: Callable[[Sequence[Judged], Row], str]
+    cell: Callable[[Sequence[SeedResult], Row], str]
 
 
 def ours(score: Score) -> Column:
@@ -115,7 +115,7 @@ def of_paper(heading: str, paper: Paper, place: int) -> Column:
 def beside_paper(score: Score, paper: Paper, place: int) -> list[Column]:
     """Return ours, the paper's and their difference."""
 
-    def difference_of(seeds: Sequence[Judged], row: Row) -> str:
+    def difference_of(seeds: Sequence[SeedResult], row: Row) -> str:
         mean = score.spread(seeds, row).mean
         known = str(row) in paper and not math.isnan(mean)
         return f"{100 * mean - paper[str(row)][place]:+.1f}" if known else UNKNOWN
@@ -126,7 +126,7 @@ def beside_paper(score: Score, paper: Paper, place: int) -> list[Column]:
 def ratio_to(reference: str, score: Score, heading: str) -> Column:
     """Return the mean of a score over that of another row."""
 
-    def cell(seeds: Sequence[Judged], row: Row) -> str:
+    def cell(seeds: Sequence[SeedResult], row: Row) -> str:
         return f"{score.spread(seeds, row).mean / score.spread(seeds, Row(reference)).mean:.2f}"
 
     return Column(heading, cell)
@@ -138,7 +138,7 @@ def rows_of(table: Table) -> list[Row]:
 
 
 def score_table(
-    seeds: Sequence[Judged], rows: Sequence[Row], columns: Sequence[Column], first: str = "Detector"
+    seeds: Sequence[SeedResult], rows: Sequence[Row], columns: Sequence[Column], first: str = "Detector"
 ) -> str:
     """Return a table of rows and columns."""
     lines = [[str(row), *(column.cell(seeds, row) for column in columns)] for row in rows]
@@ -177,7 +177,7 @@ def quality_of_m(shown: Shown) -> str:
     return f"mIoU of M {Spread(tuple(judged.results.mean_quality for judged in shown.seeds))}"
 
 
-def page_of(table: Table, judged: Mapping[str, Mapping[str, Sequence[Judged]]], facts: Mapping[str, str]) -> str:
+def page_of(table: Table, judged: Mapping[str, Mapping[str, Sequence[SeedResult]]], facts: Mapping[str, str]) -> str:
     """Return the page in Markdown.
 
     Args:

@@ -26,7 +26,7 @@ from synthcp.system.provenance import command_line, commit
 
 
 @dataclass(frozen=True)
-class Request:
+class TableRequest:
     """A table on some data.
 
     Attributes:
@@ -94,7 +94,7 @@ class Request:
         return begin(dataset, folder, options, progress=progress, facts=facts)
 
 
-def open_tests(request: Request, table: Table, train: Dataset) -> dict[str, Dataset]:
+def open_tests(request: TableRequest, table: Table, train: Dataset) -> dict[str, Dataset]:
     """Open the images to be judged on, by SPEC.
 
     Raises:

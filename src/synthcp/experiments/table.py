@@ -20,7 +20,7 @@ OTHER_M = "of the other M"
 
 
 @dataclass(frozen=True)
-class Judged:
+class SeedResult:
     """What all rows say of one test, for one M and seed.
 
     Attributes:
@@ -55,7 +55,7 @@ class Shown:
     spec: str
     number: int
     model: str
-    seeds: Sequence[Judged]
+    seeds: Sequence[SeedResult]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Pictured:
     run: FitData
     detectors: Mapping[Row, Detector]
     dataset: Dataset
-    judged: Judged
+    judged: SeedResult
     target: Path
 
 

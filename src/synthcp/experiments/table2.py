@@ -13,7 +13,7 @@ from synthcp.evaluation import Row
 from synthcp.experiments.cases import STRUCTURE_SCORES, CaseScore, Floats, structure_score
 from synthcp.experiments.figures import figure6
 from synthcp.experiments.page import Column, Paper, Spread, conditions, differences, of_paper, score_table
-from synthcp.experiments.table import Judged, Shown, Table
+from synthcp.experiments.table import SeedResult, Shown, Table
 from synthcp.fitting.fit_data import FitData
 from synthcp.metrics.risk import risk_coverage
 
@@ -68,7 +68,7 @@ RIVALS = (
 
 
 def _column(heading: str, score: CaseScore) -> Column:
-    def cell(seeds: Sequence[Judged], row: Row) -> str:
+    def cell(seeds: Sequence[SeedResult], row: Row) -> str:
         everyone = np.arange(len(seeds[0].cases.true))
         return str(Spread(tuple(score(judged.cases, str(row), everyone) for judged in seeds)))
 

@@ -18,7 +18,7 @@ from synthcp.experiments.page import (
     ratio_to,
     score_table,
 )
-from synthcp.experiments.table import Judged, Shown, Table
+from synthcp.experiments.table import SeedResult, Shown, Table
 from synthcp.rivals.crf import require_pydensecrf
 
 PROTOCOLS = ("caos", "pooled")
@@ -77,7 +77,7 @@ def _or_chance(column: Column) -> Column:
     guess = {f"{metric}, {way}": text for way in PROTOCOLS for metric, text in (("FPR95", "95.0"), ("AUROC", "50.0"))}
     shares = {f"AUPR, {way}": way for way in PROTOCOLS}
 
-    def cell(seeds: Sequence[Judged], row: Row) -> str:
+    def cell(seeds: Sequence[SeedResult], row: Row) -> str:
         if row != CHANCE:
             return column.cell(seeds, row)
         if column.heading in shares:

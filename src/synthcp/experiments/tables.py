@@ -9,8 +9,8 @@ from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.experiments.judge import Judges, open_runs
 from synthcp.experiments.page import page_of
-from synthcp.experiments.request import Request, open_tests
-from synthcp.experiments.table import Judged, Table
+from synthcp.experiments.request import TableRequest, open_tests
+from synthcp.experiments.table import SeedResult, Table
 from synthcp.experiments.table1 import TABLE1
 from synthcp.experiments.table2 import TABLE2
 from synthcp.experiments.table3 import TABLE3
@@ -27,7 +27,7 @@ TABLES: dict[str, Table] = {
 }
 
 
-def reproduce(table: Table, request: Request, progress: Progress = silent) -> str:
+def reproduce(table: Table, request: TableRequest, progress: Progress = silent) -> str:
     """Fit what a table needs, once for each seed, judge it on every test, and write the page and the figure.
 
     Args:
@@ -49,7 +49,7 @@ def reproduce(table: Table, request: Request, progress: Progress = silent) -> st
     train = open_dataset(request.data)
     check_labels(train)
     tests = open_tests(request, table, train)
-    judged: dict[str, dict[str, list[Judged]]] = {spec: {} for spec in tests}
+    judged: dict[str, dict[str, list[SeedResult]]] = {spec: {} for spec in tests}
     facts = list[Mapping[str, str]]()
     for seed in request.numbers:
         runs = open_runs(table, request, train, seed, progress)
@@ -69,7 +69,7 @@ def reproduce(table: Table, request: Request, progress: Progress = silent) -> st
     return page
 
 
-def _facts(table: Table, request: Request, run: FitData) -> Mapping[str, str]:
+def _facts(table: Table, request: TableRequest, run: FitData) -> Mapping[str, str]:
     """What every number of the page must be read with."""
     context = run.context
     scale = context.settings.scale

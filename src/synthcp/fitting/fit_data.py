@@ -111,7 +111,7 @@ class FitData:
     @cached_property
     def auxiliary(self) -> Segmenter | None:
         """The segmenter from whose trunk F's encoder starts; None where it starts from scratch."""
-        return self.stages.scout(self.live) if self.lender is None else self.lender.auxiliary
+        return self.stages.auxiliary(self.live) if self.lender is None else self.lender.auxiliary
 
     @cached_property
     def gathered(self) -> Gathered:

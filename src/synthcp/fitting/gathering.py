@@ -59,14 +59,14 @@ class Gathered:
         dataset: The images that were predicted, at the working size, with ground truth.
         predictions: Of these images.
         ways: How each image was predicted, the best way last.
-        have_doubt: Whether the predictions tell of M's uncertainty as it will be when the monitor is used; label maps
-            do not.
+        have_uncertainty: Whether the predictions tell of M's uncertainty as it will be when the monitor is used; label
+            maps do not.
     """
 
     dataset: Prepared
     predictions: ImperfectPredictions
     ways: tuple[View, ...] = (LAST,)
-    have_doubt: bool = True
+    have_uncertainty: bool = True
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -74,18 +74,18 @@ class Gathered:
         return tuple(view.name for view in self.ways)
 
     def examples(
-        self, drawing: str, *, keep_aside: bool, early: bool = True
+        self, generator: str, *, keep_aside: bool, early: bool = True
     ) -> tuple[ImperfectExamples, ImperfectExamples]:
         """Examples to train F on, and those for its score and thresholds: kept aside from training, or all of them.
 
         Args:
-            drawing: Name of the generator whose syntheses are shown.
+            generator: Name of the generator whose syntheses are shown.
             keep_aside: Whether one block of images in six is kept aside, as a fitted score needs it.
             early: Whether predictions of half-trained M are among those to train F on, if there are any.
         """
         indices = list(range(len(self.dataset)))
         views = [view.name for view in self.ways if early or view.share == 1]
-        examples = ImperfectExamples(self.dataset, self.predictions, views, indices, drawing)
+        examples = ImperfectExamples(self.dataset, self.predictions, views, indices, generator)
         if not keep_aside:
             return examples, replace(examples, views=self.views[-1:])
         block = assign_folds(self.dataset.groups, min(6, len(indices)), "dealt", runs=2)
@@ -145,10 +145,10 @@ def _from(
                 prediction = _seen_by(segmenter, image, source.predict(sample_id, image))
             predictions.write(LAST.name, index, synthesizer(small[index].image, prediction))
         context.progress("predictions", index + 1, len(dataset), {})
-    return Gathered(small, predictions, have_doubt=not _lacks_doubt(source, segmenter))
+    return Gathered(small, predictions, have_uncertainty=not _lacks_uncertainty(source, segmenter))
 
 
-def _lacks_doubt(source: Predictor, segmenter: Segmenter | None) -> bool:
+def _lacks_uncertainty(source: Predictor, segmenter: Segmenter | None) -> bool:
     """Whether F would learn from label maps, all equally sure, but see what a live M says later."""
     saved = isinstance(source, SavedPredictions) and source.are_label_maps and segmenter is not None
     return saved or isinstance(source, CorruptedLabels)

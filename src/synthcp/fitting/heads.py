@@ -30,13 +30,13 @@ class Head:
 
     Attributes:
         name: Of its files.
-        drawing: Name of the generator whose syntheses it is shown, or training.comparator.DIRECT.
+        generator: Name of the generator whose syntheses it is shown, or training.comparator.DIRECT.
         variant: What is computed; None takes that of the run.
         seed: Of its weights and batches; None takes that of the run.
     """
 
     name: str
-    drawing: str
+    generator: str
     variant: Variant | None = None
     seed: int | None = None
 

@@ -60,14 +60,14 @@ class Stages:
         """Run all stages; return the monitor, and the imperfect predictions from which F has learnt."""
         predictor = self.segmenter(M) if self.brought is None else self._placed(self.brought)
         segmenter = predictor if isinstance(predictor, Segmenter) else None
-        scout = self.scout(segmenter)
-        generators = {SYNTHCP: self.generator(scout or segmenter)}
+        auxiliary = self.auxiliary(segmenter)
+        generators = {SYNTHCP: self.generator(auxiliary or segmenter)}
         if self.context.config.controls:
             generators[UNTRAINED] = self.untrained_generator()
         gathered = gather(self.context, predictor, generators)
-        shipped = self.comparator(SHIPPED, gathered, segmenter, scout)
+        shipped = self.comparator(SHIPPED, gathered, segmenter, auxiliary)
         for head in CONTROL_HEADS if self.context.config.controls else ():
-            self.comparator(head, gathered, segmenter, scout)
+            self.comparator(head, gathered, segmenter, auxiliary)
         settings = replace(self.settings, variant=shipped.variant, learnt=shipped.learnt)
         monitor = Monitor(settings, predictor, generators[SYNTHCP], shipped.network, self.runtime)
         monitor.save(self.out)
@@ -78,7 +78,7 @@ class Stages:
             self.runtime.place(predictor).eval().requires_grad_(False)
         return predictor
 
-    def scout(self, segmenter: Segmenter | None) -> Segmenter | None:
+    def auxiliary(self, segmenter: Segmenter | None) -> Segmenter | None:
         """The segmenter from whose trunk F's encoder starts, and by whose layers G's syntheses are measured.
 
         M itself, if it is ours and has a trunk. Beside a brought M, whose trunk is of another kind or not there at all,
@@ -149,30 +149,35 @@ class Stages:
         return generator
 
     def comparator(
-        self, head: Head, gathered: Gathered, segmenter: Segmenter | None, scout: Segmenter | None
+        self, head: Head, gathered: Gathered, segmenter: Segmenter | None, auxiliary: Segmenter | None
     ) -> FittedComparator:
         """F on one kind of synthesis, with the scores and the thresholds fitted to it (eq. 5-8)."""
         weights, settings = head.path(self.out), head.settings(self.settings)
-        if not gathered.have_doubt:
-            settings = replace(settings, variant=_without_doubt(settings.variant))
+        if not gathered.have_uncertainty:
+            settings = replace(settings, variant=_without_uncertainty(settings.variant))
         if learnt_path(weights).exists():
             fitted = FittedComparator.load(weights, settings, self.runtime)
             if fitted.variant != settings.variant:
                 raise InputError(f"{weights} was fitted as another variant; remove it, or choose another folder")
             return fitted
         examples, aside = gathered.examples(
-            head.drawing, keep_aside=settings.variant.score == "blend", early=bool(settings.variant.early_views)
+            head.generator, keep_aside=settings.variant.score == "blend", early=bool(settings.variant.early_views)
         )
         seed = self.context.seed if head.seed is None else head.seed
-        network = self._network(weights, settings, examples, scout, seed)
+        network = self._network(weights, settings, examples, auxiliary, seed)
         # label maps are all equally sure, which says nothing of the usual anomaly: it takes M's own uncertainty
-        judging = segmenter if gathered.have_doubt else None
+        judging = segmenter if gathered.have_uncertainty else None
         fitted = self._learnt(network, settings.variant, aside, judging, seed)
         fitted.save_learnt(weights)
         return fitted
 
     def _network(
-        self, weights: Path, settings: MonitorSettings, examples: ImperfectExamples, scout: Segmenter | None, seed: int
+        self,
+        weights: Path,
+        settings: MonitorSettings,
+        examples: ImperfectExamples,
+        auxiliary: Segmenter | None,
+        seed: int,
     ) -> SiameseNetwork:
         """F, trained; its encoder starts from the trunk of another network where the variant says so."""
         config = _comparator_config(settings)
@@ -182,8 +187,8 @@ class Stages:
             return self.runtime.place(build_network(settings))
 
         def training_of(network: SiameseNetwork) -> ComparatorTraining:
-            if scout is not None and settings.variant.starts_from_segmenter:
-                network.load_encoder(scout.get_submodule("trunk").state_dict())
+            if auxiliary is not None and settings.variant.starts_from_segmenter:
+                network.load_encoder(auxiliary.get_submodule("trunk").state_dict())
             return ComparatorTraining(network, examples, config, self.runtime, seed)
 
         return fit_once(weights, build, training_of, config.steps, self.context.stage(weights.stem, seed))
@@ -198,16 +203,16 @@ class Stages:
     ) -> FittedComparator:
         """F with the scores and thresholds that are fitted to images kept aside."""
         blend = fit_score(network, aside, self.runtime, seed) if variant.score == "blend" else None
-        fuses = variant.anomaly == "fusion" and judging is not None and aside.drawing != DIRECT
+        fuses = variant.anomaly == "fusion" and judging is not None and aside.generator != DIRECT
         fusion = fit_fusion(map(cues_of, aside.evidence())) if fuses else None
         fitted = FittedComparator(network, variant, Learnt(blend, fusion))
         thresholds = fit_thresholds(fitted.comparator(judging, self.settings.t), aside, self.runtime)
         return replace(fitted, learnt=replace(fitted.learnt, thresholds=thresholds))
 
 
-def _without_doubt(variant: Variant) -> Variant:
+def _without_uncertainty(variant: Variant) -> Variant:
     """What is left of a variant when F learns from label maps, which say nothing of M's uncertainty."""
-    return replace(variant, uses_doubt=False, label_input="one_hot", score="raw")
+    return replace(variant, uses_uncertainty=False, label_input="one_hot", score="raw")
 
 
 def _comparator_config(settings: MonitorSettings) -> ComparatorConfig:

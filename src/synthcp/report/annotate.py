@@ -9,12 +9,12 @@ from pathlib import Path
 
 from synthcp.report.csv_files import read_table
 from synthcp.report.outputs import write_text
-from synthcp.report.rows import Row
+from synthcp.report.rows import ResultRow
 
 LIST, TABLE = "annotate.txt", "annotate.csv"
 
 
-def write_choice(out: Path, chosen: Sequence[Row]) -> None:
+def write_choice(out: Path, chosen: Sequence[ResultRow]) -> None:
     """Write annotate.txt, one source per line, and annotate.csv; raises InputError when the folder is not writable."""
     write_text(out / LIST, "".join(f"{row.source}\n" for row in chosen))
     table = io.StringIO()

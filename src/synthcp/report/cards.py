@@ -17,7 +17,7 @@ from synthcp.records import AnomalousRegion, Classes
 from synthcp.report.outputs import RunSettings, map_path
 from synthcp.report.pictures import overlay, read_picture, true_error_picture
 from synthcp.report.planes import PANEL
-from synthcp.report.rows import Row
+from synthcp.report.rows import ResultRow
 
 WIDTH, WIDTH_OF_PLANES = 640, 3 * PANEL
 STEPS = 100
@@ -26,7 +26,7 @@ OBJECTS = 10
 
 
 @dataclass(frozen=True)
-class View:
+class MapView:
     """One way to look at an image.
 
     Attributes:
@@ -43,14 +43,14 @@ class View:
 
 
 VIEWS = (
-    View("image", "Image", "marked: probability of error above the threshold"),
-    View("prediction", "Prediction", "the class of each pixel as the segmenter says", flat=True),
-    View("synthesis", "Drawing", "how the image would look if the prediction were right"),
-    View("error", "Error map", "probability that the prediction is wrong"),
-    View("anomaly", "Anomaly map", "how unknown the object looks"),
-    View("truth", "Ground truth", "the true class of each pixel", flat=True),
-    View("true_errors", "True errors", "bright where the prediction is wrong", flat=True),
-    View("unknown", "True unknowns", "white on objects of no known class", flat=True),
+    MapView("image", "Image", "marked: probability of error above the threshold"),
+    MapView("prediction", "Prediction", "the class of each pixel as the segmenter says", flat=True),
+    MapView("synthesis", "Synthesis", "how the image would look if the prediction were right"),
+    MapView("error", "Error map", "probability that the prediction is wrong"),
+    MapView("anomaly", "Anomaly map", "how unknown the object looks"),
+    MapView("truth", "Ground truth", "the true class of each pixel", flat=True),
+    MapView("true_errors", "True errors", "bright where the prediction is wrong", flat=True),
+    MapView("unknown", "True unknowns", "white on objects of no known class", flat=True),
 )
 
 
@@ -101,8 +101,8 @@ class Card:
         annotate: Its rank, from 1, among the images to annotate; None when it was not chosen.
     """
 
-    row: Row
-    pictures: dict[View, str]
+    row: ResultRow
+    pictures: dict[MapView, str]
     size: tuple[int, int]
     error_levels: str
     flagged: tuple[float, ...]
@@ -111,7 +111,7 @@ class Card:
     annotate: int | None = None
 
 
-def card_of(out: Path, row: Row, settings: RunSettings, annotate: int | None = None) -> Card:
+def card_of(out: Path, row: ResultRow, settings: RunSettings, annotate: int | None = None) -> Card:
     """The card of a row; raises InputError when the id leads out of the folder or a map is not a picture."""
     width = WIDTH_OF_PLANES if settings.has_volumes else WIDTH
     background = settings.classes.background
@@ -131,7 +131,7 @@ def card_of(out: Path, row: Row, settings: RunSettings, annotate: int | None = N
     )
 
 
-def open_view(out: Path, image_id: str, view: View, width: int, background: int | None = None) -> Image.Image | None:
+def open_view(out: Path, image_id: str, view: MapView, width: int, background: int | None = None) -> Image.Image | None:
     """The picture, at most `width` wide, in RGB; None when the folder does not have it.
 
     Where the label is that of the background, the image shows in place of a colour, and behind those of the others.
@@ -167,7 +167,7 @@ def webp(picture: Image.Image, flat: bool) -> str:
     return _data_uri(picture, "WEBP", lossless=flat, quality=80)
 
 
-def _overlaid(view: View, background: int | None) -> bool:
+def _overlaid(view: MapView, background: int | None) -> bool:
     """Whether a view shows labels over the image: those of classes of which one is the background."""
     return view.key in ("prediction", "truth") and background is not None
 
@@ -195,7 +195,7 @@ def _place(box: tuple[tuple[int, int], ...], size: tuple[int, ...]) -> tuple[flo
     return left * across, top * down, (right - left) * across, (bottom - top) * down
 
 
-def _shown(out: Path, row: Row, settings: RunSettings) -> set[str]:
+def _shown(out: Path, row: ResultRow, settings: RunSettings) -> set[str]:
     """Names of the classes in the prediction and in the truth; of a volume, where each is judged, the structures."""
     classes = settings.classes
     if settings.has_volumes:
@@ -207,7 +207,7 @@ def _shown(out: Path, row: Row, settings: RunSettings) -> set[str]:
     return true | {classes.names[index] for index in np.unique(np.asarray(prediction)) if index < len(classes)}
 
 
-def _qualities(row: Row, classes: Classes, shown: set[str]) -> tuple[ClassQuality, ...]:
+def _qualities(row: ResultRow, classes: Classes, shown: set[str]) -> tuple[ClassQuality, ...]:
     qualities = []
     for name, color in zip(classes.names, classes.colors, strict=True):
         if name in shown:

@@ -19,7 +19,7 @@ from synthcp.report.figures import quality_scatter, to_svg
 from synthcp.report.outputs import RunSettings, read_settings, write_text
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.planes import PLANES, RULE
-from synthcp.report.rows import Row, mean, read_rows
+from synthcp.report.rows import ResultRow, mean, read_rows
 from synthcp.report.score_tables import headline, mean_name, percent, tables
 from synthcp.report.tables import from_json
 from synthcp.report.trust import trust_of
@@ -53,7 +53,7 @@ def write_report(out: Path, limit: int = 100) -> Path:
         .get_template("report.html.j2")
         .render(
             settings=settings,
-            verdict=_verdict(rows, "volumes" if settings.has_volumes else "images"),
+            summary=_summary(rows, "volumes" if settings.has_volumes else "images"),
             facts=_facts(rows, results, len(choice), "Volumes" if settings.has_volumes else "Images"),
             tables=tables(results) if results else (),
             scatter=_scatter(scored, results, settings),
@@ -103,11 +103,11 @@ def _read_results(out: Path) -> Results | None:
         raise InputError(f"{path} cannot be read ({error}); run synthcp eval again") from error
 
 
-def _worst_first(row: Row) -> float:
+def _worst_first(row: ResultRow) -> float:
     return math.inf if math.isnan(row.error_share) else -row.error_share
 
 
-def _verdict(rows: Sequence[Row], images: str) -> str:
+def _summary(rows: Sequence[ResultRow], images: str) -> str:
     """The one line to read."""
     scored = [row for row in rows if row.status == "ok"]
     alarmed, failed = sum(bool(row.alarms) for row in scored), len(rows) - len(scored)
@@ -119,7 +119,7 @@ def _verdict(rows: Sequence[Row], images: str) -> str:
     return "; ".join([alarms, *decided, *([f"{failed} could not be scored"] if failed else [])]) + "."
 
 
-def _facts(rows: Sequence[Row], results: Results | None, chosen: int, images: str) -> list[Fact]:
+def _facts(rows: Sequence[ResultRow], results: Results | None, chosen: int, images: str) -> list[Fact]:
     alarmed, failed = sum(bool(row.alarms) for row in rows), sum(row.status == "error" for row in rows)
     true_share = mean(row.true_error_share for row in rows)
     facts = [
@@ -133,7 +133,7 @@ def _facts(rows: Sequence[Row], results: Results | None, chosen: int, images: st
     return facts + (_evaluation_facts(results) if results else [])
 
 
-def _reviewed(rows: Sequence[Row]) -> int:
+def _reviewed(rows: Sequence[ResultRow]) -> int:
     return sum(row.decision == "review" for row in rows)
 
 
@@ -150,13 +150,13 @@ def _evaluation_facts(results: Results) -> list[Fact]:
     return facts
 
 
-def _scatter(rows: Sequence[Row], results: Results | None, settings: RunSettings) -> Markup:
+def _scatter(rows: Sequence[ResultRow], results: Results | None, settings: RunSettings) -> Markup:
     """An <svg> of matplotlib, which escapes its texts; empty without ground truth."""
     pairs = results.class_quality if results else _class_quality(rows, settings.classes)
     return Markup(to_svg(quality_scatter(pairs, settings.measure))) if any(pairs.values()) else Markup("")
 
 
-def _class_quality(rows: Sequence[Row], classes: Classes) -> Mapping[str, list[tuple[float, float]]]:
+def _class_quality(rows: Sequence[ResultRow], classes: Classes) -> Mapping[str, list[tuple[float, float]]]:
     """(true, predicted) quality per class but the background, of the images where both are known."""
     pairs: dict[str, list[tuple[float, float]]] = {}
     for row in rows:

@@ -70,7 +70,7 @@ def pictures_of(maps: Maps, classes: Classes, anomaly_range: float) -> dict[str,
 def write_volumes(folder: Path, name: str, maps: Maps, grid: Grid) -> None:
     """Write NAME_KIND.nii.gz for every map but the image, on the grid of the file that came in.
 
-    Labels and masks are uint8, as far as they fit, all else float32. Of a drawing of several channels each has its own
+    Labels and masks are uint8, as far as they fit, all else float32. Of an image of several channels each has its own
     file, NAME_synthesis_0000.nii.gz and so on, as nnU-Net names the channels of an image.
 
     Raises:

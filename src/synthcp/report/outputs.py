@@ -19,7 +19,7 @@ from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.records import Assessment, Classes, Measure
 from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
-from synthcp.report.rows import REGIONS, RESULTS, Row, cells, columns, region_cells, region_columns
+from synthcp.report.rows import REGIONS, RESULTS, ResultRow, cells, columns, region_cells, region_columns
 from synthcp.system.files import load_json
 
 
@@ -112,7 +112,7 @@ class ResultsWriter:
         for kind, picture in pictures_of(flat, classes, self.settings.anomaly_range).items():
             write_picture(map_path(self.out, image_id, kind), picture)
 
-    def add_row(self, row: Row) -> None:
+    def add_row(self, row: ResultRow) -> None:
         """Appends one line, after those of its regions, safe on disk when the call returns."""
         for number, region in enumerate(row.regions or (), start=1):
             self._regions.add(region_cells(row.id, number, region))

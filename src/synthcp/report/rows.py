@@ -27,7 +27,7 @@ Status = Literal["ok", "error"]
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One line of results.csv; a number that is undefined or unknown is NaN, an empty cell.
 
     Attributes:
@@ -84,7 +84,7 @@ def row_of(
     *,
     label_map: Tensor | None = None,
     grid: Grid | None = None,
-) -> Row:
+) -> ResultRow:
     """The row of an image that was scored; with a label map (*S), also what was true, with a grid, sizes and places.
 
     Raises:
@@ -93,7 +93,7 @@ def row_of(
     """
     unknown = math.nan if math.isnan(anomaly_threshold) else assessment.anomaly_share(anomaly_threshold)
     true = {} if label_map is None else _true_class_quality(assessment, classes, label_map)
-    return Row(
+    return ResultRow(
         id=image_id,
         source=source,
         error_share=assessment.error_share,
@@ -169,14 +169,14 @@ _AXES = {2: "yx", 3: "xyz"}
 
 def columns(classes: Classes, measure: Measure, ground_truth: bool, calibrated: bool = False) -> tuple[str, ...]:
     """Header of results.csv; the columns of true quality need ground truth, those of the intervals a calibration."""
-    predicted, low, high, true, volume = _by_class(Row("", ""), measure)
+    predicted, low, high, true, volume = _by_class(ResultRow("", ""), measure)
     parts = [predicted, *([low, high] if calibrated else []), *([true] if ground_truth else [])]
     by_class = [f"{part}:{name}" for part in parts for name in classes.names]
     by_structure = [f"{volume}:{name}" for name in classes.structures]
     return (*COLUMNS, *by_class, *(["worst_point", *by_structure] if measure == "Dice" else []))
 
 
-def cells(row: Row, measure: Measure) -> dict[str, str]:
+def cells(row: ResultRow, measure: Measure) -> dict[str, str]:
     """Text of every cell that is known, by column."""
     largest = largest_region(row.regions or ())
     values = vars(row) | {
@@ -190,7 +190,7 @@ def cells(row: Row, measure: Measure) -> dict[str, str]:
     return known | {"worst_point": POINT.write(row.worst_point)}
 
 
-def _by_class(row: Row, measure: Measure) -> dict[str, dict[str, float]]:
+def _by_class(row: ResultRow, measure: Measure) -> dict[str, dict[str, float]]:
     """What is told of each class, by the first part of its column."""
     lows, highs = ({name: ends[end] for name, ends in row.intervals.items()} for end in (0, 1))
     return {
@@ -223,7 +223,7 @@ def _box_columns(spatial_dims: int) -> list[str]:
     return [axis + end for end, axis in product("01", _AXES[spatial_dims])]
 
 
-def read_rows(out: Path) -> list[Row]:
+def read_rows(out: Path) -> list[ResultRow]:
     """The rows of an output folder, in order, each with its regions.
 
     Raises:
@@ -245,7 +245,7 @@ def read_regions(out: Path) -> dict[str, tuple[AnomalousRegion, ...]]:
     return found
 
 
-def _row(line: Mapping[str, str]) -> tuple[Row, int | None]:
+def _row(line: Mapping[str, str]) -> tuple[ResultRow, int | None]:
     """A row without its regions, and how many it has."""
     values = {name: cell.read(line[name]) for name, cell in COLUMNS.items()}
     count, *_ = (values.pop(name) for name in ("regions", "largest_region", "largest_region_predicted"))
@@ -255,7 +255,7 @@ def _row(line: Mapping[str, str]) -> tuple[Row, int | None]:
         if colon:
             parts[part][name] = NUMBER.read(cell)
     lows, highs = parts["interval_low"], parts["interval_high"]
-    row = Row(
+    row = ResultRow(
         **values,
         class_quality=parts["predicted_iou"] | parts["predicted_dice"],
         true_class_quality=parts["true_iou"] | parts["true_dice"],
@@ -266,7 +266,7 @@ def _row(line: Mapping[str, str]) -> tuple[Row, int | None]:
     return row, count
 
 
-def _with_regions(row: Row, count: int | None, regions: tuple[AnomalousRegion, ...], out: Path) -> Row:
+def _with_regions(row: ResultRow, count: int | None, regions: tuple[AnomalousRegion, ...], out: Path) -> ResultRow:
     if count is None:
         return row
     if len(regions) != count:

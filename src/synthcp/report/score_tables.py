@@ -36,7 +36,7 @@ _POOLED, _PER_IMAGE, _QUALITY = map(attrgetter, ("error_pooled", "error_per_imag
 
 
 @dataclass(frozen=True)
-class Column:
+class ScoreColumn:
     """One score of a table.
 
     Attributes:
@@ -61,7 +61,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ScoreCell:
     """Text of a cell, and whether it is the best of several in its column."""
 
     text: str
@@ -81,8 +81,8 @@ class ScoreTable:
 
     title: str
     note: str
-    columns: tuple[Column, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    columns: tuple[ScoreColumn, ...]
+    rows: tuple[tuple[str, tuple[ScoreCell, ...]], ...]
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -124,8 +124,8 @@ def percent(share: float) -> str:
     return UNDEFINED if math.isnan(share) else f"{100 * share:.1f}"
 
 
-def _columns(group: str, part: Scores, scores: Sequence[str]) -> list[Column]:
-    return [Column(score, group, part) for score in scores]
+def _columns(group: str, part: Scores, scores: Sequence[str]) -> list[ScoreColumn]:
+    return [ScoreColumn(score, group, part) for score in scores]
 
 
 def _error_table(
@@ -136,7 +136,7 @@ def _error_table(
     return _table("Error detection", _error_note(results), columns, results)
 
 
-def _anomaly_columns(protocol: str, scores: AnomalyScores) -> list[Column]:
+def _anomaly_columns(protocol: str, scores: AnomalyScores) -> list[ScoreColumn]:
     """Of pixels, and of whole objects where the protocol has them."""
 
     def pixels(result: DetectorResult) -> AnomalyScores | None:
@@ -149,19 +149,19 @@ def _anomaly_columns(protocol: str, scores: AnomalyScores) -> list[Column]:
     return _columns(protocol, pixels, ("auroc", "aupr", "fpr95")) + _columns(protocol, objects, of_objects)
 
 
-def _table(title: str, note: str, columns: Sequence[Column], results: Results) -> ScoreTable:
+def _table(title: str, note: str, columns: Sequence[ScoreColumn], results: Results) -> ScoreTable:
     by_column = [_cells(column, results.detectors) for column in columns]
     names = [result.name for result in results.detectors]
     return ScoreTable(title, note, tuple(columns), tuple(zip(names, zip(*by_column, strict=True), strict=True)))
 
 
-def _cells(column: Column, detectors: Sequence[DetectorResult]) -> list[Cell]:
+def _cells(column: ScoreColumn, detectors: Sequence[DetectorResult]) -> list[ScoreCell]:
     """Cells that print like the best one are all best; when all print the same, none is."""
     values = [column.value(result) for result in detectors]
     known = [value for value in values if not math.isnan(value)]
     differ = len({percent(value) for value in known}) > 1
     best = (min if column.score in SMALLER_IS_BETTER else max)(known) if differ else math.nan
-    return [Cell(percent(value), differ and percent(value) == percent(best)) for value in values]
+    return [ScoreCell(percent(value), differ and percent(value) == percent(best)) for value in values]
 
 
 def _error_note(results: Results) -> str:

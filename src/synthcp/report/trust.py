@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from synthcp.metrics.risk import risk_coverage
 from synthcp.records import Measure
 from synthcp.report.figures import risk_figure, to_svg
-from synthcp.report.rows import Row
+from synthcp.report.rows import ResultRow
 from synthcp.report.score_tables import percent
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ class Trust:
     figure: Markup
 
 
-def trust_of(rows: Sequence[Row], thresholds: Mapping[str, float], measure: Measure = "IoU") -> Trust | None:
+def trust_of(rows: Sequence[ResultRow], thresholds: Mapping[str, float], measure: Measure = "IoU") -> Trust | None:
     """The section for images whose true quality is known; None when there is none.
 
     Args:

@@ -1,4 +1,4 @@
-"""Direct prediction, the paper's ablation, at equal capacity: the same network, shown the image for the drawing."""
+"""Direct prediction, the paper's ablation, at equal capacity: the same network, shown the image for the synthesis."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from synthcp.records import Detection, Prediction
 
 @dataclass(frozen=True)
 class DirectPrediction:
-    """F(x, x, y_hat): every parameter of SynthCP's comparator and nothing that the drawing could tell.
+    """F(x, x, y_hat): every parameter of SynthCP's comparator and nothing that the synthesis could tell.
 
     Attributes:
         comparator: A comparator trained in this way.
@@ -22,8 +22,8 @@ class DirectPrediction:
     comparator: FailureComparator
 
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
-        """Judge a prediction (shapes: see Detector); without a drawing there is no anomaly map."""
-        channels = self.comparator.network.config.disagreements
+        """Judge a prediction (shapes: see Detector); without a synthesis there is no anomaly map."""
+        channels = self.comparator.network.config.feature_distances
         agreement = image.new_zeros(image.shape[0], channels, *image.shape[2:])
         detection = self.comparator.judge(Evidence(image, None, prediction.logits, agreement))
         return replace(detection, anomaly_map=None)

@@ -70,7 +70,7 @@ def fit_nearest_neighbors(
         classes: L.
         per_class: Pixels of each class in the bank, drawn evenly from all of the class; all if it has fewer.
         k: As in NearestNeighbors.
-        seed: Of the drawing.
+        seed: Of the random draw.
 
     Raises:
         InputError: Fewer than k pixels have a class.

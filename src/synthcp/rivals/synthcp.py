@@ -72,7 +72,7 @@ class OneLevel:
         """Judge a prediction (shapes: see Detector)."""
         judged = self.detector(image, prediction)
         if self.of_pixels:
-            return Detection(error_map=judged.error_map, verdict=judged.verdict)
+            return Detection(error_map=judged.error_map, raw_error_map=judged.raw_error_map)
         return Detection(class_quality=judged.class_quality)
 
 
@@ -89,12 +89,12 @@ def failure_detector(data: FitData, head: Head, fitted: FittedComparator | None 
         head: Which F.
         fitted: The F itself, where it is not that of the run.
     """
-    data = data if head.drawing == DIRECT else data.including(head.drawing)
+    data = data if head.generator == DIRECT else data.including(head.generator)
     comparator = (fitted or data.comparator(head)).comparator(data.live, data.settings.t)
-    if head.drawing == DIRECT:
+    if head.generator == DIRECT:
         detector: Detector = DirectPrediction(comparator)
     else:
-        detector = SharedComparison(data.evidence(head.drawing), comparator)
+        detector = SharedComparison(data.evidence(head.generator), comparator)
     return _at_its_level(detector, head.variant)
 
 

@@ -85,4 +85,4 @@ def _cues(data: FitData, generator: Generator) -> Iterator[Tensor]:
 
 def _blind(fusion: AnomalyFusion) -> AnomalyFusion:
     pairs = zip(CUES, fusion.weights, strict=True)
-    return replace(fusion, weights=tuple(0.0 if cue == "drawing" else weight for cue, weight in pairs))
+    return replace(fusion, weights=tuple(0.0 if cue == "distance" else weight for cue, weight in pairs))

@@ -33,7 +33,7 @@ class ConfidenceConfig:
 
     Attributes:
         fused: Channels into which each of M's feature maps is fused.
-        widths: Channels of the 3x3 convolutions before the verdict; the defaults are those of the authors of TCP.
+        widths: Channels of the 3x3 convolutions before the last; the defaults are those of the authors of TCP.
 
     Raises:
         InputError: There is no width.
@@ -65,13 +65,13 @@ class ConfidenceHead(nn.Module):
         pairs = zip(widths, config.widths, strict=False)
         *convolutions, last = (_block(spatial_dims, *pair, kernel=3) for pair in pairs)
         self.convolutions = nn.Sequential(*convolutions)
-        self.verdict = nn.Sequential(last, conv(spatial_dims, widths[-1], 1))
+        self.head = nn.Sequential(last, conv(spatial_dims, widths[-1], 1))
 
     def forward(self, layers: Sequence[Tensor], size: Sequence[int]) -> Tensor:
         """Return the confidence at a size, shape (B, *size), in [0, 1], from feature maps (B, K, *s) of any sizes."""
         largest = max((layer.shape[2:] for layer in layers), key=math.prod)
         fused = [resize(fusion(layer), largest) for fusion, layer in zip(self.fusions, layers, strict=True)]
-        log_odds: Tensor = self.verdict(resize(self.convolutions(torch.cat(fused, dim=1)), size))
+        log_odds: Tensor = self.head(resize(self.convolutions(torch.cat(fused, dim=1)), size))
         return log_odds[:, 0].float().sigmoid()
 
 

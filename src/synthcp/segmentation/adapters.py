@@ -49,7 +49,7 @@ class AdaptedSegmenter(Segmenter):
         self.feature_module: nn.Module | None = None
         self.fingerprint = ""
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits of the data's classes, and f_M.
 
         Raises:

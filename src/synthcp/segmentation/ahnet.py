@@ -67,7 +67,7 @@ class AHNet(Segmenter):
             linear if config.upsampling == "linear" else config.upsampling,
         )
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the feature maps from the first stage to f_M."""
         logits, *layers = padded(self._maps, image, self.padded_size(tuple(image.shape[2:])))
         return logits, layers

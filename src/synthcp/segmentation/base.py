@@ -97,7 +97,7 @@ class Segmenter(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, *[1] * spatial_dims), persistent=False)
 
     @abstractmethod
-    def look(self, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, Sequence[Tensor]]:
         """Look at a normalised image (B, C, *S).
 
         Returns:
@@ -110,7 +110,7 @@ class Segmenter(nn.Module):
 
     def forward(self, image: Tensor) -> Prediction:
         """Label an image (B, C, *S) in [0, 1] at its own size; the logits come at that size."""
-        logits, layers = self.look(self.normalize(image))
+        logits, layers = self.forward_with_features(self.normalize(image))
         return Prediction(resize(logits.float(), image.shape[2:]), tuple(layer.float() for layer in layers))
 
     def supervised(self, image: Tensor) -> list[tuple[float, Tensor]]:

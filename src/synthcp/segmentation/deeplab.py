@@ -71,7 +71,7 @@ class DeepLab(Segmenter):
             nn.init.normal_(classifier.weight, std=0.01)
             nn.init.zeros_(classifier.bias)
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the four feature maps."""
         *stages, last = self.trunk(image)
         features = self.fusion(last)

@@ -69,7 +69,7 @@ class FCN8(Segmenter):
             assert skip.bias is not None
             nn.init.zeros_(skip.bias)
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and pool2, pool3, pool4 and fc7."""
         size = image.shape[2:]
         _, pool2, pool3, pool4, pool5 = self.vgg(F.pad(image, [self.zeros, self.zeros] * len(size)))

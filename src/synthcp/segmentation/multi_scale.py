@@ -30,7 +30,7 @@ class MultiScale(Segmenter):
         self.segmenter = segmenter
         self.scales = tuple(scales)
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the log of the mean softmax, and the mean of each feature map at its size in the first look."""
         looks = [self._at(image, scale) for scale in self.scales]
         mean = torch.stack([look.probabilities for look in looks]).mean(dim=0)

@@ -70,7 +70,7 @@ class PSPNet(Segmenter):
         auxiliary = conv(spatial_dims, hidden, config.classes, kernel=1)
         self.auxiliary = nn.Sequential(conv_unit(spatial_dims, third, hidden, kernel=3), auxiliary)
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the feature maps from the trunk's first stage to f_M."""
         layers: list[Tensor] = self.trunk(image)
         if self.config.pyramid:

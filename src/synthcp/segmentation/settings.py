@@ -52,6 +52,6 @@ class ModelSettings:
         return "the logits themselves" if self.features == "logits" else f"the input of {self.features or 'its head'}"
 
     @property
-    def disagreements(self) -> int:
-        """In how many ways M compares image and synthesis (see FeatureDistance.disagreement)."""
+    def feature_distances(self) -> int:
+        """In how many ways M compares image and synthesis (see FeatureDistance.feature_distances)."""
         return 1 + self.layers if self.layers else 0

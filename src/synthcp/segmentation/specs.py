@@ -62,7 +62,7 @@ ADAPTATION: dict[str, tuple[str, Callable[[str], object]]] = {
 
 
 @dataclass(frozen=True)
-class Request:
+class ModelRequest:
     """What a kind of model is opened with.
 
     Attributes:
@@ -82,7 +82,7 @@ class Request:
 class Kind:
     """How one kind of live model is loaded, and the options that it takes."""
 
-    load: Callable[[Request], LoadedNetwork]
+    load: Callable[[ModelRequest], LoadedNetwork]
     options: tuple[str, ...] = tuple(ADAPTATION)
 
 
@@ -180,7 +180,7 @@ def _opened(spec: Spec, classes: Classes, probe: Tensor, features: str) -> Predi
         return _saved(spec, classes, dims_of(probe), features)
     kind = KINDS.get(spec.name) or _factory(spec)
     options = spec.options(kind.options)
-    loaded = kind.load(Request(spec.root, features, probe.shape[1], options.get("weights", "")))
+    loaded = kind.load(ModelRequest(spec.root, features, probe.shape[1], options.get("weights", "")))
     if isinstance(loaded.network, Segmenter):
         if options or features:
             raise InputError(f"{spec.text} is a Segmenter, which knows how to see an image; leave the options out")

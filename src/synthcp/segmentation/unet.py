@@ -60,7 +60,7 @@ class UNet(Segmenter):
             dropout=config.dropout,
         )
 
-    def look(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the feature maps from the stage at stride 2 to f_M."""
         size = [multiple(max(side, SMALLEST_SIDE * self.stride), of=self.stride) for side in image.shape[2:]]
         logits, *layers = padded(self._maps, image, size)

@@ -53,7 +53,7 @@ class Generator(nn.Module):
 
         Args:
             label_map: y or y_hat, int64, shape (B, *S); pixels of the ignore index are drawn from no class.
-            image: x, shape (B, C, *S), in [0, 1]: whose style the drawing may take; a plain generator ignores it.
+            image: x, shape (B, C, *S), in [0, 1]: whose style the synthesis may take; a plain generator ignores it.
 
         Returns:
             x_hat, shape (B, C, *S), in [0, 1].
@@ -70,13 +70,13 @@ class Generator(nn.Module):
             As forward does; a side that is smaller than the patch's is drawn as it is.
         """
         if not self.patch:
-            drawing: Tensor = self(label_map, image)
-            return drawing
+            synthesis: Tensor = self(label_map, image)
+            return synthesis
         window = [min(sides) for sides in zip(label_map.shape[1:], self.patch, strict=True)]
         overlap = [side // 4 for side in window]
         pair = torch.cat([label_map[:, None].float(), image], dim=1)
-        (drawing,) = tiled(lambda part: [self(part[:, 0].long(), part[:, 1:])], pair, window, overlap)
-        return drawing
+        (synthesis,) = tiled(lambda part: [self(part[:, 0].long(), part[:, 1:])], pair, window, overlap)
+        return synthesis
 
     def rehearse(self, label_map: Tensor, image: Tensor) -> tuple[Tensor, Tensor | None]:
         """Draw in training.

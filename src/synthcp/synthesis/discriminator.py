@@ -22,7 +22,7 @@ class DiscriminatorConfig:
         classes: L.
         in_channels: Channels of the image.
         width: Channels of the first layer (ndf); they double up to eight times.
-        layers: Convolutions before the verdict; all but the last halve the size.
+        layers: Convolutions before the last; all but the last halve the size.
         scales: Number of copies, each at half the size of the one before.
     """
 
@@ -49,14 +49,14 @@ class PatchDiscriminator(nn.Module):
                 self.layers.append(convolution)
             else:
                 self.layers.append(nn.Sequential(spectral_norm(convolution), instance_norm(spatial_dims, after)))
-        self.verdict = conv(spatial_dims, channels[-1], 1, kernel=4)
+        self.output = conv(spatial_dims, channels[-1], 1, kernel=4)
 
     def forward(self, pair: Tensor) -> list[Tensor]:
-        """Return the features of every layer and, last, the verdict (B, 1, *s) on a pair (B, L + C, *S)."""
+        """Return the features of every layer and, last, the output (B, 1, *s) on a pair (B, L + C, *S)."""
         features = [pair]
         for layer in self.layers:
             features.append(F.leaky_relu(layer(_padded(features[-1])), 0.2))
-        return [*features[1:], self.verdict(_padded(features[-1]))]
+        return [*features[1:], self.output(_padded(features[-1]))]
 
 
 def _padded(features: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class MultiScaleDiscriminator(nn.Module):
         """Judge an image (B, C, *S) in [0, 1] as a picture of a label map (B, *S).
 
         Returns:
-            For each scale, the features of every layer and, last, the verdict; larger = more likely real.
+            For each scale, the features of every layer and, last, the output; larger = more likely real.
 
         Raises:
             ShapeError: The image is too small for the scales.

@@ -19,12 +19,12 @@ AdversarialForm = Literal["hinge", "least_squares"]
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """One form of eq. 1-2, by what each verdict costs.
+    """One form of eq. 1-2, by what each output of D costs.
 
     Attributes:
-        real: What a verdict on an image costs D.
-        fake: What a verdict on a synthesis costs D.
-        wish: What a verdict on a synthesis costs G.
+        real: What an output of D on an image costs D.
+        fake: What an output of D on a synthesis costs D.
+        wish: What an output of D on a synthesis costs G.
     """
 
     real: Callable[[Tensor], Tensor]
@@ -61,7 +61,7 @@ def adversarial_loss(form: AdversarialForm) -> AdversarialLoss:
 
 
 def feature_matching(real: Judgements, fake: Judgements) -> Tensor:
-    """L1 distance of D's features of drawing and image, summed over layers, mean over scales (pix2pixHD)."""
+    """L1 distance of D's features of synthesis and image, summed over layers, mean over scales (pix2pixHD)."""
     scales = []
     for r, f in zip(real, fake, strict=True):
         layers = [F.l1_loss(b.float(), a.detach().float()) for a, b in zip(r[:-1], f[:-1], strict=True)]

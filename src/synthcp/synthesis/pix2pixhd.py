@@ -52,7 +52,7 @@ class Pix2PixHDGenerator(Generator):
         )
         for before, after in itertools.pairwise(channels):
             layers += _normalized(spatial_dims, conv(spatial_dims, before, after, stride=2))
-        layers += [ResidualBlock(spatial_dims, channels[-1]) for _ in range(config.blocks)]
+        layers += [ResnetBlock(spatial_dims, channels[-1]) for _ in range(config.blocks)]
         for before, after in itertools.pairwise(channels[::-1]):
             layers += _normalized(spatial_dims, doubling_conv(spatial_dims, before, after, kernel=3))
         layers.append(conv(spatial_dims, channels[0], config.out_channels, kernel=7, padding_mode="reflect"))
@@ -65,8 +65,8 @@ class Pix2PixHDGenerator(Generator):
         # with two pixels at the smallest size there is something to reflect, and to normalise
         size = [max(2 * factor, multiple(side, factor)) for side in label_map.shape[1:]]
         layout = one_hot(label_map, self.config.classes)
-        (drawing,) = padded(lambda layout: [self.layers(layout)], layout, size)
-        return (drawing.float().tanh() + 1) / 2
+        (synthesis,) = padded(lambda layout: [self.layers(layout)], layout, size)
+        return (synthesis.float().tanh() + 1) / 2
 
 
 def pix2pixhd(shape: GeneratorShape) -> Pix2PixHDGenerator:
@@ -75,7 +75,7 @@ def pix2pixhd(shape: GeneratorShape) -> Pix2PixHDGenerator:
     return Pix2PixHDGenerator(shape.spatial_dims, config, shape.patch)
 
 
-class ResidualBlock(nn.Module):
+class ResnetBlock(nn.Module):
     """Two convolutions, each behind a border that mirrors the inside, added to what came in."""
 
     def __init__(self, spatial_dims: SpatialDims, channels: int) -> None:

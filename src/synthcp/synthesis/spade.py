@@ -66,7 +66,7 @@ class SpadePainter(Generator):
                 _init(module)
 
     def smallest(self, size: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the size at which a drawing of this size starts."""
+        """Return the size at which a synthesis of this size starts."""
         return _halved(size, len(self.blocks) - 1)
 
     def paint(self, start: Tensor, layout: Tensor) -> Tensor:
@@ -75,8 +75,8 @@ class SpadePainter(Generator):
         for doublings, block in zip(reversed(range(len(self.blocks))), self.blocks, strict=True):
             features = resize_nearest(features, _halved(size, doublings))
             features = block(features, layout)
-        drawing: Tensor = self.to_image(F.leaky_relu(features, 0.2)).float()
-        return (drawing.tanh() + 1) / 2
+        synthesis: Tensor = self.to_image(F.leaky_relu(features, 0.2)).float()
+        return (synthesis.tanh() + 1) / 2
 
 
 class SpadeGenerator(SpadePainter):

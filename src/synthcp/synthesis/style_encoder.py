@@ -1,4 +1,4 @@
-"""SPADE with an image encoder (Park et al., CVPR 2019, section 3): a drawing takes the style of the image."""
+"""SPADE with an image encoder (Park et al., CVPR 2019, section 3): a synthesis takes the style of the image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from synthcp.synthesis.base import GeneratorShape
 from synthcp.synthesis.spade import SpadeConfig, SpadePainter
 
 GRID = 4
-"""Pixels per axis at which the encoder ends and from which the drawing starts, as SPADE's for 256 x 256 pixels."""
+"""Pixels per axis at which the encoder ends and from which the synthesis starts, as SPADE's for 256 x 256 pixels."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ IMPERFECT = "imperfect"
 FOLDS = "folds"
 """Folder of what the user's own command leaves of each fold."""
 
-SEGMENTER, AUXILIARY, GENERATOR, COMPARATOR = "segmenter", "scout", "generator", "comparator"
+SEGMENTER, AUXILIARY, GENERATOR, COMPARATOR = "segmenter", "auxiliary", "generator", "comparator"
 """Names of the weights of M, of the auxiliary segmenter beside a brought M, of G and of F."""
 
 

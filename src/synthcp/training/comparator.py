@@ -61,24 +61,24 @@ class ImperfectExamples:
         predictions: Out-of-fold predictions of M and syntheses from them.
         views: Those to learn from.
         indices: The samples to learn from; the others are kept for fitting the blend.
-        drawing: Name of the generator whose syntheses are shown, or DIRECT.
+        generator: Name of the generator whose syntheses are shown, or DIRECT.
     """
 
     dataset: Dataset
     predictions: ImperfectPredictions
     views: Sequence[str]
     indices: Sequence[int]
-    drawing: str
+    generator: str
 
     def read(self, view_name: str, index: int) -> tuple[Evidence, Tensor]:
         """Return the evidence of one image, unbatched, and its ground truth."""
         sample, kept = self.dataset[index], self.predictions.read(view_name, index)
         assert sample.label_map is not None  # check_labels ran before training
         image = sample.image if kept.image is None else kept.image
-        if self.drawing == DIRECT:
+        if self.generator == DIRECT:
             nothing = torch.zeros_like(next(iter(kept.feature_distances.values())))
             return Evidence(image, None, kept.logits, nothing), sample.label_map
-        synthesis, distance = kept.syntheses[self.drawing], kept.feature_distances[self.drawing]
+        synthesis, distance = kept.syntheses[self.generator], kept.feature_distances[self.generator]
         return Evidence(image, synthesis, kept.logits, distance, kept.objectness), sample.label_map
 
     def __iter__(self) -> Iterator[tuple[str, int]]:
@@ -147,11 +147,13 @@ class ComparatorTraining(Training):
             evidence, label_map = self._read(examples.views[way], examples.indices[sample])
             window = draw_window(examples.dataset, evidence.image, self.config.zoom, generator)
             parts.append(self._augmented(evidence, label_map, window, size, generator))
-        images, syntheses, logits, disagreements, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
+        images, syntheses, logits, feature_distances, label_maps = (
+            torch.stack(part) for part in zip(*parts, strict=True)
+        )
         send = self.runtime.send
         images = send(images)
-        shown = None if self.examples.drawing == DIRECT else send(syntheses)
-        evidence = Evidence(images, shown, send(logits), send(disagreements))
+        shown = None if self.examples.generator == DIRECT else send(syntheses)
+        evidence = Evidence(images, shown, send(logits), send(feature_distances))
         return evidence, label_maps.to(self.runtime.device)
 
     def _read(self, view_name: str, index: int) -> tuple[Evidence, Tensor]:
@@ -168,9 +170,9 @@ class ComparatorTraining(Training):
         image = view(evidence.image, window, size, "linear")
         jittered = jitter(image, self.config.jitter, generator)
         synthesis = jittered if evidence.synthesis is None else view(evidence.synthesis, window, size, "linear")
-        disagreement = view(evidence.disagreement, window, size, "linear")
+        feature_distances = view(evidence.feature_distances, window, size, "linear")
         logits = view(evidence.logits, window, size, "linear")
-        return jittered, synthesis, logits, disagreement, view(label_map, window, size, "nearest")
+        return jittered, synthesis, logits, feature_distances, view(label_map, window, size, "nearest")
 
 
 def failure_targets(

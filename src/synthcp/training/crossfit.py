@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from synthcp.comparison.failure import disagreement_of
+from synthcp.comparison.failure import feature_distances_of
 from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.errors import InputError
 from synthcp.records import Prediction
@@ -65,7 +65,7 @@ class ImperfectPrediction:
         logits: Of M, shape (L, *S).
         syntheses: What each generator makes of the prediction, by its name, shape (C, *S), in [0, 1].
         feature_distances: What M finds different between the image and each synthesis, shape (1 + layers, *S), see
-            FeatureDistance.disagreement; no channels without a live M.
+            FeatureDistance.feature_distances; no channels without a live M.
         objectness: How far what M sees is from a blank canvas, shape (layers, *S); None without a live M.
         image: x, shape (C, *S), in [0, 1], where it is none of the data set's.
     """
@@ -104,11 +104,11 @@ class Synthesizer:
         distance = None if self.segmenter is None else FeatureDistance(self.segmenter)
         syntheses, distances = dict[str, Tensor](), dict[str, Tensor]()
         with self.runtime.autocast():
-            objectness = None if distance is None else distance.presence(batch, prediction)[0]
+            objectness = None if distance is None else distance.objectness(batch, prediction)[0]
             for name, generator in self.generators.items():
                 synthesis = generator.draw(prediction.label_map, batch)
                 syntheses[name] = synthesis[0]
-                distances[name] = disagreement_of(distance, batch, synthesis, prediction)[0]
+                distances[name] = feature_distances_of(distance, batch, synthesis, prediction)[0]
         return ImperfectPrediction(
             prediction.logits[0], syntheses, distances, objectness, image if keep_image else None
         )

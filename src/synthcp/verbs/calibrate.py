@@ -19,7 +19,7 @@ from synthcp.monitor.promise import Promise
 from synthcp.monitor.review import fit_review
 from synthcp.monitor.settings import load_settings, save_settings
 from synthcp.records import Sample
-from synthcp.report.rows import Row, row_of
+from synthcp.report.rows import ResultRow, row_of
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
 from synthcp.verbs.checks import require_match, require_unseen
@@ -36,7 +36,7 @@ class Outcomes:
         groups: Names of the groups that the images come from.
     """
 
-    rows: list[Row] = field(default_factory=list)
+    rows: list[ResultRow] = field(default_factory=list)
     curves: list[ScoreCurve] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
 

@@ -15,7 +15,7 @@ from synthcp.monitor.monitor import Monitor
 from synthcp.report.annotate import forget_choice, write_choice
 from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter
-from synthcp.report.rows import Row, row_of
+from synthcp.report.rows import ResultRow, row_of
 from synthcp.report.score_files import write_scores
 from synthcp.system.progress import Progress, silent
 from synthcp.verbs.checks import METHOD, frame_of, require_grid, require_predictions, require_score_files
@@ -34,7 +34,7 @@ def score(
     shard: str = "1/1",
     smiyc: str = "",
     progress: Progress = silent,
-) -> list[Row]:
+) -> list[ResultRow]:
     """Score images without ground truth: results.csv, regions.csv, maps/ and report.html.
 
     An image that cannot be scored becomes a row with status "error" that says why; all others are scored.
@@ -97,15 +97,15 @@ class _Scorer:
     smiyc: str
     embeddings: dict[str, Tensor] | None
 
-    def rows(self, files: Sequence[Input], progress: Progress) -> list[Row]:
-        rows: list[Row] = []
+    def rows(self, files: Sequence[Input], progress: Progress) -> list[ResultRow]:
+        rows: list[ResultRow] = []
         for number, file in enumerate(files, start=1):
             rows.append(self._row(file))
             self.writer.add_row(rows[-1])
             progress("score", number, len(files), {})
         return rows
 
-    def _row(self, file: Input) -> Row:
+    def _row(self, file: Input) -> ResultRow:
         monitor = self.monitor
         try:
             image, grid = read_input(file, monitor.settings)
@@ -113,7 +113,7 @@ class _Scorer:
             prediction = monitor.predict(image[None], file.id)
             assessment = monitor.assess(image, file.id, prediction, None if grid is None else grid.size)
         except InputError as error:  # of the file, or of a model that cannot take it
-            return Row(file.id, file.source, status="error", message=str(error))
+            return ResultRow(file.id, file.source, status="error", message=str(error))
         if self.embeddings is not None:
             self.embeddings[file.id] = monitor.embed(image[None], prediction)[0].cpu()
         self.writer.write_maps(file.id, image, assessment, grid=grid)
@@ -122,14 +122,14 @@ class _Scorer:
         return row_of(file.id, file.source, assessment, monitor.classes, monitor.settings.usual.anomaly, grid=grid)
 
 
-def _require_a_score(rows: Sequence[Row]) -> None:
+def _require_a_score(rows: Sequence[ResultRow]) -> None:
     failed = [row for row in rows if row.status == "error"]
     if len(failed) == len(rows):
         others = f" (and none of the {len(rows) - 1} others could be scored)" if len(rows) > 1 else ""
         raise DataError(failed[0].message + others)
 
 
-def _chosen(rows: Sequence[Row], embeddings: dict[str, Tensor], budget: int) -> list[Row]:
+def _chosen(rows: Sequence[ResultRow], embeddings: dict[str, Tensor], budget: int) -> list[ResultRow]:
     """The images to annotate: expected to be bad, and different from each other."""
     scored = [row for row in rows if row.id in embeddings]
     stacked = torch.stack([embeddings[row.id] for row in scored]).numpy()

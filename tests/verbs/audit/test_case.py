@@ -46,8 +46,8 @@ def test_the_misfit_is_the_difference_of_eq_9_over_the_layers(case, monitor):
     size = case.image.shape[2:]
 
     def unlike(label_map):
-        drawing = monitor.generator(label_map[None], case.image)
-        drawn = monitor.segmenter.predict("", resize(drawing, case.prediction.seen_size))
+        synthesis = monitor.generator(label_map[None], case.image)
+        drawn = monitor.segmenter.predict("", resize(synthesis, case.prediction.seen_size))
         layers = zip(case.prediction.layers, drawn.layers, strict=True)
         return torch.stack([resize(feature_distance(a, b)[:, None], size)[0, 0] for a, b in layers]).mean(dim=0)
 

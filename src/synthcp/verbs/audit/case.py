@@ -97,7 +97,7 @@ class Case:
             smooth: Tensor = average_pool(2, kernel=_NEIGHBOURS, stride=1, padding=_NEIGHBOURS // 2)(distance)
             return smooth[0, 0]
         with self.monitor.runtime.autocast():
-            distances = FeatureDistance(segmenter).disagreement(self.image, synthesis, self.prediction)
+            distances = FeatureDistance(segmenter).feature_distances(self.image, synthesis, self.prediction)
         return distances[0, 1:].float().mean(dim=0)  # the first channel asks for M's own prediction in the synthesis
 
 
