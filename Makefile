@@ -3,9 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 ZOO := .venv-zoo
+# One process a core; a file's tests stay together, for they share what they fit.
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
 # Idle OpenMP threads sleep instead of spinning; on busy cores that is several times faster.
 export OMP_WAIT_POLICY := PASSIVE
+
+test test-all: export OMP_NUM_THREADS ?= 1
 
 .PHONY: help install demo test test-all test-zoo check bench clean
 
@@ -18,10 +22,10 @@ demo: $(STAMP)  ## fit and score on drawn streets: runs/demo
 	$(BIN)/synthcp demo --out runs/demo
 
 test: $(STAMP)  ## run the tests, without the slow ones
-	$(BIN)/python -m pytest -m "not slow and not zoo"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow and not zoo"
 
 test-all: $(STAMP)  ## run all tests but those of test-zoo
-	$(BIN)/python -m pytest -m "not zoo"
+	$(BIN)/python -m pytest $(PARALLEL) -m "not zoo"
 
 test-zoo: $(ZOO)/.installed  ## test the adapters of torchvision and segmentation-models-pytorch
 	$(ZOO)/bin/python -m pytest -m zoo tests/segmentation tests/examples

@@ -21,7 +21,7 @@ def every_value(tmp_path):
 
 def test_values_against_a_loop(every_value):
     path, values = every_value
-    truth = CITY.truth(path, ignore_index=255)
+    truth = CITY.annotation(path, ignore_index=255)
     for place in np.ndindex(values.shape):
         value = values[place]
         assert truth.label_map[place] == {7: 0, 3: 1}.get(value, 255)
@@ -30,15 +30,15 @@ def test_values_against_a_loop(every_value):
 
 
 def test_without_an_ignore_index_there_is_no_label_map(every_value):
-    assert CITY.truth(every_value[0]).label_map is None
+    assert CITY.annotation(every_value[0]).label_map is None
 
 
 def test_a_value_that_means_nothing(tmp_path, fails, write_label):
     path = write_label(tmp_path / "label.png", 1, 255, 2, 77)
     with fails(f"{path} holds the value 2, 77", "known is 0, anomaly 1, no label 255", error=DataError):
-        ZERO_ONE.truth(path)
+        ZERO_ONE.annotation(path)
     with fails("known is 7 or 3, anomaly 20 to 22, no label 0 or 9", error=DataError):
-        CITY.truth(path)
+        CITY.annotation(path)
 
 
 def test_without_a_label_file_nothing_is_known(tmp_path, write_image):
