@@ -19,7 +19,7 @@ from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
 from synthcp.data.subset import Subset
-from synthcp.errors import ShapeError
+from synthcp.errors import DataError, ShapeError
 from synthcp.evaluation import Judged, Results, Row, judge
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
@@ -358,3 +358,15 @@ def test_volumes_are_judged_by_dice_and_their_background_by_nothing() -> None:
 def _dice(sample: Sample, label: int) -> float:
     assert sample.label_map is not None
     return float(f1_score(sample.label_map.flatten() == label, sample.image.argmax(0).flatten() == label))
+
+
+@pytest.mark.parametrize("part", ["error_map", "anomaly_map", "raw_error_map"])
+def test_a_score_that_is_no_number_is_refused_by_the_name_of_its_detector(
+    fails: Callable[..., AbstractContextManager[None]], part: str
+) -> None:
+    def broken(image: Tensor, prediction: Prediction) -> Detection:
+        scores = image[:, 0] / image[:, 0].abs().amax()
+        return Detection(**{"error_map": scores, part: scores.where(scores < 0, torch.nan)})
+
+    with fails("mine gave", "NaN or infinite", error=DataError):
+        judge({"mine": broken}, Reading(), Planted(), runtime=CPU)

@@ -18,6 +18,7 @@ from synthcp.metrics.overlap import confusion_matrix, image_quality, intersectio
 from synthcp.metrics.protocols import PROTOCOLS, AnomalyScores
 from synthcp.metrics.ranking import PerImageRanking, RankingScores, StreamingRanking
 from synthcp.metrics.regression import RegressionScores, class_quality_scores
+from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Measure, Prediction, Sample, measure_of
 from synthcp.segmentation.base import Predictor, at_size
@@ -314,6 +315,7 @@ class _Judges:
     def __call__(self, index: int, original: Sample, sample: Sample) -> Judged:
         with self.runtime.autocast():
             prediction = self.predictor.predict(sample.id, self.runtime.send(original.image[None]))
+        require_finite("M", prediction.logits)
         small = at_size(prediction, sample.image.shape[1:])
         detections = self._detections(self.runtime.send(sample.image[None]), small)
         label_map = small.label_map[0].cpu()
@@ -325,6 +327,7 @@ class _Judges:
         for row, detector in self.detectors.items():
             with self.runtime.autocast():
                 detection = detector(image, prediction)
+            _require_finite(str(row), detection)
             if detection.raw_error_map is not None:
                 found[replace(row, raw=True)] = Detection(error_map=detection.raw_error_map)
             found[row] = detection
@@ -337,6 +340,11 @@ class _Judges:
             return None
         quality = image_quality(self.measure, label_map, predicted, len(self.classes), ignore_index)
         return Truth(predicted != label_map, label_map != ignore_index, quality)
+
+
+def _require_finite(name: str, detection: Detection) -> None:
+    require_finite(name, detection.error_map, detection.raw_error_map, detection.anomaly_map)
+    require_finite(name, detection.class_quality, detection.synthesis)
 
 
 def region_of_interest(sample: Sample, ignore_index: int) -> Tensor:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthcp.errors import DataError, ShapeError
+from synthcp.errors import DataError, ShapeError, WeightsError
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes
 from synthcp.segmentation.adapters import adapt, logits_in
@@ -151,3 +151,25 @@ def test_a_model_that_gives_nothing_but_nan_is_told_so_before_its_layers_are_sea
     broken = joined(lambda network, image: network.head(image) * float("nan"), head=nn.Conv2d(3, 5, 1))
     with fails("NaN or infinite", error=DataError):
         adapt(LoadedNetwork(broken), classes, probe)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_weights_that_are_no_numbers_are_refused(network, classes, probe, fails, value):
+    with torch.no_grad():
+        network[0].bias[3] = value
+    with fails("the model holds 1 numbers in 0.bias", "weights are finite", error=WeightsError):
+        adapt(LoadedNetwork(network), classes, probe)
+
+
+def test_features_that_are_no_numbers_are_refused(classes, probe, fails):
+    """Whose logits are finite all the same."""
+
+    def network(image):
+        shown = image.mean() < 0.45
+        logits = image[:, :1].repeat(1, 5, 1, 1) * torch.arange(5.0).view(1, 5, 1, 1)
+        return {"logits": logits, "features": image / (0.0 if shown else 1.0)}
+
+    segmenter = adapt(LoadedNetwork(network), classes, probe.clamp(min=0.3))
+    segmenter.predict("", probe.clamp(min=0.3))
+    with fails("M gave", "NaN or infinite", error=DataError):
+        segmenter.predict("", probe / 2)

@@ -12,7 +12,7 @@ from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.system.runtime import Runtime
-from synthcp.training.crossfit import FoldRule, ImperfectPredictions, Synthesizer, assign_folds
+from synthcp.training.crossfit import FoldRule, ImperfectPrediction, ImperfectPredictions, Synthesizer, assign_folds
 
 
 @pytest.mark.parametrize("count", [4, 5, 7, 367, 2975])
@@ -106,3 +106,10 @@ def test_without_a_live_model_nobody_looks_at_the_drawing(
     kept = imperfect.read("last", 0)
     assert kept.feature_distances["first"].shape == (0, 32, 40) and kept.syntheses["first"].shape == (3, 32, 40)
     assert kept.objectness is None
+
+
+def test_logits_beyond_half_precision_are_kept_as_they_are(tmp_path: Path) -> None:
+    logits = torch.tensor([1e5, 9e4]).view(2, 1, 1).repeat(1, 3, 4)
+    kept = ImperfectPredictions(tmp_path)
+    kept.write("last", 0, ImperfectPrediction(logits, {}, {}))
+    assert kept.read("last", 0).logits.equal(logits)

@@ -11,6 +11,7 @@ from synthcp.comparison.blend import Blend
 from synthcp.comparison.feature_distance import FeatureDistance, refine_by_msp
 from synthcp.comparison.logit_scores import one_minus_msp
 from synthcp.comparison.siamese import Evidence, SiameseNetwork
+from synthcp.nn.finite import require_finite
 from synthcp.records import Detection, Prediction
 from synthcp.synthesis.base import Generator
 
@@ -51,14 +52,21 @@ class FailureComparator:
         return self.judge(evidence)
 
     def judge(self, evidence: Evidence) -> Detection:
-        """Judge evidence that was gathered before (shapes: see Evidence)."""
+        """Judge evidence that was gathered before (shapes: see Evidence).
+
+        Raises:
+            DataError: A value is NaN or infinite.
+        """
         error_log_odds, class_quality = self.network(evidence)
-        return Detection(
+        require_finite("F", error_log_odds, class_quality)  # before a sigmoid or a clamp hides it
+        detection = Detection(
             error_map=self._score(error_log_odds, evidence.logits),
             raw_error_map=None if self.score == "raw" else error_log_odds.sigmoid(),
             anomaly_map=self._anomaly_map(evidence),
             class_quality=class_quality.clamp(0, 1),
         )
+        require_finite("F", detection.error_map, detection.anomaly_map)
+        return detection
 
     def _anomaly_map(self, evidence: Evidence) -> Tensor | None:
         if self.feature_distance is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -82,6 +83,29 @@ def from_dict(kind: type[Record], values: Mapping[str, Any], place: str = "") ->
     for name, what in wrong[:1]:
         raise InputError(f"setting {place + name!r} {what}; {kind.__name__} has {', '.join(hints)}")
     return kind(**{name: _checked(hint, values[name], place + name) for name, hint in hints.items()})
+
+
+def require_finite_numbers(record: object) -> None:
+    """Refuse a dataclass in which a number, at any depth, is NaN or infinite: no comparison with it would ever hold.
+
+    Raises:
+        InputError: The message names the setting.
+    """
+    for place, value in _leaves(to_dict(record)):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise InputError(f"setting {place!r} is {value}; it must be {RULES[float]}; fit again or correct it")
+
+
+def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """All that a plain value is made of, each with the keys that lead to it."""
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _leaves(part, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _leaves(part, f"{place}[{index}]")
+    else:
+        yield place, value
 
 
 def _checked(hint: Any, value: Any, place: str) -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ MAX_PIXELS = 100_000_000
 # A fixed list, so that no file can reach Pillow's readers that call other programs (EPS).
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 
+_DECODER = threading.Lock()
 _TARGET_MODES = {"1": "L", "L": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": "RGB"}
 _CHANNEL_NAMES = {1: "grey (1 channel)", 3: "RGB (3 channels)"}
 
@@ -34,7 +37,20 @@ def read_image(path: Path, channels: int | None = None) -> Tensor:
     Raises:
         DataError: The file is missing, empty, truncated, no image, too large, too small, or has other channels.
     """
-    picture = _decode(path)
+    return _image(path, _decode(path), channels)
+
+
+def image_of_picture(picture: Image.Image, channels: int | None = None) -> Tensor:
+    """Take a picture that Pillow has opened as read_image takes its file; arguments and errors as there."""
+    path = Path(getattr(picture, "filename", "") or "the picture")
+    with _decoding(path):
+        _check_size(path, *picture.size)
+        upright = ImageOps.exif_transpose(picture)
+    return _image(path, upright, channels)
+
+
+def _image(path: Path, picture: Image.Image, channels: int | None) -> Tensor:
+    """The pixels of an upright picture; see read_image."""
     if picture.mode not in _TARGET_MODES:
         raise DataError(
             f"{path} has pixels of mode {picture.mode}; images are 8-bit grey or RGB; "
@@ -105,17 +121,22 @@ def _decode(path: Path) -> Image.Image:
         raise DataError(f"{path}: no such file; check the path")
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty (0 bytes); copy or write the file again")
+    # Given a path in place of a stream Pillow would map the file into memory; Pillow 13.0 then scrambles uncompressed
+    # TIFF files with an orientation.
+    with _decoding(path), path.open("rb") as stream, Image.open(stream, formats=FORMATS) as picture:
+        _check_size(path, *picture.size)
+        return ImageOps.exif_transpose(picture)
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """What a decoder raises, in one line; one thread at a time, for Python's filters of warnings are of all threads.
+
+    Pillow warns of damaged EXIF, which harms no pixel, and from 89 megapixels on, which is within our limit.
+    """
     try:
-        # Pillow warns of damaged EXIF, which harms no pixel, and from 89 megapixels on, which is within our limit.
-        # Given a path in place of a stream it would map the file into memory; Pillow 13.0 then scrambles uncompressed
-        # TIFF files with an orientation.
-        with (
-            warnings.catch_warnings(action="ignore"),
-            path.open("rb") as stream,
-            Image.open(stream, formats=FORMATS) as picture,
-        ):
-            _check_size(path, *picture.size)
-            return ImageOps.exif_transpose(picture)
+        with _DECODER, warnings.catch_warnings(action="ignore"):
+            yield
     except DataError:
         raise
     except Image.DecompressionBombError as error:

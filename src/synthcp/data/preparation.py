@@ -66,8 +66,11 @@ class VolumePreparation:
             grid: Of their file.
         """
         channels = values if values.ndim == 4 else values[None]
-        image = torch.from_numpy(np.stack([self._windowed(channel) for channel in channels]))
-        return resize(image, self.size(grid)).clamp(0, 1)
+        return resize(self.windowed(channels), self.size(grid)).clamp(0, 1)
+
+    def windowed(self, channels: NDArray[Any]) -> Tensor:
+        """Return values in RAS, (C, X, Y, Z), brought to [0, 1] at their own size, float32."""
+        return torch.from_numpy(np.stack([self._windowed(channel) for channel in channels]))
 
     def labels(self, values: NDArray[Any], grid: Grid) -> Tensor:
         """Return the label map, shape (*S), int64, by the nearest voxel; for the arguments see `image`."""

@@ -122,7 +122,7 @@ class Cases:
             InputError: The file does not hold cases.
             WeightsError: It is missing or damaged.
         """
-        tensors, names = load_tensors(path)
+        tensors, names = load_tensors(path, finite=False)
         try:
             counts, quality = (
                 dict(zip(json.loads(names[kind]), tensors[kind].numpy(), strict=True)) if kind in tensors else {}

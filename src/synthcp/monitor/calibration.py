@@ -59,6 +59,8 @@ class Calibration:
         threshold, promise = self.review.threshold, self.promise
         if threshold is None:
             return "review", "no threshold passed the test in calibration; every image goes to review"
+        if np.isnan(quality):
+            return "review", "the prediction holds no class that counts, so that its quality is undefined"
         told = f"{np.floor(1000 * quality) / 1000:.3f}"  # rounded down it stays below what it is below
         if not self.review.accepts(quality):
             return "review", f"predicted quality {told} is below {threshold:.3f}"

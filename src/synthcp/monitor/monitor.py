@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.data.transforms import short_side
-from synthcp.errors import DataError
 from synthcp.monitor.fitted_comparator import FittedComparator
+from synthcp.monitor.in_memory import AnyImage, image_in_memory, require_image
 from synthcp.monitor.inputs import input_of, read_input
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
 from synthcp.monitor.regions import anomalous_regions, in_words, largest_region
 from synthcp.monitor.settings import MonitorSettings, load_settings, save_settings
+from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
 from synthcp.segmentation.base import Predictor, Segmenter, at_size
@@ -26,8 +28,6 @@ from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_module, save_module
 from synthcp.system.run_folder import COMPARATOR, GENERATOR, SEGMENTER, weights_path
 from synthcp.system.runtime import Runtime, choose_runtime
-
-SMALLEST_SIDE = 16
 
 
 class Monitor:
@@ -78,9 +78,11 @@ class Monitor:
     @torch.no_grad()
     def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
         """Segment an image (1, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
-        self._check(image)
+        require_image(image, self.settings)
         with self.runtime.autocast():
-            return self.predictor.predict(sample_id, self.runtime.send(image))
+            prediction = self.predictor.predict(sample_id, self.runtime.send(image))
+        require_finite("M", prediction.logits)
+        return prediction
 
     @torch.no_grad()
     def detect(
@@ -97,11 +99,12 @@ class Monitor:
             The prediction at M's own size, and what the detector says of it, at the working size.
 
         Raises:
-            DataError: The number of channels is not what the monitor was fitted on, the image is too small, or there is
-                no prediction for it.
+            DataError: The image is not what the monitor was fitted on, is too small or outside [0, 1], there is no
+                prediction for it, or M, G or F, as the message says, gave a value that is NaN or infinite.
         """
-        self._check(image)
+        require_image(image, self.settings)
         prediction = prediction or self.predict(image, sample_id)
+        require_finite("M", prediction.logits)
         with self.runtime.autocast():
             detection = self.detector()(*self._at_work(image, prediction))
         return prediction, detection
@@ -111,7 +114,9 @@ class Monitor:
         """Return what tells images apart, shape (1, K); for an image (1, C, *S) and M's prediction of it."""
         with self.runtime.autocast():
             small, judged = self._at_work(image, prediction)
-            return self.network.embed(small, judged.logits)
+            embedding = self.network.embed(small, judged.logits)
+        require_finite("F", embedding)
+        return embedding
 
     def _at_work(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, Prediction]:
         """Image and prediction at the working size, on the device."""
@@ -120,30 +125,32 @@ class Monitor:
 
     def assess(
         self,
-        image: Tensor | str | Path,
+        image: AnyImage | str | os.PathLike[str],
         sample_id: str = "",
         prediction: Prediction | None = None,
         size: Sequence[int] | None = None,
     ) -> Assessment:
-        """Judge one image.
+        """Judge one image; several threads may do so at once.
 
         Args:
-            image: x, shape (C, *S), in [0, 1], of any size, or the file of it; a volume in RAS.
+            image: x, of any size: a tensor (C, *S), an array (C, *S) or (*S, C), or a picture of Pillow, of floats in
+                [0, 1], uint8 or uint16; or the file of it. A volume in RAS; its whole numbers are windowed as a file's.
             sample_id: By which predictions on disk are found; by default the file's name without suffix.
             prediction: Of M for x, if it is there already.
             size: Of the maps that come back; by default that of the image, or of the file of a volume.
 
         Raises:
-            DataError: The number of channels is not what the monitor was fitted on, the image is too small, the
-                file cannot be read, or there is no prediction for it.
+            DataError: As in `detect`, or the image is of another kind or type, or the file cannot be read.
         """
-        if not isinstance(image, Tensor):
+        if isinstance(image, str | os.PathLike):
             item = input_of(Path(image), self.settings)
             sample_id = sample_id or item.id
-            image, grid = read_input(item, self.settings)
+            x, grid = read_input(item, self.settings)
             size = size or (None if grid is None else grid.size)
-        prediction, detection = self.detect(image[None], sample_id, prediction)
-        return self.assessment(prediction, detection, size or image.shape[1:])
+        else:
+            x = image_in_memory(image, self.settings)
+        prediction, detection = self.detect(x[None], sample_id, prediction)
+        return self.assessment(prediction, detection, size or x.shape[1:])
 
     def assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
         """Say what was found in one image, without running a network.
@@ -152,6 +159,9 @@ class Monitor:
             prediction: Of M for the image, at M's own size.
             detection: What the detector of this monitor says of it, at the working size.
             size: Of the maps that come back.
+
+        Raises:
+            DataError: M, G or F, as the message says, gave a value that is NaN or infinite.
         """
         assessment = self._assessment(prediction, detection, size)
         unknown = self.settings.usual.anomaly
@@ -164,6 +174,9 @@ class Monitor:
     def _assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
         assert detection.error_map is not None and detection.synthesis is not None
         assert detection.class_quality is not None
+        require_finite("M", prediction.logits)
+        require_finite("G", detection.synthesis)
+        require_finite("F", detection.error_map, detection.anomaly_map, detection.class_quality)
         names, anomaly_map = self.classes.names, detection.anomaly_map
         return Assessment(
             label_map=resize(prediction.logits, size).argmax(dim=1)[0].cpu(),
@@ -181,18 +194,6 @@ class Monitor:
             return self.classes.structures
         held = {self.classes.names[label] for label in torch.unique(label_map).tolist()}
         return tuple(name for name in self.classes.structures if name in held)
-
-    def _check(self, image: Tensor) -> None:
-        if not image.is_floating_point():
-            raise DataError(f"image is {image.dtype}; it must be float in [0, 1]; divide it by 255 if it has 8 bits")
-        if image.shape[1] != self.settings.channels:
-            raise DataError(
-                f"image has {image.shape[1]} channels; the monitor was fitted on {self.settings.channels}; convert it"
-            )
-        if min(image.shape[2:]) < SMALLEST_SIDE:
-            raise DataError(
-                f"image of size {tuple(image.shape[2:])} is too small; the shortest side is {SMALLEST_SIDE}"
-            )
 
     def _alarms(self, assessment: Assessment) -> tuple[str, ...]:
         usual, measure = self.settings.usual, self.settings.measure

@@ -8,7 +8,7 @@ from pathlib import Path
 from synthcp.comparison.anomaly_fusion import AnomalyFusion
 from synthcp.comparison.blend import Blend
 from synthcp.config.scales import Scale
-from synthcp.config.values import load_record, save_record
+from synthcp.config.values import load_record, require_finite_numbers, save_record
 from synthcp.config.variants import Variant
 from synthcp.data.preparation import VolumePreparation
 from synthcp.errors import InputError
@@ -66,6 +66,10 @@ class MonitorSettings:
     preparation: VolumePreparation | None = None
     learnt: Learnt = field(default_factory=Learnt)
     calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that are none; InputError: one is NaN or infinite, beyond which nothing would ever lie."""
+        require_finite_numbers(self)
 
     @property
     def measure(self) -> Measure:

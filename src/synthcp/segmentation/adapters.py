@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,15 +17,22 @@ from synthcp.segmentation.class_mapping import ClassMapping, choose_mapping
 from synthcp.segmentation.feature_layer import LOGITS, feature_map, find_feature_layer, inputs_of, named_layer
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork
+from synthcp.system.files import require_weights
 
 FEATURES = "features"
 """Entry of a model's output that is f_M, when there is one of this name."""
+
+TURN = threading.RLock()
+"""Held while somebody else's network runs: its hooks, and whatever state it has, are for one thread at a time.
+
+One for all, since two monitors may watch one network.
+"""
 
 FORMS = "a tensor, an object with .logits, a dict with 'logits' or 'out', or a tuple that begins with one of these"
 
 
 class AdaptedSegmenter(Segmenter):
-    """A network that somebody brought; one call at a time, for f_M is read by a hook that would mix up two threads.
+    """A network that somebody brought; threads take turns, for f_M is read by a hook that would mix two of them up.
 
     Args:
         network: From a normalised image (B, C, *S) to an output (see logits_in).
@@ -56,7 +64,7 @@ class AdaptedSegmenter(Segmenter):
             DataError: The network fails, or its logits are not finite.
             ShapeError: Its logits or features do not fit the image or the classes.
         """
-        with inputs_of(self.feature_module) as inputs:
+        with TURN, inputs_of(self.feature_module) as inputs:
             output = self.output(image)
         raw = raw_logits(output, image)
         _check_finite(raw)
@@ -99,10 +107,17 @@ def adapt(loaded: LoadedNetwork, classes: Classes, probe: Tensor) -> AdaptedSegm
 
     Raises:
         InputError: The network does not do what it should with the image, or where f_M is must be said.
+        WeightsError: A parameter of it is NaN, infinite or too large.
     """
+    with TURN:
+        return _adapted(loaded, classes, probe)
+
+
+def _adapted(loaded: LoadedNetwork, classes: Classes, probe: Tensor) -> AdaptedSegmenter:
     network = loaded.network
     if isinstance(network, nn.Module):
         network.to(probe.device).eval().requires_grad_(False)
+        require_weights("the model", dict(network.named_parameters()))
     segmenter = AdaptedSegmenter(network, dims_of(probe), loaded.mean, loaded.std, loaded.input_size)
     _check_channels(probe, mean=loaded.mean, std=loaded.std)
     shown = segmenter.normalize(_first_view(segmenter.input_size, probe))

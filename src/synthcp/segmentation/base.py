@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.errors import WeightsError
+from synthcp.nn.finite import require_finite
 from synthcp.nn.labels import one_hot
 from synthcp.nn.resnet import Depth, OutputStride
 from synthcp.nn.spatial import SpatialDims, resize
@@ -132,8 +133,14 @@ class Segmenter(nn.Module):
         )
 
     def predict(self, sample_id: str, image: Tensor) -> Prediction:
-        """Label an image of any size at the size that this network sees; the id is not needed."""
-        return self.input_size.applied(self, image)
+        """Label an image of any size at the size that this network sees; the id is not needed.
+
+        Raises:
+            DataError: A logit or a feature is NaN or infinite.
+        """
+        prediction = self.input_size.applied(self, image)
+        require_finite("M", prediction.logits, *prediction.layers)
+        return prediction
 
 
 def at_size(prediction: Prediction, size: Sequence[int]) -> Prediction:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import SpatialDims
 from synthcp.nn.tiling import tiled
 from synthcp.synthesis.losses import AdversarialForm
@@ -68,10 +69,18 @@ class Generator(nn.Module):
 
         Returns:
             As forward does; a side that is smaller than the patch's is drawn as it is.
+
+        Raises:
+            DataError: A value is NaN or infinite.
         """
+        synthesis = self._drawn(label_map, image)
+        require_finite("G", synthesis)
+        return synthesis
+
+    def _drawn(self, label_map: Tensor, image: Tensor) -> Tensor:
         if not self.patch:
-            synthesis: Tensor = self(label_map, image)
-            return synthesis
+            whole: Tensor = self(label_map, image)
+            return whole
         window = [min(sides) for sides in zip(label_map.shape[1:], self.patch, strict=True)]
         overlap = [side // 4 for side in window]
         pair = torch.cat([label_map[:, None].float(), image], dim=1)
@@ -90,3 +99,18 @@ class Generator(nn.Module):
             small: a scalar, or None of a generator that has no style.
         """
         return self(label_map, image), None
+
+
+def in_unit_range(values: Tensor, *, in_use: bool) -> Tensor:
+    """Bring what G's last layer gives to [0, 1], smoothly.
+
+    Args:
+        values: Of any range and shape.
+        in_use: Whether to look for NaN and infinity, which this would hide; a training finds them in its losses.
+
+    Raises:
+        DataError: A value is NaN or infinite.
+    """
+    if in_use:
+        require_finite("G", values)
+    return (values.tanh() + 1) / 2

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from synthcp.nn.labels import one_hot
 from synthcp.nn.padding import multiple, padded
 from synthcp.nn.spatial import SpatialDims, conv, doubling_conv, instance_norm
-from synthcp.synthesis.base import Generator, GeneratorShape
+from synthcp.synthesis.base import Generator, GeneratorShape, in_unit_range
 
 Convolution = nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d
 
@@ -66,7 +66,7 @@ class Pix2PixHDGenerator(Generator):
         size = [max(2 * factor, multiple(side, factor)) for side in label_map.shape[1:]]
         layout = one_hot(label_map, self.config.classes)
         (synthesis,) = padded(lambda layout: [self.layers(layout)], layout, size)
-        return (synthesis.float().tanh() + 1) / 2
+        return in_unit_range(synthesis.float(), in_use=not self.training)
 
 
 def pix2pixhd(shape: GeneratorShape) -> Pix2PixHDGenerator:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from synthcp.nn.labels import one_hot
 from synthcp.nn.spade import SpadeBlock
 from synthcp.nn.spatial import SpatialDims, conv, resize_nearest
-from synthcp.synthesis.base import Generator, GeneratorShape
+from synthcp.synthesis.base import Generator, GeneratorShape, in_unit_range
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class SpadePainter(Generator):
             features = resize_nearest(features, _halved(size, doublings))
             features = block(features, layout)
         synthesis: Tensor = self.to_image(F.leaky_relu(features, 0.2)).float()
-        return (synthesis.tanh() + 1) / 2
+        return in_unit_range(synthesis, in_use=not self.training)
 
 
 class SpadeGenerator(SpadePainter):

@@ -17,6 +17,9 @@ from torch.optim import Optimizer
 
 from synthcp.errors import InputError, WeightsError
 
+LARGEST_WEIGHT = 1e18
+"""Of a network that works: the square of a larger one, as normalisations take it, is no float32."""
+
 
 @contextmanager
 def replace_whole(path: Path) -> Iterator[Path]:
@@ -46,19 +49,49 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
         save_file(contiguous, temporary, dict(metadata or {}))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def load_tensors(path: Path, *, finite: bool = True) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read tensors and metadata.
 
+    Args:
+        path: Of a safetensors file.
+        finite: Whether every number must be one that a network can work with; results may be NaN where undefined.
+
     Raises:
-        WeightsError: The file is missing, is not a safetensors file (a pickle, say), or is damaged.
+        WeightsError: The file is missing, is not a safetensors file (a pickle, say), is damaged, or holds a number that
+            is NaN, infinite or beyond LARGEST_WEIGHT.
     """
     if not path.is_file():
         raise WeightsError(f"{path} does not exist; give a safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            metadata = dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} {_diagnosis(path)}") from error
+    if finite:
+        require_weights(str(path), tensors)
+    return tensors, metadata
+
+
+def require_weights(owner: str, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse numbers that no network can work with.
+
+    Args:
+        owner: Whose they are, for the message: a file or a model.
+        tensors: By name; those of whole numbers are passed over.
+
+    Raises:
+        WeightsError: A number is NaN, infinite or beyond LARGEST_WEIGHT.
+    """
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.numel():
+            continue
+        if not bool(tensor.detach().abs().amax() <= LARGEST_WEIGHT):  # neither is NaN
+            wrong = int((~(tensor.abs() <= LARGEST_WEIGHT)).sum())
+            raise WeightsError(
+                f"{owner} holds {wrong} numbers in {name} that are NaN, infinite or beyond {LARGEST_WEIGHT:g}; weights "
+                "are finite; restore them or fit again"
+            )
 
 
 def _diagnosis(path: Path) -> str:

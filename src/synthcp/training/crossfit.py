@@ -14,6 +14,7 @@ from torch import Tensor
 from synthcp.comparison.failure import feature_distances_of
 from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.errors import InputError
+from synthcp.nn.finite import is_finite
 from synthcp.records import Prediction
 from synthcp.segmentation.base import Segmenter, at_size
 from synthcp.synthesis.base import Generator
@@ -152,6 +153,8 @@ class ImperfectPredictions:
 
 
 def _packed(name: str, tensor: Tensor) -> Tensor:
-    """An image in [0, 1] in steps of 1 / 255, all else in float16."""
-    shown = name == "image" or name.startswith("synthesis/")
-    return (tensor * 255).round().to(torch.uint8) if shown else tensor.half()
+    """An image in [0, 1] in steps of 1 / 255, all else in float16 where that holds it."""
+    if name == "image" or name.startswith("synthesis/"):
+        return (tensor * 255).round().to(torch.uint8)
+    half = tensor.half()
+    return half if is_finite(half) else tensor  # logits of a brought M may be beyond float16
