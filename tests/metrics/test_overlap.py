@@ -18,6 +18,7 @@ from synthcp.metrics.overlap import (
     intersection_over_union,
     mean_iou,
 )
+from synthcp.records import Measure
 
 IGNORE = 255
 
@@ -117,3 +118,9 @@ def test_values_outside_the_classes_are_refused() -> None:
         confusion_matrix(inside, torch.tensor([-1, 1]), 2, IGNORE)
     with pytest.raises(ShapeError, match=r"\(2,\).*\(1, 2\)"):
         confusion_matrix(inside, inside[None], 2, IGNORE)
+
+
+@pytest.mark.parametrize("measure", ["IoU", "Dice"])
+def test_of_an_image_without_a_pixel_that_has_a_class_nothing_is_known(measure: Measure) -> None:
+    void, predicted = torch.full((3, 4), 255), torch.tensor([[0, 1, 2, 0]] * 3)
+    assert image_quality(measure, void, predicted, 4, 255).isnan().all()

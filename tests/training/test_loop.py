@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from synthcp.errors import SynthCPError
+from synthcp.errors import DataError, SynthCPError
 from synthcp.training.loop import (
     Stage,
     Training,
@@ -119,3 +119,34 @@ def test_average_copies_statistics() -> None:
     network(torch.rand(3, 2, 4, 4))
     update_average(average, network, 0, 0.9)
     assert all(mean.equal(value) for mean, value in zip(average.buffers(), network.buffers(), strict=True))
+
+
+class Seldom(Descent):
+    """Of whose batches one alone teaches."""
+
+    def __init__(self, teaching: int) -> None:
+        super().__init__()
+        self.teaching = teaching
+
+    def step(self, step: int) -> dict[str, float]:
+        return super().step(step) if step == self.teaching else {}
+
+
+@pytest.mark.parametrize("teaching", [0, 3, 6])
+def test_one_batch_that_teaches_is_enough_also_before_an_interruption(folder: Path, teaching: int) -> None:
+    parts, whole, stage = Seldom(teaching), Seldom(teaching), Stage(folder, "parts")
+    if teaching < 4:
+        train(parts, 4, stage)
+    train(parts, 7, stage)
+    stage.forget()
+    train(whole, 7, stage)
+    assert parts.network.weight.equal(whole.network.weight)
+
+
+def test_a_training_that_never_taught_is_begun_anew(folder: Path) -> None:
+    stage = Stage(folder, "stage")
+    with pytest.raises(DataError, match="stage: no pixel of its 4 batches has a class"):
+        train(Seldom(9), 4, stage)
+    mended = Descent()
+    train(mended, 4, stage)
+    assert not mended.network.weight.equal(torch.ones(1, 1))

@@ -61,12 +61,13 @@ def image_iou(label_map: Tensor, predicted: Tensor, classes: int, ignore_index: 
 
 
 def image_dice(label_map: Tensor, predicted: Tensor, classes: int, ignore_index: int) -> Tensor:
-    """True class quality of one volume: Dice per class, shape (L,), float64, always defined.
+    """True class quality of one volume: Dice per class, shape (L,), float64; NaN where no voxel has a class.
 
     A class that neither the label map nor the prediction holds was found to be absent, rightly: 1. One that only one of
     them holds: 0. Ignored voxels leave both sets. Arguments and errors as in `confusion_matrix`.
     """
-    return dice(confusion_matrix(label_map, predicted, classes, ignore_index)).nan_to_num(1.0)
+    confusion = confusion_matrix(label_map, predicted, classes, ignore_index)
+    return dice(confusion).nan_to_num(1.0) if confusion.any() else dice(confusion)
 
 
 def image_quality(measure: Measure, label_map: Tensor, predicted: Tensor, classes: int, ignore_index: int) -> Tensor:

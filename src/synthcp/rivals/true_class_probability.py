@@ -23,7 +23,7 @@ from synthcp.nn.spatial import SpatialDims, batch_norm, conv, dims_of, resize
 from synthcp.records import Detection, Prediction
 from synthcp.segmentation.base import Segmenter, at_size
 from synthcp.system.runtime import Runtime, generator_of
-from synthcp.training.batches import labelled_batch
+from synthcp.training.batches import labelled_batch, teaches
 from synthcp.training.loop import Training, descend, linear_decay
 
 
@@ -174,6 +174,8 @@ class ConfidenceTraining(Training):
             self.config.jitter,
             generator_of(self.seed, "confidence", step),
         )
+        if not teaches(label_maps, self.dataset.classes.ignore_index):
+            return {}
         images, label_maps = self.runtime.send(images), label_maps.to(self.runtime.device)
         with self.runtime.autocast():
             with torch.no_grad():

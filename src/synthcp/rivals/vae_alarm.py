@@ -21,6 +21,7 @@ from synthcp.records import Prediction, measure_of
 from synthcp.rivals.quality_regression import ClassScores, fit_line, regressed
 from synthcp.rivals.shape_vae import NO_CLASS, Box, ShapeVae, ShapeVaeConfig, box_of, shape_of, view
 from synthcp.system.runtime import Runtime, generator_of
+from synthcp.training.batches import teaches
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate
 from synthcp.training.soft_dice import soft_dice
 
@@ -79,6 +80,8 @@ class ShapeVaeTraining(Training):
         factor = linear_decay(step, self.config.steps, self.config.decay_from)
         set_learning_rate(optimizer, self.config.learning_rate * factor)
         masks = self._batch(generator_of(self.seed, "shape vae", step))
+        if not len(masks):
+            return {}
         with self.runtime.autocast():
             probabilities, mean, deviation = self.vae(masks)
         overlap = soft_dice(probabilities, masks, self.vae.config.background).mean()
@@ -88,13 +91,21 @@ class ShapeVaeTraining(Training):
         return {"overlap": overlap.item(), "divergence": divergence.item()}
 
     def _batch(self, generator: torch.Generator) -> Tensor:
+        """One-hot masks, without those of label maps that show nothing, which are no empty streets."""
         indices = torch.randint(len(self.dataset), (self.config.batch,), generator=generator).tolist()
-        masks = torch.stack([self._shape(index, generator) for index in indices])
+        label_maps = [self._label_map(index) for index in indices]
+        shown = [label_map for label_map in label_maps if teaches(label_map, self.dataset.classes.ignore_index)]
+        if not shown:
+            return torch.empty(0)
+        masks = torch.stack([self._shape(label_map, generator) for label_map in shown])
         return self.runtime.send(one_hot(masks, self.vae.config.classes))
 
-    def _shape(self, index: int, generator: torch.Generator) -> Tensor:
+    def _label_map(self, index: int) -> Tensor:
         label_map = self.dataset[index].label_map
         assert label_map is not None  # check_labels ran before training
+        return label_map
+
+    def _shape(self, label_map: Tensor, generator: torch.Generator) -> Tensor:
         box = box_of(label_map, self.vae.config)
         return view(label_map, moved(box, self.config.scale, self.config.shift, generator), self.vae.config)
 

@@ -32,6 +32,11 @@ def labelled_batch(
     return torch.stack(images), torch.stack(label_maps)
 
 
+def teaches(label_maps: Tensor, ignore_index: int) -> bool:
+    """Whether a pixel of label maps has a class; a batch without one is passed over, for the mean of nothing is NaN."""
+    return bool((label_maps != ignore_index).any())
+
+
 def image_batch(dataset: Dataset, batch: int, zoom: tuple[float, float], generator: torch.Generator) -> Tensor:
     """Draw images alone, labelled or not, and of each a random window as labelled_batch does; shape (B, C, *S)."""
     size, windows = window_size(dataset), _windows(dataset, batch, zoom, generator)

@@ -15,11 +15,12 @@ from synthcp.comparison.logit_scores import msp_log_odds
 from synthcp.comparison.siamese import Evidence, FailureLossConfig, SiameseNetwork, failure_loss
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import Window, jitter, view
+from synthcp.errors import DataError
 from synthcp.metrics.overlap import image_quality
 from synthcp.nn.padding import at_least
 from synthcp.records import Measure
 from synthcp.system.runtime import Runtime, generator_of
-from synthcp.training.batches import draw_window, window_size
+from synthcp.training.batches import draw_window, teaches, window_size
 from synthcp.training.crossfit import ImperfectPredictions
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
 
@@ -121,6 +122,8 @@ class ComparatorTraining(Training):
         set_learning_rate(optimizer, self.config.learning_rate * factor)
         evidence, label_maps = self._batch(generator_of(self.seed, "comparator", step))
         classes = self.examples.dataset.classes
+        if not teaches(label_maps, classes.ignore_index):
+            return {}
         error, true_quality = failure_targets(
             evidence.logits,
             label_maps,
@@ -192,7 +195,7 @@ def failure_targets(
         classes: L.
         ignore_index: Pixels of this value are not judged.
         present_only: Leave a class that is predicted but absent unjudged (NaN), else its IoU is 0.
-        measure: Of c_iu; Dice is defined of every class.
+        measure: Of c_iu; Dice is defined of every class where a voxel has one.
 
     Returns:
         c_m of eq. 7, shape (B, *S), NaN on ignored pixels; and c_iu of eq. 6, shape (B, L), NaN where not judged.
@@ -227,10 +230,18 @@ def fit_score(
         runtime: Where F runs.
         seed: Of the choice of pixels.
         pixels: Number taken from each prediction.
+
+    Raises:
+        DataError: No pixel has a class.
     """
     network.eval()
     samples = list(_pixels_of(network, examples, runtime, seed, pixels))
     error_log_odds, msp, error = (torch.cat(part) for part in zip(*samples, strict=True))
+    if not len(error):
+        raise DataError(
+            f"no pixel of the {len(examples.indices)} images kept aside has a class; the blend of F and M is fitted to "
+            "them; label more images, or correct the ignore index"
+        )
     return fit_blend(error_log_odds, msp, error)
 
 

@@ -15,7 +15,7 @@ from synthcp.data.base import Dataset
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.losses import FeatureNetwork, adversarial_loss, feature_matching, perceptual
 from synthcp.system.runtime import Runtime, generator_of
-from synthcp.training.batches import labelled_batch
+from synthcp.training.batches import labelled_batch, teaches
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
 
 
@@ -105,6 +105,8 @@ class GanTraining(Training):
         images, label_maps = labelled_batch(
             self.dataset, self.config.batch, self.config.zoom, 0.0, generator_of(self.seed, "gan", step)
         )
+        if not teaches(label_maps, self.dataset.classes.ignore_index):
+            return {}
         images, label_maps = self.runtime.send(images), label_maps.to(self.runtime.device)
         synthesis, losses = self._generator_turn(images, label_maps)
         losses |= self._discriminator_turn(images, label_maps, synthesis.detach())

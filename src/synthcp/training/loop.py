@@ -14,13 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from synthcp.errors import SynthCPError
+from synthcp.errors import DataError, SynthCPError
 from synthcp.system.files import load_tensors, restore_training_state, save_tensors, training_state
 from synthcp.system.progress import Progress, silent
 from synthcp.system.run_folder import PICTURES, STEPS, checkpoint_path
 from synthcp.system.runtime import seed_of
 
 CHECKPOINT_SECONDS = 20.0
+TAUGHT = "taught"
+"""In a checkpoint: whether a batch had a pixel with a class."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,10 @@ class Training(ABC):
 
     @abstractmethod
     def step(self, step: int) -> dict[str, float]:
-        """Do step number `step`, drawing all randomness from its number, and return the losses by name."""
+        """Do step number `step`, drawing all randomness from its number, and return the losses by name.
+
+        A batch without a pixel that has a class teaches nothing: it changes nothing, and there are no losses.
+        """
 
     def picture(self, path: Path) -> None:  # noqa: B027
         """Draw the state of training for a person; networks without pictures draw none."""
@@ -91,11 +96,14 @@ def train(training: Training, steps: int, stage: Stage) -> None:
 
     Raises:
         SynthCPError: A loss became NaN or infinite.
+        DataError: Not one batch had a pixel with a class.
     """
     saved = time.monotonic()
-    for step in range(_resumed(training, stage.checkpoint), steps):
+    done, taught = _resumed(training, stage.checkpoint)
+    for step in range(done, steps):
         torch.manual_seed(seed_of(stage.seed, stage.name, step))
         losses = training.step(step)
+        taught = taught or bool(losses)
         _require_finite(losses, stage.name, step)
         stage.progress(stage.name, step + 1, steps, losses)
         if step % 10 == 0:
@@ -104,17 +112,23 @@ def train(training: Training, steps: int, stage: Stage) -> None:
             training.picture(stage.folder / PICTURES / f"{stage.name.replace('/', '-')}-{step + 1:06d}.png")
         if time.monotonic() - saved > CHECKPOINT_SECONDS or step + 1 == steps:
             state = training_state(training.modules, training.optimizers)
-            save_tensors(stage.checkpoint, state, {"step": str(step + 1)})
+            save_tensors(stage.checkpoint, state, {"step": str(step + 1), TAUGHT: str(taught)})
             saved = time.monotonic()
+    if not taught:
+        stage.forget()  # else a fit with mended labels would take it up
+        raise DataError(
+            f"{stage.name}: no pixel of its {steps} batches has a class, so nothing was learnt; label more pixels, or "
+            "correct the ignore index"
+        )
 
 
-def _resumed(training: Training, checkpoint: Path) -> int:
-    """The number of steps that were done before, whose result the training takes up."""
+def _resumed(training: Training, checkpoint: Path) -> tuple[int, bool]:
+    """The number of steps that were done before, whose result the training takes up, and whether one taught."""
     if not checkpoint.exists():
-        return 0
+        return 0, False
     tensors, metadata = load_tensors(checkpoint)
     restore_training_state(tensors, training.modules, training.optimizers)
-    return int(metadata["step"])
+    return int(metadata["step"]), metadata[TAUGHT] == str(True)
 
 
 def linear_decay(step: int, steps: int, start: float) -> float:

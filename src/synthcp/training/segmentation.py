@@ -13,7 +13,7 @@ from synthcp.data.base import Dataset
 from synthcp.nn.labels import one_hot
 from synthcp.segmentation.base import Segmenter
 from synthcp.system.runtime import Runtime, generator_of
-from synthcp.training.batches import labelled_batch
+from synthcp.training.batches import labelled_batch, teaches
 from synthcp.training.loop import Training, descend, polynomial_decay, set_learning_rate
 from synthcp.training.soft_dice import soft_dice
 
@@ -66,6 +66,8 @@ class SegmentationTraining(Training):
         images, label_maps = labelled_batch(
             self.dataset, self.config.batch, self.config.zoom, self.config.jitter, generator
         )
+        if not teaches(label_maps, self.dataset.classes.ignore_index):
+            return {}
         with self.runtime.autocast():
             supervised = self.segmenter.supervised(self.runtime.send(images))
         label_maps = label_maps.to(self.runtime.device)
