@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from synthcp.data.check import check_labels, require_labels
 from synthcp.data.folder import Folder
@@ -67,3 +70,22 @@ def test_unreadable_label(tmp_path, fails, dataset):
     (tmp_path / "labels" / "bad.png").write_bytes(b"")
     with fails("bad.png", "empty", error=DataError):
         check_labels(samples)
+
+
+@pytest.mark.parametrize(
+    ("change", "texts"),
+    [
+        (lambda image: image * 255, ("bad: the image has values from", "must be in [0, 1]", "divide by 255")),
+        (lambda image: (image - 0.45) / 0.225, ("bad: the image", "leave out the normalisation")),
+        (lambda image: image.where(image > image.amin(), torch.nan), ("bad: the image", "without NaN")),
+    ],
+)
+def test_images_of_another_range(tmp_path, dataset, fails, change, texts):
+    class Changed(Folder):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return replace(sample, image=change(sample.image)) if sample.id == "bad" else sample
+
+    dataset(1)
+    with fails(*texts, error=DataError):
+        check_labels(Changed(tmp_path))

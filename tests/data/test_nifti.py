@@ -174,6 +174,7 @@ def test_what_cannot_be_written_is_named(tmp_path, fails):
         (np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")]), ("colours", "one number per voxel")),
         (np.zeros((4, 5, 6), np.complex64), ("complex64", "one number per voxel")),
         (np.resize(np.float32([0, np.nan, np.inf, 1, 2]), (2, 2, 2)), ("holds 4 voxels that are NaN or infinite",)),
+        (np.resize(np.float64([1e308, 0, -1e308, 1]), (2, 2, 2)), ("holds 4 voxels", "beyond 1e+37", "write it again")),
     ],
 )
 def test_what_is_no_volume_is_refused(save, fails, voxels, texts):

@@ -125,3 +125,13 @@ def test_channels_must_fit(save, fails):
         read_volume([path, save("y.nii.gz", filled(1)[..., :3])], VolumePreparation())
     with fails("x.nii.gz and", "z.nii.gz lie apart", error=DataError):
         read_volume([path, save("z.nii.gz", filled(1), np.diag([-1, 1, 2.01, 1]))], VolumePreparation())
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+@pytest.mark.parametrize("kind", [np.uint8, np.int8, np.uint16, np.int16, np.uint64, np.int64])
+def test_whole_numbers_of_every_type_are_windowed_as_floats_are(window, kind):
+    """-160 is no uint8, and 127 + 160 no int8."""
+    values = np.resize(np.array([0, 1, 60, 100, 127], kind), (1, *SHAPE))
+    found = VolumePreparation(window=window).windowed(values).numpy()
+    low, high = LIMITS[window]
+    assert found == pytest.approx((values.astype(float).clip(low, high) - low) / (high - low))

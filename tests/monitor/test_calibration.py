@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -94,3 +95,9 @@ def test_what_is_not_promised_is_not_told() -> None:
 def test_levels_are_those_that_a_report_needs() -> None:
     assert WHOLE.levels() == {"floor": 0.5, "accept": 0.61}
     assert NOTHING.levels() == {"floor": 0.5}
+
+
+def test_a_quality_that_is_undefined_is_not_compared() -> None:
+    """Of an image in which M sees the background alone."""
+    decision, reason = WHOLE.decide(math.nan)
+    assert decision == "review" and "no class that counts" in reason and "nan" not in reason

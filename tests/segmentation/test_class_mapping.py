@@ -104,3 +104,9 @@ def test_names_that_contradict_the_order_are_not_passed_over(fails):
     with fails("class 2 of the data is 'sky', which the model has as its class 0", "?mapping=FILE.json"):
         choose_mapping(3, ("sky", "street", "vehicle"), CLASSES)
     assert choose_mapping(3, ("LABEL_0", "LABEL_1", "LABEL_2"), CLASSES).is_identity
+
+
+def test_a_label_beyond_all_others_is_ignored_without_a_table_as_long():
+    labels = torch.tensor([[0, 2**62, 5], [3, 2**63 - 1, 1]])
+    mapping = ClassMapping(0, ((3, 0), (5,)))
+    assert mapping.label_map(labels, 255).tolist() == [[0, 255, 1], [0, 255, 255]]

@@ -9,6 +9,9 @@ from synthcp.data.base import Dataset
 from synthcp.errors import DataError
 from synthcp.records import Classes, Sample
 
+TOLERANCE = 1e-4
+"""By which a value of an image may lie outside [0, 1]: resizing leaves as much."""
+
 
 def require_labels(dataset: Dataset) -> None:
     """Look at the first sample only; raises DataError when it has no label map."""
@@ -20,7 +23,8 @@ def check_labels(dataset: Dataset) -> None:
 
     Raises:
         DataError: A file cannot be read, a label is missing or has another size than its image, a label value is no
-            class, images differ in their number of channels, or no pixel of the whole data set has a class.
+            class, an image lies outside [0, 1] or has another number of channels, or no pixel of the whole data set
+            has a class.
     """
     labelled = False
     channels = len(dataset[0].image)
@@ -46,6 +50,7 @@ def check_sample(sample: Sample, classes: Classes, channels: int) -> Tensor:
         DataError: As check_labels, of this sample alone.
     """
     label_map = _label_map(sample)
+    _check_range(sample)
     _check_shapes(sample, label_map, channels)
     _check_values(sample.id, label_map, classes)
     return label_map
@@ -55,6 +60,15 @@ def _label_map(sample: Sample) -> Tensor:
     if sample.label_map is None:
         raise DataError(f"{sample.id} has no label map; every image needs one here; add it under labels/")
     return sample.label_map
+
+
+def _check_range(sample: Sample) -> None:
+    low, high = (float(value) for value in torch.aminmax(sample.image))
+    if not (-TOLERANCE <= low and high <= 1 + TOLERANCE):  # neither is NaN
+        raise DataError(
+            f"{sample.id}: the image has values from {low:.4g} to {high:.4g}; they must be in [0, 1], without NaN; "
+            "divide by 255, or leave out the normalisation"
+        )
 
 
 def _check_shapes(sample: Sample, label_map: Tensor, channels: int) -> None:

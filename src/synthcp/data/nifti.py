@@ -21,6 +21,9 @@ RAS = ((0, 1), (1, 1), (2, 1))
 TOLERANCE = 1e-3
 """Largest difference between affines (mm) of one grid: programs round them differently."""
 
+LARGEST = 1e37
+"""Of the values of a voxel; the difference of two such is still a float32."""
+
 _MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
 
 
@@ -244,11 +247,13 @@ def _unreadable(path: Path, error: Exception) -> DataError:
 
 
 def _check_finite(path: Path, values: NDArray[Any]) -> None:
-    wrong = values.size - np.count_nonzero(np.isfinite(values))
+    if values.dtype.kind != "f":
+        return
+    wrong = values.size - np.count_nonzero(np.abs(values) <= LARGEST)  # NaN is not
     if wrong:
         raise DataError(
-            f"{path} holds {wrong} voxels that are NaN or infinite; give them a value, such as that of air, and write "
-            "it again"
+            f"{path} holds {wrong} voxels that are NaN or infinite, or beyond {LARGEST:g}; give them a value, such as "
+            "that of air, and write it again"
         )
 
 

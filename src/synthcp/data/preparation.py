@@ -129,7 +129,8 @@ def _limits(window: str) -> tuple[float, float]:
         raise InputError(
             f"window {window!r} is none; {choices(window, [*WINDOWS, PERCENTILES])}, or a range such as -160..240"
         )
-    return WINDOWS[window]
+    low, high = WINDOWS[window]
+    return float(low), float(high)  # whole numbers beyond those of a file's type would overflow
 
 
 def _spacing(text: str) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from synthcp.data.check import TOLERANCE
 from synthcp.data.images import image_of_picture
 from synthcp.errors import DataError
 from synthcp.monitor.settings import MonitorSettings
@@ -25,8 +26,6 @@ AnyImage = Tensor | NDArray[Any] | Image.Image
 SMALLEST_SIDE = 16
 LARGEST = {torch.uint8: 255, torch.uint16: 65535}
 """White, of images of whole numbers."""
-TOLERANCE = 1e-4
-"""By which a float may lie outside [0, 1]: resizing leaves as much."""
 
 
 def image_in_memory(given: AnyImage, settings: MonitorSettings) -> Tensor:

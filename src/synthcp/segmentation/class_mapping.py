@@ -64,11 +64,11 @@ class ClassMapping:
         """
         if self.is_identity:
             return labels
-        table = torch.full((int(labels.max()) + 1,), ignore_index, device=labels.device)
+        mapped = torch.full_like(labels, ignore_index)  # a table by label would be as long as the largest label says
         for index, source in enumerate(self.sources):
             for label in source:
-                table[label : label + 1] = index  # nothing, where the label does not occur
-        return table[labels]
+                mapped[labels == label] = index
+        return mapped
 
 
 def choose_mapping(outputs: int, names: Sequence[str], classes: Classes, file: Path | None = None) -> ClassMapping:
