@@ -21,7 +21,7 @@ from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Measure, Prediction, Sample, measure_of
-from synthcp.segmentation.base import Predictor, at_size
+from synthcp.segmentation.base import Predictor, at_size, in_numbers
 from synthcp.system.runtime import Runtime
 
 DEFAULT_PROTOCOLS = ("pooled", "caos")
@@ -314,8 +314,7 @@ class _Judges:
 
     def __call__(self, index: int, original: Sample, sample: Sample) -> Judged:
         with self.runtime.autocast():
-            prediction = self.predictor.predict(sample.id, self.runtime.send(original.image[None]))
-        require_finite("M", prediction.logits)
+            prediction = in_numbers(self.predictor.predict(sample.id, self.runtime.send(original.image[None])))
         small = at_size(prediction, sample.image.shape[1:])
         detections = self._detections(self.runtime.send(sample.image[None]), small)
         label_map = small.label_map[0].cpu()

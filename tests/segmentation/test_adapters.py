@@ -13,6 +13,7 @@ from synthcp.errors import DataError, ShapeError, WeightsError
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes
 from synthcp.segmentation.adapters import adapt, logits_in
+from synthcp.segmentation.base import in_numbers
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork
 
@@ -170,6 +171,6 @@ def test_features_that_are_no_numbers_are_refused(classes, probe, fails):
         return {"logits": logits, "features": image / (0.0 if shown else 1.0)}
 
     segmenter = adapt(LoadedNetwork(network), classes, probe.clamp(min=0.3))
-    segmenter.predict("", probe.clamp(min=0.3))
+    in_numbers(segmenter.predict("", probe.clamp(min=0.3)))
     with fails("M gave", "NaN or infinite", error=DataError):
-        segmenter.predict("", probe / 2)
+        in_numbers(segmenter.predict("", probe / 2))

@@ -11,7 +11,7 @@ from torch import Tensor
 from synthcp.errors import InputError
 from synthcp.nn.spatial import resize
 from synthcp.records import Detection, Prediction
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, in_numbers
 
 BLANK = 0.45
 """Grey level of a blank canvas, near the mean of photographs."""
@@ -51,8 +51,12 @@ def refine_by_msp(distance: Tensor, confidence: Tensor, threshold: float) -> Ten
 
 
 def seen_by(segmenter: Segmenter, picture: Tensor, prediction: Prediction) -> Prediction:
-    """Return what M says of a picture (B, C, *S), shown to it at the size at which it saw the image."""
-    return segmenter.predict("", resize(picture, prediction.seen_size, antialias=True))
+    """Return what M says of a picture (B, C, *S), shown to it at the size at which it saw the image.
+
+    Raises:
+        DataError: A logit or a feature is NaN or infinite.
+    """
+    return in_numbers(segmenter.predict("", resize(picture, prediction.seen_size, antialias=True)))
 
 
 def layers_of(segmenter: Segmenter, image: Tensor, prediction: Prediction) -> tuple[Tensor, ...]:

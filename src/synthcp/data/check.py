@@ -29,6 +29,7 @@ def check_labels(dataset: Dataset) -> None:
     labelled = False
     channels = len(dataset[0].image)
     for sample in dataset:
+        _check_range(sample)
         label_map = check_sample(sample, dataset.classes, channels)
         labelled = labelled or bool((label_map != dataset.classes.ignore_index).any())
     if not labelled:
@@ -50,7 +51,6 @@ def check_sample(sample: Sample, classes: Classes, channels: int) -> Tensor:
         DataError: As check_labels, of this sample alone.
     """
     label_map = _label_map(sample)
-    _check_range(sample)
     _check_shapes(sample, label_map, channels)
     _check_values(sample.id, label_map, classes)
     return label_map

@@ -25,7 +25,7 @@ from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.records import Prediction
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, in_numbers
 from synthcp.synthesis.base import Generator
 from synthcp.system.run_folder import learnt_path
 from synthcp.system.runtime import Runtime
@@ -163,7 +163,7 @@ class FitData:
         for sample in self.context.dataset:
             image = self.runtime.send(sample.image[None])
             with torch.no_grad(), self.runtime.autocast():
-                prediction = self.segmenter.predict(sample.id, image)
+                prediction = in_numbers(self.segmenter.predict(sample.id, image))
             yield image, prediction
 
     def labelled_features(self) -> Iterator[tuple[Tensor, Tensor]]:

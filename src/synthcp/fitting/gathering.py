@@ -18,7 +18,7 @@ from synthcp.fitting.context import Context, at_working_size
 from synthcp.fitting.fit_once import fit_once
 from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
 from synthcp.records import Prediction
-from synthcp.segmentation.base import Predictor, Segmenter
+from synthcp.segmentation.base import Predictor, Segmenter, in_numbers
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.synthesis.base import Generator
 from synthcp.system.run_folder import FOLDS, IMPERFECT, weights_path
@@ -142,7 +142,7 @@ def _from(
         if not predictions.path(LAST.name, index).exists():
             image = context.runtime.send(dataset[index].image[None])
             with torch.no_grad(), context.runtime.autocast():
-                prediction = _seen_by(segmenter, image, source.predict(sample_id, image))
+                prediction = in_numbers(_seen_by(segmenter, image, source.predict(sample_id, image)))
             predictions.write(LAST.name, index, synthesizer(small[index].image, prediction))
         context.progress("predictions", index + 1, len(dataset), {})
     return Gathered(small, predictions, have_uncertainty=not _lacks_uncertainty(source, segmenter))
@@ -215,7 +215,7 @@ def _predict(
             image = context.dataset[index].image
             image = degraded_view(context, view.name, index, image) if view.degraded else image
             with torch.no_grad(), context.runtime.autocast():
-                prediction = segmenter.predict("", context.runtime.send(image[None]))
+                prediction = in_numbers(segmenter.predict("", context.runtime.send(image[None])))
             predictions.write(view.name, index, synthesizer(image, prediction, keep_image=view.degraded))
         context.progress(f"{view.name} predictions", number + 1, len(held_out), {})
 

@@ -22,7 +22,7 @@ from synthcp.monitor.settings import MonitorSettings, load_settings, save_settin
 from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
-from synthcp.segmentation.base import Predictor, Segmenter, at_size
+from synthcp.segmentation.base import Predictor, Segmenter, at_size, in_numbers
 from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_module, save_module
@@ -80,9 +80,7 @@ class Monitor:
         """Segment an image (1, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
         require_image(image, self.settings)
         with self.runtime.autocast():
-            prediction = self.predictor.predict(sample_id, self.runtime.send(image))
-        require_finite("M", prediction.logits)
-        return prediction
+            return in_numbers(self.predictor.predict(sample_id, self.runtime.send(image)))
 
     @torch.no_grad()
     def detect(
@@ -103,8 +101,7 @@ class Monitor:
                 prediction for it, or M, G or F, as the message says, gave a value that is NaN or infinite.
         """
         require_image(image, self.settings)
-        prediction = prediction or self.predict(image, sample_id)
-        require_finite("M", prediction.logits)
+        prediction = self.predict(image, sample_id) if prediction is None else in_numbers(prediction)
         with self.runtime.autocast():
             detection = self.detector()(*self._at_work(image, prediction))
         return prediction, detection

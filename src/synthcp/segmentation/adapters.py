@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from synthcp.errors import DataError, InputError, ShapeError, SynthCPError
 from synthcp.nn.spatial import SpatialDims, dims_of
 from synthcp.records import Classes, Prediction
-from synthcp.segmentation.base import Segmenter
+from synthcp.segmentation.base import Segmenter, in_numbers
 from synthcp.segmentation.class_mapping import ClassMapping, choose_mapping
 from synthcp.segmentation.feature_layer import LOGITS, feature_map, find_feature_layer, inputs_of, named_layer
 from synthcp.segmentation.input_size import InputSize
@@ -130,7 +130,7 @@ def _adapted(loaded: LoadedNetwork, classes: Classes, probe: Tensor) -> AdaptedS
         segmenter.feature_module = _module(network, segmenter.feature_name)
     segmenter.fingerprint = loaded.weights_fingerprint
     with torch.no_grad():
-        segmenter.predict("", probe)
+        in_numbers(segmenter.predict("", probe))
     return segmenter
 
 

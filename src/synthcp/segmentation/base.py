@@ -133,14 +133,14 @@ class Segmenter(nn.Module):
         )
 
     def predict(self, sample_id: str, image: Tensor) -> Prediction:
-        """Label an image of any size at the size that this network sees; the id is not needed.
+        """Label an image of any size at the size that this network sees; the id is not needed."""
+        return self.input_size.applied(self, image)
 
-        Raises:
-            DataError: A logit or a feature is NaN or infinite.
-        """
-        prediction = self.input_size.applied(self, image)
-        require_finite("M", prediction.logits, *prediction.layers)
-        return prediction
+
+def in_numbers(prediction: Prediction) -> Prediction:
+    """Return the prediction; raises DataError when a logit or a feature of it is NaN or infinite."""
+    require_finite("M", prediction.logits, *prediction.layers)
+    return prediction
 
 
 def at_size(prediction: Prediction, size: Sequence[int]) -> Prediction:

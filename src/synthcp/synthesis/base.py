@@ -73,11 +73,11 @@ class Generator(nn.Module):
         Raises:
             DataError: A value is NaN or infinite.
         """
-        synthesis = self._drawn(label_map, image)
+        synthesis = self._by_windows(label_map, image)
         require_finite("G", synthesis)
         return synthesis
 
-    def _drawn(self, label_map: Tensor, image: Tensor) -> Tensor:
+    def _by_windows(self, label_map: Tensor, image: Tensor) -> Tensor:
         if not self.patch:
             whole: Tensor = self(label_map, image)
             return whole
