@@ -11,12 +11,13 @@ class Toy(Trunk):
 
     def __init__(self, shape: TrunkShape) -> None:
         super().__init__()
-        self.out_channels = (shape.width, 2 * shape.width)
-        self.first = conv(shape.spatial_dims, shape.in_channels, shape.width, stride=2)
-        self.second = conv(shape.spatial_dims, shape.width, 2 * shape.width, stride=2)
+        width = shape.width or 8
+        self.out_channels = (width, 2 * width)
+        self.first = conv(shape.spatial_dims, shape.channels, width, stride=2)
+        self.second = conv(shape.spatial_dims, width, 2 * width, stride=2)
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        first = self.first(image).relu()
+    def stages(self, normalized: Tensor) -> list[Tensor]:
+        first = self.first(normalized).relu()
         return [first, self.second(first).relu()]
 
 

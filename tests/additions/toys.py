@@ -8,7 +8,7 @@ import toy_detector
 from synthcp.data.specs import DATASETS
 from synthcp.experiments.table4 import TABLE4
 from synthcp.experiments.tables import TABLES
-from synthcp.nn.trunk import TRUNKS
+from synthcp.nn.catalogue import TRUNKS
 from synthcp.rivals.catalogue import DETECTORS
 from synthcp.segmentation.catalogue import SEGMENTERS, BuiltIn
 from synthcp.synthesis.catalogue import GENERATORS

@@ -95,7 +95,9 @@ def test_fusing_each_stage_then_resizing_verdicts_equals_the_release() -> None:
     """There the fused features are resized and stacked, and one convolution judges the stack."""
     network, seen = toy(PAPER), evidence()
     labels = one_hot(seen.logits.argmax(dim=1), 3)
-    sides = [network.encoders[0](torch.cat([(x - 0.45) / 0.225, labels], 1)) for x in (seen.image, seen.synthesis)]
+    sides = [
+        network.encoders[0].stages(torch.cat([(x - 0.45) / 0.225, labels], 1)) for x in (seen.image, seen.synthesis)
+    ]
     fused = [
         resize(fusion(torch.cat(pair, 1)), (32, 40)) for fusion, *pair in zip(network.fusions, *sides, strict=True)
     ]

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork
+from synthcp.nn.catalogue import TRUNKS, new_trunk
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims
-from synthcp.nn.trunk import TRUNKS, TrunkShape, new_trunk
+from synthcp.nn.trunk import TrunkShape
 from synthcp.rivals.shape_vae import ShapeVae, ShapeVaeConfig
 from synthcp.rivals.true_class_probability import ConfidenceConfig, ConfidenceNetwork
 from synthcp.segmentation.base import SegmenterShape

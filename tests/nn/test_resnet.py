@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
+from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
+from synthcp.nn.trunk import OutputStride
 
 NORM = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
 
@@ -68,7 +69,7 @@ def test_it_is_the_network_of_its_paper_dilated_in_place_of_strides(
     randomize_statistics(plain)
     network = ResNet(2, ResNetConfig(depth=depth, width=4, output_stride=output_stride)).eval()
     network.load_weights(plain.state_dict())
-    stages, expected = network(image), reference(depth, plain.state_dict(), image, strides, dilations)
+    stages, expected = network.stages(image), reference(depth, plain.state_dict(), image, strides, dilations)
     assert all(features.std() > 0.1 for features in expected)
     torch.testing.assert_close(stages, expected, atol=1e-4, rtol=1e-3)
 
@@ -110,7 +111,7 @@ def test_output_stride(output_stride: OutputStride, depth: Depth) -> None:
     config = ResNetConfig(in_channels=2, depth=depth, width=4, output_stride=output_stride)
     with torch.device("meta"):
         network = ResNet(3, config)
-        stages = network(torch.empty(1, 2, 33, 64, 47))
+        stages = network.stages(torch.empty(1, 2, 33, 64, 47))
     assert network.strides == tuple(min(stride, output_stride) for stride in (4, 8, 16, 32))
     sizes = [tuple(-(-side // stride) for side in (33, 64, 47)) for stride in network.strides]
     assert [tuple(features.shape[2:]) for features in stages] == sizes
@@ -122,6 +123,6 @@ def test_additional_channels_start_unseen() -> None:
     randomize_statistics(source)
     wide.load_weights({**source.state_dict(), "fc.weight": torch.zeros(1000, 32), "fc.bias": torch.zeros(1000)})
     image, labels = torch.rand(1, 3, 32, 40), torch.rand(1, 2, 32, 40)
-    seen = wide.eval()(torch.cat([image, labels], dim=1))
-    for features, reference in zip(seen, source.eval()(image), strict=True):
+    seen = wide.eval().stages(torch.cat([image, labels], dim=1))
+    for features, reference in zip(seen, source.eval().stages(image), strict=True):
         torch.testing.assert_close(features, reference)

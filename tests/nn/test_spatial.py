@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from synthcp.nn.spatial import SpatialDims, average_pool, conv, resize, resize_nearest
+from synthcp.nn.spatial import DensePool, SpatialDims, average_pool, conv, resize, resize_nearest
 
 
 @pytest.mark.parametrize("spatial_dims", [2, 3])
@@ -51,3 +51,15 @@ def test_small_volumes_are_convolved_in_float32_and_large_ones_as_asked() -> Non
         small, large = (layer(volume) for volume in volumes)
     assert (small.dtype, large.dtype) == (torch.float32, torch.bfloat16)
     torch.testing.assert_close(small, F.conv3d(volumes[0], layer.weight, layer.bias, padding=1))
+
+
+@pytest.mark.parametrize("kernel", [2, 3])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_a_dense_pool_keeps_the_size_and_holds_what_a_strided_one_holds(kernel: int, dilation: int) -> None:
+    features = torch.rand(1, 2, 13, 18)
+    dense = DensePool(kernel, dilation)(features)
+    assert dense.shape == features.shape
+    for row in range(dilation):  # each grid of pixels so far apart is pooled by itself
+        grid, padding = features[:, :, row::dilation, ::dilation], (kernel - 1) // 2
+        strided = F.max_pool2d(grid, kernel, 2, padding, ceil_mode=True)
+        torch.testing.assert_close(dense[:, :, row::dilation, ::dilation][:, :, ::2, ::2], strided)

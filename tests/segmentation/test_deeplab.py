@@ -42,7 +42,7 @@ def test_the_releases_head_fuses_a_pyramid_and_the_mean_of_the_image() -> None:
             norm.weight.uniform_(0.5, 1.5)
             norm.bias.normal_()
     image = torch.rand(2, 3, 48, 72)
-    stages, pyramid = segmenter.trunk(image), segmenter.fusion
+    stages, pyramid = segmenter.trunk.stages(image), segmenter.fusion
     parts = [unit(stages[-1], layers, rate) for layers, rate in zip(pyramid.local, (1, 2, 3), strict=True)]
     parts.append(unit(stages[-1].mean(dim=(2, 3), keepdim=True), pyramid.whole).expand(-1, -1, 6, 9))
     features = unit(torch.cat(parts, dim=1), pyramid.fused)

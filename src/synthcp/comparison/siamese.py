@@ -105,9 +105,9 @@ class SiameseNetwork(nn.Module):
         self.config = config
         label_channels = 1 if config.label_input == "squeezed" else config.classes
         trunk = ResNetConfig(config.in_channels + label_channels, config.depth, config.width)
-        encoders = 1 if config.shared else config.branches
-        self.encoders = nn.ModuleList(ResNet(spatial_dims, trunk) for _ in range(encoders))
-        stages = ResNet.stage_channels(trunk)
+        encoders = [ResNet(spatial_dims, trunk) for _ in range(1 if config.shared else config.branches)]
+        self.encoders = nn.ModuleList(encoders)
+        stages = encoders[0].out_channels
         if config.label_input == "squeezed":
             projection = conv(spatial_dims, config.classes, 1, kernel=1)
             self.squeeze = nn.Sequential(projection, batch_norm(spatial_dims, 1), nn.ReLU())
@@ -166,8 +166,9 @@ class SiameseNetwork(nn.Module):
 
     def _encode(self, encoder: int, image: Tensor, labels: Tensor) -> list[Tensor]:
         normalized = (image - self.config.mean) / self.config.std
-        stages: list[Tensor] = self.encoders[encoder](torch.cat([normalized, labels], dim=1))
-        return stages
+        trunk = self.encoders[encoder]
+        assert isinstance(trunk, ResNet)
+        return trunk.stages(torch.cat([normalized, labels], dim=1))
 
     def _labels(self, logits: Tensor) -> Tensor:
         if self.config.label_input == "one_hot":

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from synthcp.nn.resnet import Depth, OutputStride
+from synthcp.nn.resnet import Depth
 from synthcp.nn.spatial import SpatialDims
+from synthcp.nn.trunk import OutputStride
 from synthcp.training.comparator import ComparatorConfig
 from synthcp.training.gan import GanConfig
 from synthcp.training.segmentation import SegmentationConfig

@@ -20,7 +20,8 @@ from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network
 from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.monitor.thresholds import fit_thresholds
-from synthcp.nn.vgg import VGG19
+from synthcp.nn.catalogue import new_trunk
+from synthcp.nn.trunk import TrunkShape
 from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
@@ -134,9 +135,9 @@ class Stages:
 
     def _perceptual_network(self, viewer: Segmenter | None) -> FeatureNetwork | None:
         if self.context.config.vgg19 is not None:
-            vgg = VGG19()
+            vgg = new_trunk("vgg19", TrunkShape(2))
             vgg.load_weights(load_tensors(self.context.config.vgg19)[0])
-            return self.runtime.place(vgg).eval().requires_grad_(False)
+            return self.runtime.place(vgg).eval().requires_grad_(False).compared
         if viewer is None or not viewer.differentiable:
             return None
         return viewer.requires_grad_(False).features

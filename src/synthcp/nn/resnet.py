@@ -5,20 +5,19 @@ Parameters carry torchvision's key names, so its ImageNet weight files load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, max_pool
-from synthcp.nn.trunk import Trunk, TrunkShape
+from synthcp.nn.trunk import IMAGENET, PLAIN, Normalization, OutputStride, Trunk, TrunkShape
 
 Depth = Literal[18, 34, 50, 101]
-OutputStride = Literal[4, 8, 16, 32]
 
-_BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
+_BLOCKS: dict[Depth, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3)}
 _KERNELS = {18: (3, 3), 34: (3, 3), 50: (1, 3, 1), 101: (1, 3, 1)}
 
 
@@ -31,12 +30,14 @@ class ResNetConfig:
         depth: 18 and 34 use basic blocks, 50 and 101 bottlenecks.
         width: Channels of the first stage (64 in the paper); the others double.
         output_stride: Input size over output size; below 32 the last stages dilate instead of striding.
+        normalization: Of the image.
     """
 
     in_channels: int = 3
     depth: Depth = 18
     width: int = 64
     output_stride: OutputStride = 32
+    normalization: Normalization = PLAIN
 
 
 class ResidualBlock(nn.Module):
@@ -85,12 +86,15 @@ class ResNet(Trunk):
     """The trunk without its classifier: four stages at strides 4, 8, 16, 32 or less (see output_stride)."""
 
     left_aside = ("fc.",)
+    first_kernel = "conv1.weight"
 
     def __init__(self, spatial_dims: SpatialDims, config: ResNetConfig) -> None:
         super().__init__()
         self.config = config
         self.title = f"ResNet-{config.depth}"
-        self.out_channels = self.stage_channels(config)
+        self.normalization = config.normalization
+        expansion = 1 if config.depth < 50 else 4
+        self.out_channels = tuple(config.width * 2**stage * expansion for stage in range(4))
         self.conv1 = conv(spatial_dims, config.in_channels, config.width, kernel=7, stride=2, bias=False)
         self.bn1 = batch_norm(spatial_dims, config.width)
         self.maxpool = max_pool(spatial_dims, kernel=3, stride=2, padding=1)
@@ -108,39 +112,21 @@ class ResNet(Trunk):
             before = after
         self.strides = tuple(strides[1:])
 
-    @staticmethod
-    def stage_channels(config: ResNetConfig) -> tuple[int, ...]:
-        """Return the number of channels of each of the four stages."""
-        expansion = 1 if config.depth < 50 else 4
-        return tuple(config.width * 2**stage * expansion for stage in range(4))
-
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def stages(self, normalized: Tensor) -> list[Tensor]:
         """Return the features of the four stages (shapes: see Trunk)."""
-        features = self.maxpool(self.bn1(self.conv1(image)).relu())
+        features = self.maxpool(self.bn1(self.conv1(normalized)).relu())
         stages = []
         for stage in range(1, 5):
             features = self.get_submodule(f"layer{stage}")(features)
             stages.append(features)
         return stages
 
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Load a state dict with torchvision's key names; errors as in Trunk.
 
-        A first convolution with more input channels than the file's keeps zero weights for the additional ones, so
-        that the trunk starts as the file's network, blind to them.
-        """
-        kernel = weights.get("conv1.weight")
-        widened = {} if kernel is None else {"conv1.weight": _widen(kernel, self.config.in_channels)}
-        super().load_weights({**weights, **widened})
+def resnet(depth: Depth, shape: TrunkShape) -> ResNet:
+    """Return a ResNet, by default as wide as the published one."""
+    normalization = shape.normalization(IMAGENET)
+    config = ResNetConfig(shape.channels, depth, shape.width or 64, shape.output_stride, normalization)
+    return ResNet(shape.spatial_dims, config)
 
 
-def resnet(shape: TrunkShape) -> ResNet:
-    """Return a ResNet-18."""
-    return ResNet(shape.spatial_dims, ResNetConfig(shape.in_channels, width=shape.width))
-
-
-def _widen(kernel: Tensor, in_channels: int) -> Tensor:
-    additional = in_channels - kernel.shape[1]
-    if additional <= 0:
-        return kernel
-    return torch.cat([kernel, kernel.new_zeros(kernel.shape[0], additional, *kernel.shape[2:])], dim=1)
+resnet18, resnet34, resnet50, resnet101 = (partial(resnet, depth) for depth in _BLOCKS)

@@ -53,12 +53,13 @@ def conv(
     stride: int = 1,
     dilation: int = 1,
     bias: bool = True,
+    groups: int = 1,
     padding: int | None = None,
     padding_mode: Literal["zeros", "reflect"] = "zeros",
 ) -> nn.Conv2d | nn.Conv3d:
     """Return a convolution, padded to keep the size (before its stride) unless told otherwise."""
     padding = dilation * (kernel - 1) // 2 if padding is None else padding
-    sizes = (kernel, stride, padding, dilation)
+    sizes = (kernel, stride, padding, dilation, groups)
     return _conv(spatial_dims)(in_channels, out_channels, *sizes, bias=bias, padding_mode=padding_mode)
 
 
@@ -99,6 +100,27 @@ def max_pool(
 ) -> nn.Module:
     """Return a max pooling; in ceil mode pixels that are left over at the far ends are pooled too."""
     return _layer("MaxPool", spatial_dims, kernel, stride, padding, ceil_mode=ceil_mode)
+
+
+class DensePool(nn.Module):
+    """Max pooling of all windows, none left out by a stride, so that the size stays; of features behind a ReLU.
+
+    Args:
+        kernel: Pixels of a window along each axis.
+        dilation: Their distance.
+    """
+
+    def __init__(self, kernel: int, dilation: int) -> None:
+        super().__init__()
+        self.kernel, self.dilation = kernel, dilation
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Pool (B, C, *S); the window of a pixel has it in its middle, or as its first one if it has no middle."""
+        before = self.dilation * ((self.kernel - 1) // 2)
+        after = self.dilation * (self.kernel - 1) - before
+        padded = F.pad(features, [before, after] * (features.ndim - 2))
+        pool = F.max_pool2d if features.ndim == 4 else F.max_pool3d
+        return pool(padded, self.kernel, stride=1, dilation=self.dilation)
 
 
 def average_pool(spatial_dims: SpatialDims, *, kernel: int, stride: int, padding: int) -> nn.Module:

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from synthcp.errors import WeightsError
 from synthcp.nn.finite import require_finite
 from synthcp.nn.labels import one_hot
-from synthcp.nn.resnet import Depth, OutputStride
+from synthcp.nn.resnet import Depth
 from synthcp.nn.spatial import SpatialDims, resize
+from synthcp.nn.trunk import OutputStride
 from synthcp.records import Prediction
 from synthcp.segmentation.input_size import InputSize
 

@@ -12,8 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
+from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, conv_unit
+from synthcp.nn.trunk import OutputStride
 from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
 
@@ -73,7 +74,7 @@ class DeepLab(Segmenter):
 
     def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the four feature maps."""
-        *stages, last = self.trunk(image)
+        *stages, last = self.trunk.stages(image)
         features = self.fusion(last)
         return self.classify(features), [*stages, features]
 

@@ -72,7 +72,7 @@ class FCN8(Segmenter):
     def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and pool2, pool3, pool4 and fc7."""
         size = image.shape[2:]
-        _, pool2, pool3, pool4, pool5 = self.vgg(F.pad(image, [self.zeros, self.zeros] * len(size)))
+        _, pool2, pool3, pool4, pool5 = self.vgg.stages(F.pad(image, [self.zeros, self.zeros] * len(size)))
         features = self.fc7(self.dropout(self.fc6(pool5).relu())).relu()
         logits = self.classify(pool3, pool4, features)
         maps = [pool2, pool3, pool4, features]

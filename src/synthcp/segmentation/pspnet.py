@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthcp.nn.resnet import Depth, OutputStride, ResNet, ResNetConfig
+from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, conv_unit, resize
+from synthcp.nn.trunk import OutputStride
 from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
 
@@ -72,7 +73,7 @@ class PSPNet(Segmenter):
 
     def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the feature maps from the trunk's first stage to f_M."""
-        layers: list[Tensor] = self.trunk(image)
+        layers: list[Tensor] = self.trunk.stages(image)
         if self.config.pyramid:
             layers = [*layers, self._with_levels(layers[-1])]
         features = self.fusion(layers[-1])
