@@ -146,6 +146,43 @@ def test_two_files_for_one_image(tmp_path, saved, fails):
         saved().require(["a"])
 
 
+def test_a_file_serves_one_image(tmp_path, saved, fails):
+    for name in ("a/001", "a/002"):
+        write_png(tmp_path / f"{name}.png")
+    with fails("no prediction of 2 of the 4 images (first: b/001)", "such as b/001.png"):
+        saved().require(["a/001", "a/002", "b/001", "b/002"])
+    with fails("no prediction of b/001", error=DataError):
+        saved().predict("b/001", IMAGE)
+    with fails("no prediction of 1 of the 2 images (first: b/001)"):
+        saved().require(["a/001", "b/001"])
+
+
+@pytest.mark.parametrize("ids", [["a/001", "b/001"], ["b/001", "a/001"], ["a/001", "b/001", "a/002"]])
+def test_a_name_without_its_folder_is_nobodys_where_two_images_have_it(ids, tmp_path, saved, fails):
+    write_png(tmp_path / "001.png")
+    with fails(f"of the {len(ids)} images"):
+        saved().require(ids)
+
+
+def test_two_images_that_claim_one_file(tmp_path, saved, fails):
+    write_png(tmp_path / "case_7.png")
+    with fails("case_7 and case_7_0000 both claim", "case_7.png; a file serves one image", error=DataError):
+        saved().require(["case_7", "case_7_0000"])
+
+
+def test_a_name_that_is_the_only_one_on_both_sides_and_the_files_left_over(tmp_path, saved):
+    for name in ("masks/001", "masks/002", "masks/003"):
+        write_png(tmp_path / f"{name}.png")
+    predictions = saved()
+    predictions.require(["photos/001", "photos/003"])
+    assert [predictions._file(name) for name in ("photos/001", "photos/003")] == [
+        tmp_path / "masks/001.png",
+        tmp_path / "masks/003.png",
+    ]
+    assert predictions.unused == [tmp_path / "masks/002.png"]
+    assert predictions._file("others/002") is None  # of which nothing was said, so that its folder speaks against it
+
+
 def test_predictions_for_half_the_images(tmp_path, saved, fails):
     for index in range(0, 10, 2):
         write_png(tmp_path / f"frame_{index}.png")

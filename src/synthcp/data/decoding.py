@@ -46,6 +46,11 @@ class Picture:
         """Of the pixels, in Pillow's words."""
         return self.image.mode
 
+    @property
+    def is_deep(self) -> bool:
+        """Whether it is grey of 12 or 16 bits without sign."""
+        return self.stored.startswith(("I;16", "I;12")) and not self.stored.endswith("S")
+
     def integers(self) -> NDArray[np.uint8]:
         """Return the stored integers (H, W) of a file of one channel, which Pillow stretches to 0-255 or turns over."""
         values = np.array(self.image).astype(np.uint8)

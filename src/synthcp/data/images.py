@@ -70,7 +70,7 @@ def read_mask(path: Path) -> Tensor:
 def _levels(path: Path, picture: Picture) -> NDArray[np.float32]:
     """Grey or RGB levels in [0, 1], shape (H, W, C)."""
     image, mode = picture.image, picture.mode
-    if mode.startswith("I;16"):
+    if picture.is_deep:
         levels = np.array(image).astype(np.float32) / np.float32(_WHITES.get(picture.stored, _DEEP))
     elif mode == "F":
         levels = _checked_floats(path, np.array(image, dtype=np.float32))
@@ -146,7 +146,7 @@ def _single_channel(path: Path, picture: Picture) -> NDArray[np.uint8]:
 
 def _wrong_channels(path: Path, picture: Picture, came: int, fitted: int) -> DataError:
     opened = f'PIL.Image.open("{path.name}")'
-    if picture.mode == "F" or picture.mode.startswith("I;16"):  # which Pillow's convert cuts off at 255
+    if picture.mode == "F" or picture.is_deep:  # which Pillow's convert cuts off at 255
         white = 1 if picture.mode == "F" else _WHITES.get(picture.stored, _DEEP)
         opened = f"PIL.Image.fromarray((numpy.array({opened}) * {255 / white:.9g}).astype(numpy.uint8))"
     return DataError(

@@ -18,6 +18,9 @@ SUFFIXES = (".nii.gz", ".nii")
 RAS = ((0, 1), (1, 1), (2, 1))
 """The orientation in which volumes are worked on, as nibabel writes it: axes to the right, anterior, superior."""
 
+MAX_VOXELS = 2**29
+"""Of a file, all its channels together: 512 x 512 x 2048."""
+
 TOLERANCE = 1e-3
 """Largest difference between affines (mm) of one grid: programs round them differently."""
 

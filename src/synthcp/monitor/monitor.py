@@ -129,7 +129,7 @@ class Monitor:
 
         Args:
             image: x, shape (C, *S), in [0, 1], of any size, or the file of it; a volume in RAS.
-            sample_id: By which predictions on disk are found; by default the file's name without suffix.
+            sample_id: By which predictions on disk are found; by default the file's path without suffix.
             prediction: Of M for x, if it is there already.
             size: Of the maps that come back; by default that of the image, or of the file of a volume.
 

@@ -98,7 +98,7 @@ def environment() -> Environment:
 def _read_results(out: Path) -> Results | None:
     path = out / "metrics.json"
     try:
-        return from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+        return from_json(path.read_text(encoding="utf-8-sig")) if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); run synthcp eval again") from error
 
