@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 
 from synthcp.errors import DataError, InputError, MissingExtraError
+from synthcp.records import Classes
 from synthcp.segmentation.base import CERTAIN, EPSILON
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.specs import open_model
@@ -298,3 +301,38 @@ def test_a_mapping_of_more_classes_than_a_file_holds(tmp_path, saved, fails):
     assert predictions.predict("a", IMAGE).label_map[0].numpy().tolist() == LABELS.tolist()
     with fails("b.npz holds 5 classes, but the mapping names class 99999999999", error=DataError):
         predictions.predict("b", IMAGE)
+
+
+def test_0_and_255_of_two_classes_are_refused_with_mappings_that_work(tmp_path, fails):
+    labels = np.where(LABELS > 2, 255, 0).astype(np.uint8)
+    write_png(tmp_path / "a.png", labels)
+    two = Classes(("road", "crack"), ((0, 0, 0), (9, 9, 9)))
+    with fails("a.png holds 0 and 255 alone", "'crack' or none", '{"0": "road", "255": "crack"}', error=DataError):
+        SavedPredictions(tmp_path, two, 2).predict("a", IMAGE)
+    mapping = tmp_path / "mapping.json"
+    mapping.write_text('{"0": "road", "255": "crack"}')
+    prediction = SavedPredictions(tmp_path, two, 2, mapping).predict("a", IMAGE)
+    assert (prediction.label_map[0].numpy() == (LABELS > 2)).all()
+    mapping.write_text('{"0": "road", "1": "crack", "255": null}')
+    assert SavedPredictions(tmp_path, two, 2, mapping).predict("a", IMAGE).logits[0, :, LABELS > 2].eq(0).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 2000, 3000), (5, 60, 61)])
+def test_arrays_that_are_too_large_are_refused_before_they_are_read(shape, tmp_path, saved, fails):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("logits.npy", header.getvalue())  # and no values
+    with fails("a.npz is ", "more than 2 times its image of 20x30", error=DataError):
+        saved().predict("a", IMAGE)
+
+
+def test_a_header_that_claims_more_than_is_there(tmp_path, saved, fails):
+    write_npz(tmp_path / "a.npz", logits=np.zeros((5, 20, 30), np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        whole = archive.read("logits.npy")
+    for name, content in {"short": whole[:-7], "long": whole + b"0", "huge header": whole[:8] + b"\xff" * 9}.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w") as archive:
+            archive.writestr("logits.npy", content)
+        with fails(f"{name}.npz", "write it again", error=DataError):
+            saved().predict(name, IMAGE)

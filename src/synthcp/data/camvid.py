@@ -9,6 +9,7 @@ from synthcp.data.base import Source
 from synthcp.data.classes import read_classes
 from synthcp.data.files import FileDataset, SampleFiles, only_one, read_text, require_file, require_parts
 from synthcp.data.finding import find_images, grouped_by
+from synthcp.data.labels import stored_values
 from synthcp.errors import DataError
 
 LAYOUT = (
@@ -29,7 +30,9 @@ class CamVid(FileDataset):
         found = (image.paths[0] for image in find_images([root / "images"]))
         images = grouped_by(lambda path: path.stem, found)
         names = _read_names(root / "splits", split)
-        super().__init__(read_classes(root / "classes.json"), [_files(root, images, name) for name in names])
+        classes = read_classes(root / "classes.json")
+        files = [_files(root, images, name) for name in names]
+        super().__init__(classes, files, stored=stored_values(root / "classes.json", classes))
 
 
 def _read_names(splits: Path, split: str) -> list[str]:

@@ -45,17 +45,25 @@ class FileDataset(Dataset):
         classes: The label set.
         files: Of every sample.
         values: What the values of the anomaly masks mean; None where masks and label maps are files of their own.
+        stored: What the values of the label maps mean; None where they are the indices of the classes.
 
     Raises:
         DataError: Two samples share an id, or a label file.
     """
 
-    def __init__(self, classes: Classes, files: Iterable[SampleFiles], values: LabelValues | None = None) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        files: Iterable[SampleFiles],
+        values: LabelValues | None = None,
+        stored: LabelValues | None = None,
+    ) -> None:
         self.classes = classes
         self.files = sorted(files, key=lambda sample: natural_key(sample.id))
         _require_pairs(self.files)
         self.ids = [sample.id for sample in self.files]
         self.values = values
+        self.stored = stored
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; raises DataError, naming the file, when it cannot be read or its mask has another size."""
@@ -83,8 +91,13 @@ class FileDataset(Dataset):
         if self.values is not None and anomaly_mask is not None:
             return self.values.annotation(anomaly_mask, self.classes.ignore_index if label_map else None)
         return Annotation(
-            read_label_map(label_map) if label_map else None, read_mask(anomaly_mask) if anomaly_mask else None
+            self._indices(label_map) if label_map else None, read_mask(anomaly_mask) if anomaly_mask else None
         )
+
+    def _indices(self, path: Path) -> Tensor | None:
+        if self.stored is None:
+            return read_label_map(path)
+        return self.stored.annotation(path, self.classes.ignore_index).label_map
 
 
 def require_split(root: Path, split: str, known: Iterable[str]) -> None:

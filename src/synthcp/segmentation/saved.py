@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections import Counter
@@ -138,6 +139,7 @@ class SavedPredictions:
                 raise DataError(f"{path} is a volume, but the data are flat images; write .png or .npz files")
             labels = torch.from_numpy(read_label_nifti(path)[0]).long()
         self._check_labels(path, labels)
+        self._check_void(path, labels)
         if self.mapping is None:
             return labels
         return ClassMapping(0, self.mapping).label_map(labels, self.classes.ignore_index)
@@ -150,6 +152,16 @@ class SavedPredictions:
             raise DataError(
                 f"{path} holds the label {int(labels[wrong][0])}, but the classes are 0 to {len(self.classes) - 1} "
                 f"(and {self.classes.ignore_index} for none); add ?mapping=FILE.json from its labels to these"
+            )
+
+    def _check_void(self, path: Path, labels: Tensor) -> None:
+        """Refuse 0 and 255 alone of two classes: a mask of the second class, or pixels without a class?"""
+        names, void = self.classes.names, labels == 255
+        if self.mapping is None and len(names) == 2 and bool(void.any()) and not bool((labels[~void] > 0).any()):
+            one, none = {"0": names[0], "255": names[1]}, {"0": names[0], "1": names[1], "255": None}
+            raise DataError(
+                f"{path} holds 0 and 255 alone, and of two classes 255 may be {names[1]!r} or none; say which by "
+                f"?mapping=FILE.json, {json.dumps(one)} or {json.dumps(none)}"
             )
 
     def _logits(self, path: Path, size: tuple[int, ...]) -> Tensor:
