@@ -6,7 +6,7 @@ import pytest
 
 from synthcp.config.values import from_dict, to_dict
 from synthcp.data.nifti import Grid
-from synthcp.data.preparation import WINDOWS, VolumePreparation, read_volume
+from synthcp.data.preparation import WINDOWS, VolumePreparation, read_volume, read_volume_labels
 from synthcp.errors import DataError, InputError
 
 SHAPE = (6, 5, 4)
@@ -125,3 +125,13 @@ def test_channels_must_fit(save, fails):
         read_volume([path, save("y.nii.gz", filled(1)[..., :3])], VolumePreparation())
     with fails("x.nii.gz and", "z.nii.gz lie apart", error=DataError):
         read_volume([path, save("z.nii.gz", filled(1), np.diag([-1, 1, 2.01, 1]))], VolumePreparation())
+
+
+def test_a_spacing_in_the_header_that_makes_too_many_voxels(save, fails):
+    path = save("wide.nii.gz", np.zeros((4, 5, 6), np.int16), np.diag([1000, 1000, 1000, 1]))
+    two_mm = VolumePreparation(spacing=(2, 2, 2))
+    for read in (lambda: read_volume([path], two_mm), lambda: read_volume_labels(path, two_mm)):
+        with fails(
+            "wide.nii.gz would have 2000x2500x3000 voxels", "correct the spacing in its header", error=DataError
+        ):
+            read()
