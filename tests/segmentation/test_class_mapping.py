@@ -72,6 +72,9 @@ def test_a_file_maps_by_index_and_by_name(write):
         ({"6": "road"}, ("no class 6; its 6 classes are 0 to 5",)),
         ({"lorry": "car"}, ("no class 'lorry'", "choose one of: unlabeled, Sky")),
         ({"0": 1}, ("the data has no class 1",)),
+        ({"0": "road", "00": "car", "2": "sky"}, ("maps class 0 of the model twice, first to 'road'",)),
+        ({"Sky": "road", "1": "car", "2": "sky"}, ("maps class 1 of the model twice",)),
+        ('{"0": "road", "0": "car", "1": "sky"}', ("the key '0' comes twice",)),
     ],
 )
 def test_an_unusable_file(content, texts, write, fails):
@@ -104,3 +107,11 @@ def test_names_that_contradict_the_order_are_not_passed_over(fails):
     with fails("class 2 of the data is 'sky', which the model has as its class 0", "?mapping=FILE.json"):
         choose_mapping(3, ("sky", "street", "vehicle"), CLASSES)
     assert choose_mapping(3, ("LABEL_0", "LABEL_1", "LABEL_2"), CLASSES).is_identity
+
+
+def test_a_name_of_two_classes_of_the_model_or_of_the_data(write, fails):
+    with fails("'car' is the name of several of the model's classes; write the index of each"):
+        read_mapping(write({"car": "car"}), CLASSES, 2, ("car", "car"))
+    alike = Classes(("traffic sign", "Traffic-Sign", "car"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
+    with fails("class 0 of the model, 'traffic_sign', is by its name two classes of the data", "?mapping="):
+        choose_mapping(3, ("traffic_sign", "car", "sky"), alike)

@@ -336,3 +336,10 @@ def test_a_header_that_claims_more_than_is_there(tmp_path, saved, fails):
             archive.writestr("logits.npy", content)
         with fails(f"{name}.npz", "write it again", error=DataError):
             saved().predict(name, IMAGE)
+
+
+def test_a_file_by_its_whole_path_belongs_to_no_other_folder(tmp_path, saved):
+    write_png(tmp_path / "a" / "001.png")
+    predictions = saved()
+    assert predictions._file("/data/a/001") == tmp_path / "a" / "001.png"
+    assert predictions._file("/data/b/001") is None

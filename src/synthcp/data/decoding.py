@@ -14,7 +14,7 @@ from synthcp.errors import DataError
 
 MIN_SIDE = 16
 MAX_SIDE = 50_000
-MAX_ASPECT = 100
+MAX_ASPECT = 32
 """Longest side over shortest. The shortest is brought to the working size, so that the cost grows with the aspect."""
 MAX_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")

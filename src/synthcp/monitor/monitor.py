@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
+from synthcp.data.decoding import MAX_ASPECT
 from synthcp.data.transforms import short_side
 from synthcp.errors import DataError
 from synthcp.monitor.fitted_comparator import FittedComparator
@@ -20,7 +21,7 @@ from synthcp.monitor.regions import anomalous_regions, in_words, largest_region
 from synthcp.monitor.settings import MonitorSettings, load_settings, save_settings
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
-from synthcp.segmentation.base import Predictor, Segmenter, at_size
+from synthcp.segmentation.base import Predictor, Segmenter, at_size, label_map_at
 from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_module, save_module
@@ -166,7 +167,7 @@ class Monitor:
         assert detection.class_quality is not None
         names, anomaly_map = self.classes.names, detection.anomaly_map
         return Assessment(
-            label_map=resize(prediction.logits, size).argmax(dim=1)[0].cpu(),
+            label_map=label_map_at(prediction.logits, size)[0].cpu(),
             error_map=resize(detection.error_map[:, None].float(), size)[0, 0].cpu(),
             anomaly_map=None if anomaly_map is None else resize(anomaly_map[:, None].float(), size)[0, 0].cpu(),
             synthesis=resize(detection.synthesis.float(), size)[0].cpu(),
@@ -189,7 +190,12 @@ class Monitor:
             raise DataError(
                 f"image has {image.shape[1]} channels; the monitor was fitted on {self.settings.channels}; convert it"
             )
-        if min(image.shape[2:]) < SMALLEST_SIDE:
+        shortest, longest = min(image.shape[2:]), max(image.shape[2:])
+        if self.settings.spatial_dims == 2 and longest > MAX_ASPECT * shortest:
+            raise DataError(
+                f"image of size {tuple(image.shape[2:])} is more than {MAX_ASPECT} times as long as wide; cut it"
+            )
+        if shortest < SMALLEST_SIDE:
             raise DataError(
                 f"image of size {tuple(image.shape[2:])} is too small; the shortest side is {SMALLEST_SIDE}"
             )
