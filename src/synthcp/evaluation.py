@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -86,8 +87,8 @@ class Results:
         detectors: In the order given; a learned detector has a row for its raw error map, then its own.
         mean_quality: Of the segmenter: the mean over the classes that occur, without the background, in [0, 1]; NaN
             without label maps.
-        segmenter_quality: Of the segmenter per class name: its IoU over the pixels of all images, NaN for a class that
-            does not occur, or the mean of its Dice over the volumes.
+        segmenter_quality: Of the segmenter per class name: its IoU over the pixels of all images, or the mean of its
+            Dice over the volumes; NaN for a class that does not occur.
         images: Number of images.
         class_quality: For scatter plots, per class name (without the background) the (true, predicted) quality of every
             image where it is defined, as judged by the last detector that predicts quality.
@@ -102,6 +103,11 @@ class Results:
     class_quality: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     measure: Measure = "IoU"
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Names of the classes without a pixel, true or predicted, over which no mean is taken."""
+        return tuple(name for name, quality in self.segmenter_quality.items() if math.isnan(quality))
 
 
 @dataclass(frozen=True)
@@ -226,8 +232,9 @@ class _Scores:
                 self.rows[row].add_anomalies(detection, mask, roi)
 
     def results(self, images: int, facts: Mapping[str, str]) -> Results:
-        by_volume = self.measure == "Dice" and self.qualities
-        quality = torch.stack(self.qualities).nanmean(dim=0) if by_volume else intersection_over_union(self.confusion)
+        quality = intersection_over_union(self.confusion)
+        if self.measure == "Dice" and self.qualities:  # 1 in every volume is no merit, of a class that is in none
+            quality = torch.stack(self.qualities).nanmean(dim=0).where(~quality.isnan(), torch.nan)
         return Results(
             detectors=tuple(scores.result(row) for row, scores in self.rows.items()),
             mean_quality=float(quality[self.structures].nanmean()),

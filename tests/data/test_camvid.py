@@ -41,3 +41,17 @@ def test_unknown_and_empty_split(camvid_root, fails):
     (camvid_root / "splits/val.txt").write_text("\n")
     with fails("val.txt names no image", error=DataError):
         CamVid(camvid_root, "val")
+
+
+def test_a_name_that_two_images_have(camvid_root, fails, write_image):
+    write_image(camvid_root / "images/test/0016E5_3.jpg")
+    with fails("test/0016E5_3.jpg and ", "train/0016E5_3.jpg could both be what", "splits means", error=DataError):
+        CamVid(camvid_root)
+
+
+def test_a_byte_order_mark_in_a_split(camvid_root, fails):
+    (camvid_root / "splits/train.txt").write_text("0016E5_3\n", encoding="utf-8-sig")
+    assert CamVid(camvid_root).ids == ["0016E5_3"]
+    (camvid_root / "splits/train.txt").write_bytes(b"\xff\xfe0\0")
+    with fails("train.txt is no text file", "write one NAME per line, in UTF-8", error=DataError):
+        CamVid(camvid_root)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -89,3 +90,48 @@ def test_images_of_another_range(tmp_path, dataset, fails, change, texts):
     dataset(1)
     with fails(*texts, error=DataError):
         check_labels(Changed(tmp_path))
+
+
+def write_masks(root, write_image, write_label, **classes):
+    write_image(root / "images" / "a.png")
+    write_label(root / "labels" / "a.png", 255, 0, 255)
+    if classes:
+        (root / "classes.json").write_text(json.dumps(classes))
+
+
+def test_masks_of_0_and_255_without_classes_json(tmp_path, fails, write_image, write_label):
+    write_masks(tmp_path, write_image, write_label)
+    with fails("labels holds the values 0, 255", "(255 is void)", '"values": [0, 255]', error=DataError):
+        Folder(tmp_path)
+    with pytest.raises(DataError) as refused:
+        Folder(tmp_path)
+    (tmp_path / "classes.json").write_text("{" + str(refused.value).partition("{")[2])  # as the message has it
+    samples = Folder(tmp_path)
+    check_labels(samples)
+    assert samples.classes.names == ("class 0", "class 255")
+    assert samples[0].label_map[:4, 0].tolist() == [1, 0, 1, 0]
+
+
+@pytest.mark.parametrize("more", [{}, {"ignore_index": 255}])
+def test_masks_of_0_and_255_of_two_classes_are_refused_until_it_is_said_what_255_is(
+    more, tmp_path, fails, write_image, write_label
+):
+    write_masks(tmp_path, write_image, write_label, names=["road", "crack"], **more)
+    with fails("1 label maps (a and on) hold 0 and 255 alone", "'crack'", '"values": [0, 255]', error=DataError):
+        check_labels(Folder(tmp_path))
+    write_masks(tmp_path, write_image, write_label, names=["road", "crack"], values=[0, 255], ignore_index=None)
+    assert check_labels(Folder(tmp_path)) == () and Folder(tmp_path)[0].label_map.sum() == 2 * 28
+
+
+def test_a_stored_value_that_is_no_class(tmp_path, fails, write_image, write_label):
+    write_masks(tmp_path, write_image, write_label, names=["road", "crack"], values=[0, 1], ignore_index=None)
+    with fails("a.png holds the value 255", "known is 0 or 1", error=DataError):
+        Folder(tmp_path)[0]
+
+
+def test_classes_that_never_occur_are_told(tmp_path, write_image, write_label, write_classes):
+    write_classes(tmp_path)
+    for name, value in (("a", 0), ("b", 2)):
+        write_image(tmp_path / "images" / f"{name}.png")
+        write_label(tmp_path / "labels" / f"{name}.png", value, 255)
+    assert check_labels(Folder(tmp_path)) == ("road",)

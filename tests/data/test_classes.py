@@ -6,6 +6,7 @@ from itertools import combinations
 import pytest
 
 from synthcp.data.classes import default_colors, read_classes
+from synthcp.data.labels import LabelValues, stored_values
 from synthcp.errors import DataError
 from synthcp.records import Classes
 
@@ -81,3 +82,39 @@ def test_wrong_content(write, fails, content, text):
 def test_missing_file(tmp_path, fails):
     with fails("classes.json", "no such file", error=DataError):
         read_classes(tmp_path / "classes.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "known", "void"),
+    [
+        ({"values": [0, 255]}, [0, 255], ()),
+        ({"values": [0, 255], "ignore_index": None}, [0, 255], ()),
+        ({"values": [1, 2]}, [1, 2], (255,)),
+        ({"values": [2, 1], "ignore_index": 0}, [2, 1], (0,)),
+        ({"ignore_index": None}, [0, 1], ()),
+    ],
+)
+def test_what_the_stored_values_mean(write, content, known, void):
+    path = write({"names": ["a", "b"], **content})
+    classes = read_classes(path)
+    assert classes.ignore_index == 255 and stored_values(path, classes) == LabelValues(known, (), void)
+
+
+@pytest.mark.parametrize("content", [{}, {"ignore_index": 255}, {"ignore_index": -1}])
+def test_stored_values_are_the_indices_unless_something_else_is_said(write, content):
+    path = write({"names": ["a", "b"], **content})
+    assert stored_values(path, read_classes(path)) is None
+
+
+@pytest.mark.parametrize("values", [[0], [0, 0], [0, 256], [0, 1.0], [True, False], "01"])
+def test_wrong_stored_values(write, fails, values):
+    path = write({"names": ["a", "b"], "values": values})
+    with fails("classes.json", "an integer from 0 to 255 for each of the 2 classes", "correct it", error=DataError):
+        stored_values(path, read_classes(path))
+
+
+@pytest.mark.parametrize("void", [255, 300, "void"])
+def test_an_ignore_index_among_the_stored_values_or_none(write, fails, void):
+    path = write({"names": ["a", "b"], "values": [0, 255], "ignore_index": void})
+    with fails("classes.json", "must be null, or an integer from 0 to 255", repr(void), error=DataError):
+        stored_values(path, read_classes(path))

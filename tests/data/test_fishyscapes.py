@@ -71,3 +71,10 @@ def test_two_versions_below_one_root(root, fails, write_label):
     write_label(root / "v2" / f"0000_{NAMES[0]}_labels.png")
     with fails(f"0000_{NAMES[0]}_labels.png twice", "a root of its own", error=DataError):
         Fishyscapes(root)
+
+
+def test_two_images_of_one_name(root, fails, write_image):
+    (image,) = root.rglob(f"{NAMES[0]}_leftImg8bit.*")
+    write_image(root / "copy" / image.name)
+    with fails(f"copy/{image.name} and ", "could both be what", f"0000_{NAMES[0]}_labels.png means", error=DataError):
+        Fishyscapes(root)

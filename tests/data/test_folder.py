@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from synthcp.data.files import FileDataset, SampleFiles
 from synthcp.data.folder import Folder
 from synthcp.data.images import read_image, read_label_map
 from synthcp.errors import DataError
@@ -96,3 +97,30 @@ def test_a_broken_file_is_named_when_it_is_read(flat, fails):
     assert dataset[0].id == "drive_2"
     with fails("park.jpg", error=DataError):
         dataset[2]
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("park.jpg", "JPEG changes values"), ("park.tif", 'PIL.Image.open("park.tif").save("park.png")')],
+)
+@pytest.mark.parametrize("part", ["labels", "anomalies"])
+def test_labels_that_are_no_png_are_told(flat, fails, write_label, name, remedy, part):
+    write_label(flat / part / name, 1)
+    with fails(f"{part}/{name} is no PNG; labels and masks are", remedy, error=DataError):
+        Folder(flat)
+
+
+def test_two_labels_of_one_image(flat, fails, write_label):
+    write_label(flat / "labels" / "park.PNG", 1)
+    with fails("labels/park.PNG and ", "park.png could both be of", "park.jpg; keep one", error=DataError):
+        Folder(flat)
+
+
+def test_a_label_file_serves_one_image(flat, fails):
+    label = flat / "labels" / "park.png"
+    pair = [SampleFiles(name, flat / "images" / f"{name}.jpg", label) for name in ("park", "drive_2")]
+    with fails("park.png is the label of ", "drive_2.jpg and of ", "a file serves one image", error=DataError):
+        FileDataset(Folder(flat).classes, pair)
+    twice = [SampleFiles("park", flat / "images" / f"{name}.jpg") for name in ("park", "drive_2")]
+    with fails("are both called park", error=DataError):
+        FileDataset(Folder(flat).classes, twice)

@@ -242,3 +242,40 @@ def test_volumes_need_nibabel(save, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "nibabel", None)
     with pytest.raises(MissingExtraError, match=r'nibabel is not installed.*pip install "synthcp\[medical\]"'):
         read_nifti(path)
+
+
+@pytest.mark.parametrize("name", ["x.nii", "x.nii.gz"])
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [((1200, 1200, 1200), "1200x1200x1200 voxels, more than 536870912"), ((700, 700, 700), "shorter than its header")],
+)
+def test_a_header_that_claims_more_than_is_there(tmp_path, fails, name, shape, text):
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(shape)
+    header["magic"], header["vox_offset"] = b"n+1", 352
+    content = header.binaryblock + bytes(2000)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    with fails(name, text, error=DataError):
+        read_nifti(tmp_path / name)
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+def test_a_packed_file_is_measured_unpacked(save, tmp_path, fails, missing):
+    content = gzip.decompress(save(np.random.default_rng(0).integers(0, 999, SHAPE).astype(np.int16)).read_bytes())
+    path = tmp_path / "short.nii.gz"
+    path.write_bytes(gzip.compress(content[: len(content) - missing]))
+    if not missing:
+        assert read_nifti(path)[0].shape == SHAPE
+        return
+    with fails("short.nii.gz cannot be read: it is shorter than its header claims", error=DataError):
+        read_nifti(path)
+
+
+def test_a_header_as_long_as_memory(tmp_path, fails):
+    header = nibabel.Nifti1Header()
+    header.set_data_shape(SHAPE)
+    header["magic"], header["vox_offset"] = b"n+1", 2e9
+    (tmp_path / "x.nii.gz").write_bytes(gzip.compress(header.binaryblock + b"\1" + bytes(10**6)))
+    for read in (read_nifti, read_grid):
+        with fails("x.nii.gz has a header of 2000000000 bytes", "convert the file anew", error=DataError):
+            read(tmp_path / "x.nii.gz")

@@ -6,7 +6,7 @@ import pytest
 
 from synthcp.config.values import from_dict, to_dict
 from synthcp.data.nifti import Grid
-from synthcp.data.preparation import WINDOWS, VolumePreparation, read_volume
+from synthcp.data.preparation import WINDOWS, VolumePreparation, read_volume, read_volume_labels
 from synthcp.errors import DataError, InputError
 
 SHAPE = (6, 5, 4)
@@ -135,3 +135,13 @@ def test_whole_numbers_of_every_type_are_windowed_as_floats_are(window, kind):
     found = VolumePreparation(window=window).windowed(values).numpy()
     low, high = LIMITS[window]
     assert found == pytest.approx((values.astype(float).clip(low, high) - low) / (high - low))
+
+
+def test_a_spacing_in_the_header_that_makes_too_many_voxels(save, fails):
+    path = save("wide.nii.gz", np.zeros((4, 5, 6), np.int16), np.diag([1000, 1000, 1000, 1]))
+    two_mm = VolumePreparation(spacing=(2, 2, 2))
+    for read in (lambda: read_volume([path], two_mm), lambda: read_volume_labels(path, two_mm)):
+        with fails(
+            "wide.nii.gz would have 2000x2500x3000 voxels", "correct the spacing in its header", error=DataError
+        ):
+            read()

@@ -57,6 +57,7 @@ def test_scenes(listed, fails):
         (b"name,scene\nanimals10,street\n", ".jpg is not in"),
         (b"name,scene\nanimals10,street\ntires03\n", ".jpg is not in"),
         (b"name,scene\n\xff\xfe,street\n", "is not readable as CSV"),
+        (b"name,scene\nanimals10,street\nanimals10,paved\n", "puts animals10 in several scenes"),
     ],
 )
 def test_a_manifest_that_will_not_do(listed, fails, content, text):

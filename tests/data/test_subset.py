@@ -26,7 +26,7 @@ def test_a_few_samples_are_spread_over_all(scenes: Scenes, count: int, kept: lis
 
 def test_a_file_of_ids_keeps_the_order_of_the_data(scenes: Scenes, tmp_path: Path) -> None:
     file = tmp_path / "kept.txt"
-    file.write_text(f"{scenes.ids[4]}\n\n {scenes.ids[2]} \n{scenes.ids[4]}\n")
+    file.write_text(f"\ufeff{scenes.ids[4]}\n\n {scenes.ids[2]} \n{scenes.ids[4]}\n", encoding="utf-8")
     kept = open_dataset(f"{SCENES}&ids={file}")
     assert list(kept.ids) == [scenes.ids[2], scenes.ids[4]] and kept[1].image.equal(scenes[4].image)
 

@@ -173,3 +173,9 @@ def test_the_headline_is_the_last_detector_of_errors() -> None:
 
 def test_percent() -> None:
     assert [percent(0.0816), percent(1.0), percent(-0.25), percent(math.nan)] == ["8.2", "100.0", "-25.0", "-"]
+
+
+def test_the_mean_says_over_which_classes_it_is() -> None:
+    several = replace(RESULTS, segmenter_quality={"road": 0.618, "sky": math.nan, "car": math.nan})
+    assert "mIoU of M 61.8 over 1 of 3 classes, no pixel of sky, car;" in to_markdown(several)
+    assert "mIoU of M 61.8;" in to_markdown(replace(RESULTS, segmenter_quality={"road": 0.9, "sky": 0.336}))

@@ -72,6 +72,9 @@ def test_a_file_maps_by_index_and_by_name(write):
         ({"6": "road"}, ("no class 6; its 6 classes are 0 to 5",)),
         ({"lorry": "car"}, ("no class 'lorry'", "choose one of: unlabeled, Sky")),
         ({"0": 1}, ("the data has no class 1",)),
+        ({"0": "road", "00": "car", "2": "sky"}, ("maps class 0 of the model twice, first to 'road'",)),
+        ({"Sky": "road", "1": "car", "2": "sky"}, ("maps class 1 of the model twice",)),
+        ('{"0": "road", "0": "car", "1": "sky"}', ("the key '0' comes twice",)),
     ],
 )
 def test_an_unusable_file(content, texts, write, fails):
@@ -110,3 +113,11 @@ def test_a_label_beyond_all_others_is_ignored_without_a_table_as_long():
     labels = torch.tensor([[0, 2**62, 5], [3, 2**63 - 1, 1]])
     mapping = ClassMapping(0, ((3, 0), (5,)))
     assert mapping.label_map(labels, 255).tolist() == [[0, 255, 1], [0, 255, 255]]
+
+
+def test_a_name_of_two_classes_of_the_model_or_of_the_data(write, fails):
+    with fails("'car' is the name of several of the model's classes; write the index of each"):
+        read_mapping(write({"car": "car"}), CLASSES, 2, ("car", "car"))
+    alike = Classes(("traffic sign", "Traffic-Sign", "car"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
+    with fails("class 0 of the model, 'traffic_sign', is by its name two classes of the data", "?mapping="):
+        choose_mapping(3, ("traffic_sign", "car", "sky"), alike)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from PIL import Image
 
 from synthcp.errors import DataError, InputError, MissingExtraError
+from synthcp.records import Classes
 from synthcp.segmentation.base import CERTAIN, EPSILON
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.specs import open_model
@@ -146,6 +149,43 @@ def test_two_files_for_one_image(tmp_path, saved, fails):
         saved().require(["a"])
 
 
+def test_a_file_serves_one_image(tmp_path, saved, fails):
+    for name in ("a/001", "a/002"):
+        write_png(tmp_path / f"{name}.png")
+    with fails("no prediction of 2 of the 4 images (first: b/001)", "such as b/001.png"):
+        saved().require(["a/001", "a/002", "b/001", "b/002"])
+    with fails("no prediction of b/001", error=DataError):
+        saved().predict("b/001", IMAGE)
+    with fails("no prediction of 1 of the 2 images (first: b/001)"):
+        saved().require(["a/001", "b/001"])
+
+
+@pytest.mark.parametrize("ids", [["a/001", "b/001"], ["b/001", "a/001"], ["a/001", "b/001", "a/002"]])
+def test_a_name_without_its_folder_is_nobodys_where_two_images_have_it(ids, tmp_path, saved, fails):
+    write_png(tmp_path / "001.png")
+    with fails(f"of the {len(ids)} images"):
+        saved().require(ids)
+
+
+def test_two_images_that_claim_one_file(tmp_path, saved, fails):
+    write_png(tmp_path / "case_7.png")
+    with fails("case_7 and case_7_0000 both claim", "case_7.png; a file serves one image", error=DataError):
+        saved().require(["case_7", "case_7_0000"])
+
+
+def test_a_name_that_is_the_only_one_on_both_sides_and_the_files_left_over(tmp_path, saved):
+    for name in ("masks/001", "masks/002", "masks/003"):
+        write_png(tmp_path / f"{name}.png")
+    predictions = saved()
+    predictions.require(["photos/001", "photos/003"])
+    assert [predictions._file(name) for name in ("photos/001", "photos/003")] == [
+        tmp_path / "masks/001.png",
+        tmp_path / "masks/003.png",
+    ]
+    assert predictions.unused == [tmp_path / "masks/002.png"]
+    assert predictions._file("others/002") is None  # of which nothing was said, so that its folder speaks against it
+
+
 def test_predictions_for_half_the_images(tmp_path, saved, fails):
     for index in range(0, 10, 2):
         write_png(tmp_path / f"frame_{index}.png")
@@ -261,3 +301,45 @@ def test_a_mapping_of_more_classes_than_a_file_holds(tmp_path, saved, fails):
     assert predictions.predict("a", IMAGE).label_map[0].numpy().tolist() == LABELS.tolist()
     with fails("b.npz holds 5 classes, but the mapping names class 99999999999", error=DataError):
         predictions.predict("b", IMAGE)
+
+
+def test_0_and_255_of_two_classes_are_refused_with_mappings_that_work(tmp_path, fails):
+    labels = np.where(LABELS > 2, 255, 0).astype(np.uint8)
+    write_png(tmp_path / "a.png", labels)
+    two = Classes(("road", "crack"), ((0, 0, 0), (9, 9, 9)))
+    with fails("a.png holds 0 and 255 alone", "'crack' or none", '{"0": "road", "255": "crack"}', error=DataError):
+        SavedPredictions(tmp_path, two, 2).predict("a", IMAGE)
+    mapping = tmp_path / "mapping.json"
+    mapping.write_text('{"0": "road", "255": "crack"}')
+    prediction = SavedPredictions(tmp_path, two, 2, mapping).predict("a", IMAGE)
+    assert (prediction.label_map[0].numpy() == (LABELS > 2)).all()
+    mapping.write_text('{"0": "road", "1": "crack", "255": null}')
+    assert SavedPredictions(tmp_path, two, 2, mapping).predict("a", IMAGE).logits[0, :, LABELS > 2].eq(0).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 2000, 3000), (5, 60, 61)])
+def test_arrays_that_are_too_large_are_refused_before_they_are_read(shape, tmp_path, saved, fails):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("logits.npy", header.getvalue())  # and no values
+    with fails("a.npz is ", "more than 2 times its image of 20x30", error=DataError):
+        saved().predict("a", IMAGE)
+
+
+def test_a_header_that_claims_more_than_is_there(tmp_path, saved, fails):
+    write_npz(tmp_path / "a.npz", logits=np.zeros((5, 20, 30), np.uint8))
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        whole = archive.read("logits.npy")
+    for name, content in {"short": whole[:-7], "long": whole + b"0", "huge header": whole[:8] + b"\xff" * 9}.items():
+        with zipfile.ZipFile(tmp_path / f"{name}.npz", "w") as archive:
+            archive.writestr("logits.npy", content)
+        with fails(f"{name}.npz", "write it again", error=DataError):
+            saved().predict(name, IMAGE)
+
+
+def test_a_file_by_its_whole_path_belongs_to_no_other_folder(tmp_path, saved):
+    write_png(tmp_path / "a" / "001.png")
+    predictions = saved()
+    assert predictions._file("/data/a/001") == tmp_path / "a" / "001.png"
+    assert predictions._file("/data/b/001") is None

@@ -61,6 +61,7 @@ def eval_verb(
         Console().print(table)
     if markdown is not None:
         write_text(markdown, f"# Results on {data.partition(':')[0]}\n\n{to_markdown(results)}")
+    options.tell_unused(opened)
     seen = seen_in_fitting(dataset, opened.settings.training_ids)
     if seen:
         print(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter", file=sys.stderr)

@@ -111,7 +111,10 @@ def fit_verb(
         imperfect=source,
         weights=weights,
     )
-    check_labels(dataset)  # reads every image, so that all that is quicker is refused before
+    absent = check_labels(dataset)  # reads every image, so that all that is quicker is refused before
+    if absent:
+        told = f"{', '.join(absent)} never occur{'' if len(absent) > 1 else 's'} in the {len(dataset)} label maps"
+        print(f"warning: {told}, so that nothing can be learnt of it", file=sys.stderr)
     facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:
         fit(dataset, out, asked, progress=progress, facts=facts)

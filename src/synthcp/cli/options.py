@@ -5,6 +5,7 @@ A verb takes its options by the names of the Python function that it calls, and 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +67,16 @@ def use_threads(threads: int | None) -> None:
     from synthcp.system.runtime import usable_cores
 
     torch.set_num_threads(threads or usable_cores())
+
+
+def tell_unused(monitor: Monitor) -> None:
+    """Say how many predictions on disk belong to no image that was asked for."""
+    from synthcp.segmentation.saved import SavedPredictions
+
+    saved = monitor.predictor
+    if isinstance(saved, SavedPredictions) and saved.unused:
+        told = f"{len(saved.unused)} of {len(saved.files)} predictions belong to none of these images"
+        print(f"note: {told}, such as {saved.unused[0]}", file=sys.stderr)
 
 
 @contextmanager

@@ -57,6 +57,7 @@ def score_verb(
         rows = score(opened, inputs, out, budget=budget, shard=shard, smiyc=smiyc, progress=progress)
     settings = load_settings(monitor)
     _warn_of_other_model(settings, rows)
+    options.tell_unused(opened)
     if as_json:
         _print_json(rows)
     else:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from synthcp.data.base import Source
 from synthcp.data.classes import read_classes
-from synthcp.data.files import FileDataset, SampleFiles, require_file, require_parts
-from synthcp.data.finding import find_images
+from synthcp.data.files import FileDataset, SampleFiles, only_one, read_text, require_file, require_parts
+from synthcp.data.finding import find_images, grouped_by
+from synthcp.data.labels import stored_values
 from synthcp.errors import DataError
 
 LAYOUT = (
@@ -25,9 +27,12 @@ class CamVid(FileDataset):
 
     def __init__(self, root: Path, split: str = "train") -> None:
         require_parts((root / part for part in ("images", "labels", "splits", "classes.json")), LAYOUT)
-        images = {image.paths[0].stem: image.paths[0] for image in find_images([root / "images"])}
+        found = (image.paths[0] for image in find_images([root / "images"]))
+        images = grouped_by(lambda path: path.stem, found)
         names = _read_names(root / "splits", split)
-        super().__init__(read_classes(root / "classes.json"), [_files(root, images, name) for name in names])
+        classes = read_classes(root / "classes.json")
+        files = [_files(root, images, name) for name in names]
+        super().__init__(classes, files, stored=stored_values(root / "classes.json", classes))
 
 
 def _read_names(splits: Path, split: str) -> list[str]:
@@ -35,17 +40,18 @@ def _read_names(splits: Path, split: str) -> list[str]:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in splits.glob("*.txt")))
         raise DataError(f"{path}: no such split; choose one of: {known}")
-    names = list(dict.fromkeys(path.read_text(encoding="utf-8").split()))
+    names = list(dict.fromkeys(read_text(path, "write one NAME per line").split()))
     if not names:
         raise DataError(f"{path} names no image; write one NAME per line")
     return names
 
 
-def _files(root: Path, images: dict[str, Path], name: str) -> SampleFiles:
+def _files(root: Path, images: Mapping[str, Sequence[Path]], name: str) -> SampleFiles:
     if name not in images:
         raise DataError(f"{name}.jpg is in the split but not in {root / 'images'}; {LAYOUT}")
-    label_map = root / "labels" / images[name].parent.name / f"{name}.png"
-    return SampleFiles(name, images[name], require_file(label_map, images[name], LAYOUT), group=name.rpartition("_")[0])
+    image = only_one(images[name], root / "splits")
+    label_map = root / "labels" / image.parent.name / f"{name}.png"
+    return SampleFiles(name, image, require_file(label_map, image, LAYOUT), group=name.rpartition("_")[0])
 
 
 SOURCE = Source(CamVid)

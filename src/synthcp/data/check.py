@@ -18,25 +18,42 @@ def require_labels(dataset: Dataset) -> None:
     _label_map(dataset[0])
 
 
-def check_labels(dataset: Dataset) -> None:
+def check_labels(dataset: Dataset) -> tuple[str, ...]:
     """Read every sample once and check its label map.
+
+    Returns:
+        The names of the classes that never occur, of which nothing can be learnt or told.
 
     Raises:
         DataError: A file cannot be read, a label is missing or has another size than its image, a label value is no
-            class, an image lies outside [0, 1] or has another number of channels, or no pixel of the whole data set
-            has a class.
+            class, an image lies outside [0, 1] or has another number of channels, no pixel of the whole data set has a
+            class, or all have the first one of two or 255, which then may well be the second.
     """
-    labelled = False
-    channels = len(dataset[0].image)
+    classes, channels = dataset.classes, len(dataset[0].image)
+    pixels, ignored = torch.zeros(len(classes), dtype=torch.int64), 0
     for sample in dataset:
         _check_range(sample)
-        label_map = check_sample(sample, dataset.classes, channels)
-        labelled = labelled or bool((label_map != dataset.classes.ignore_index).any())
-    if not labelled:
+        label_map = check_sample(sample, classes, channels)
+        known = label_map[label_map != classes.ignore_index]
+        pixels += torch.bincount(known, minlength=len(classes))
+        ignored += label_map.numel() - known.numel()
+    if ignored and classes.ignore_index == 255 and len(classes) == 2 and pixels[0] and not pixels[1]:
+        raise _ambiguous(dataset)
+    if not pixels.any():
         raise DataError(
             f"every pixel of all {len(dataset)} label maps ({dataset.ids[0]} and on) is the ignore value "
             f'{dataset.classes.ignore_index}; nothing can be learnt; correct "ignore_index" in classes.json'
         )
+    return tuple(name for name, count in zip(classes.names, pixels.tolist(), strict=True) if not count)
+
+
+def _ambiguous(dataset: Dataset) -> DataError:
+    name = dataset.classes.names[1]
+    return DataError(
+        f"the {len(dataset)} label maps ({dataset.ids[0]} and on) hold 0 and 255 alone, and 255 is no class; if it is "
+        f'{name!r}, write 1 in its place, or in classes.json "values": [0, 255] and "ignore_index": null; if not, add '
+        f"an image that shows {name!r}"
+    )
 
 
 def check_sample(sample: Sample, classes: Classes, channels: int) -> Tensor:

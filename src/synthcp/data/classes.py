@@ -19,7 +19,10 @@ def read_classes(path: Path) -> Classes:
 
     Long:  {"classes": [{"index": 0, "name": "Sky", "color": [128, 128, 128]}, ...], "ignore_index": 255}
     Short: {"names": ["Sky", ...], "colors": [[128, 128, 128], ...], "ignore_index": 255}
-    An ignore index that is left out is 255; colours that are left out come from `default_colors`.
+    An ignore index that is left out is 255, unless that is among the "values"; null is none. Colours that are left out
+    come from `default_colors`. Where the integers in label files are not the indices, "values" lists those of the
+    classes, in their order, such as [0, 255]; what is read then has indices, and 255 where there is no class (see
+    `labels.stored_values`).
 
     Raises:
         DataError: No such file, no JSON, a missing or wrong value, a gap in the indices, a name that comes twice, or
@@ -28,7 +31,8 @@ def read_classes(path: Path) -> Classes:
     content = read_json(path, 'write one, such as {"names": ["sky", "road"], "ignore_index": 255}')
     _require(path, isinstance(content, dict), 'must hold an object {...} with the key "names" or "classes"')
     entries = _long_form(path, content["classes"]) if "classes" in content else _short_form(path, content)
-    return make_classes(path, entries, content.get("ignore_index", 255))
+    mapped = "values" in content or content.get("ignore_index", 255) is None
+    return make_classes(path, entries, 255 if mapped else content.get("ignore_index", 255))
 
 
 def read_json(path: Path, hint: str) -> Any:
@@ -70,7 +74,7 @@ def make_classes(
 
 
 def infer_classes(values: Collection[int], source: Path) -> Classes:
-    """Return the label set of label maps that come without classes.json: "class 0", "class 1", ..., ignoring 255.
+    """Return the label set of label maps that come without classes.json: "class 0", "class 1", ..., 255 being void.
 
     Args:
         values: All that occur in the label maps.
@@ -82,9 +86,11 @@ def infer_classes(values: Collection[int], source: Path) -> Classes:
     indices = sorted(set(values) - {255})
     if len(indices) < 2 or indices != list(range(len(indices))):
         shown = ", ".join(map(str, sorted(values)[:6])) + (", ..." if len(values) > 6 else "")
+        some = sorted(values)[:6] if len(values) > 1 else [0, 255]
+        example = json.dumps({"names": [f"class {value}" for value in some], "values": some})
         raise DataError(
-            f"{source} holds the values {shown}, which are not 0, 1, ... without a gap; number the classes so, or say "
-            f'what they are in {source.parent / "classes.json"}: {{"names": ["sky", "road"], "ignore_index": 255}}'
+            f"{source} holds the values {shown}, which are not 0, 1, ... without a gap (255 is void); number the "
+            f"classes so, or list them in {source.parent / 'classes.json'}, with 255 if it is one: {example}"
         )
     return Classes(tuple(f"class {index}" for index in indices), default_colors(len(indices)))
 

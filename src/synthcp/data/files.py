@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from torch import Tensor
@@ -44,13 +45,25 @@ class FileDataset(Dataset):
         classes: The label set.
         files: Of every sample.
         values: What the values of the anomaly masks mean; None where masks and label maps are files of their own.
+        stored: What the values of the label maps mean; None where they are the indices of the classes.
+
+    Raises:
+        DataError: Two samples share an id, or a label file.
     """
 
-    def __init__(self, classes: Classes, files: Iterable[SampleFiles], values: LabelValues | None = None) -> None:
+    def __init__(
+        self,
+        classes: Classes,
+        files: Iterable[SampleFiles],
+        values: LabelValues | None = None,
+        stored: LabelValues | None = None,
+    ) -> None:
         self.classes = classes
         self.files = sorted(files, key=lambda sample: natural_key(sample.id))
+        _require_pairs(self.files)
         self.ids = [sample.id for sample in self.files]
         self.values = values
+        self.stored = stored
 
     def __getitem__(self, index: int) -> Sample:
         """Read one sample; raises DataError, naming the file, when it cannot be read or its mask has another size."""
@@ -78,8 +91,13 @@ class FileDataset(Dataset):
         if self.values is not None and anomaly_mask is not None:
             return self.values.annotation(anomaly_mask, self.classes.ignore_index if label_map else None)
         return Annotation(
-            read_label_map(label_map) if label_map else None, read_mask(anomaly_mask) if anomaly_mask else None
+            self._indices(label_map) if label_map else None, read_mask(anomaly_mask) if anomaly_mask else None
         )
+
+    def _indices(self, path: Path) -> Tensor | None:
+        if self.stored is None:
+            return read_label_map(path)
+        return self.stored.annotation(path, self.classes.ignore_index).label_map
 
 
 def require_split(root: Path, split: str, known: Iterable[str]) -> None:
@@ -95,6 +113,21 @@ def require_file(path: Path, image: Path, layout: str) -> Path:
     return path
 
 
+def only_one(images: Sequence[Path], asking: Path) -> Path:
+    """Return the only image of a name; raises DataError when several have it, any of which might be meant."""
+    if len(images) > 1:
+        raise DataError(f"{images[0]} and {images[1]} could both be what {asking} means; keep or rename one")
+    return images[0]
+
+
+def read_text(path: Path, remedy: str) -> str:
+    """Read a text in UTF-8, with or without a byte order mark; raises DataError, with the remedy, when it is none."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no text file ({error}); {remedy}, in UTF-8") from error
+
+
 def require_parts(paths: Iterable[Path], layout: str) -> None:
     """Raise DataError when a part of a layout does not exist."""
     for path in paths:
@@ -106,6 +139,21 @@ def require_some(found: Collection[object], place: Path, what: str, layout: str)
     """Raise DataError when nothing was found."""
     if not found:
         raise DataError(f"{place} holds no {what}; {layout}")
+
+
+def _require_pairs(samples: Sequence[SampleFiles]) -> None:
+    """Images and labels are paired one to one."""
+    for first, second in pairwise(samples):
+        if first.id == second.id:
+            raise DataError(f"{first.image} and {second.image} are both called {first.id}; keep or rename one")
+    owners: dict[Path, Path] = {}
+    for sample in samples:
+        for label in {sample.label_map, sample.anomaly_mask} - {None}:
+            assert label is not None
+            if owners.setdefault(label, sample.image) != sample.image:
+                raise DataError(
+                    f"{label} is the label of {owners[label]} and of {sample.image}; a file serves one image"
+                )
 
 
 def _check_size(files: SampleFiles, image: Tensor, mask: Tensor | None) -> None:

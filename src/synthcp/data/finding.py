@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +82,14 @@ def is_volume(path: Path) -> bool:
 def without_suffix(name: str) -> str:
     """Return the name of a NIfTI file without .nii or .nii.gz."""
     return re.sub(r"\.nii(\.gz)?$", "", name, flags=re.IGNORECASE)
+
+
+def grouped_by(name: Callable[[Path], str], paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """The files by what they are called, which several may share."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(name(path), []).append(path)
+    return found
 
 
 def natural_key(text: str) -> tuple[list[str | int], str]:

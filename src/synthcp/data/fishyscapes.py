@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,12 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Source
-from synthcp.data.files import FileDataset, SampleFiles, require_some, require_split
+from synthcp.data.files import FileDataset, SampleFiles, only_one, require_some, require_split
+from synthcp.data.finding import files_in, grouped_by
 from synthcp.data.images import read_image
 from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE
 from synthcp.errors import DataError
+from synthcp.system.npz import Shape, read_npz
 from synthcp.system.spec import folder
 
 LAYOUT = (
@@ -43,11 +47,12 @@ class Fishyscapes(FileDataset):
         require_split(root, split, ("val",))
         labels = sorted(root.rglob("*_labels.png"))
         require_some(labels, root, "label file", LAYOUT)
-        photos = {path.name.partition("_leftImg8bit.")[0]: path for path in (images or root).rglob("*_leftImg8bit.*")}
-        super().__init__(KNOWN_OR_ANOMALY, [_files(label, photos) for label in labels], ZERO_ONE)
-        if len(set(self.ids)) < len(labels):
-            twice = max(self.ids, key=self.ids.count)
-            raise DataError(f"{root} holds {twice}_labels.png twice; give every version of a set a root of its own")
+        twice = next((name for name, times in Counter(path.name for path in labels).items() if times > 1), "")
+        if twice:
+            raise DataError(f"{root} holds {twice} twice; give every version of a set a root of its own")
+        photos = (path for path in files_in(images or root) if "_leftImg8bit." in path.name)
+        by_name = grouped_by(lambda path: path.name.partition("_leftImg8bit.")[0], photos)
+        super().__init__(KNOWN_OR_ANOMALY, [_files(label, by_name) for label in labels], ZERO_ONE)
 
     def image(self, files: SampleFiles) -> Tensor:
         """Read the image of one sample, with its overlay where there is one."""
@@ -55,11 +60,11 @@ class Fishyscapes(FileDataset):
         return image if overlay is None else _laid_over(image, overlay)
 
 
-def _files(label: Path, photos: dict[str, Path]) -> SampleFiles:
+def _files(label: Path, photos: Mapping[str, Sequence[Path]]) -> SampleFiles:
     parts = LABEL_NAME.fullmatch(label.name)
     if parts is None or parts[2] not in photos:
         raise DataError(f"{label} has no image {parts[2] if parts else 'NAME'}_leftImg8bit.png; {LAYOUT}")
-    photo = photos[parts[2]]
+    photo = only_one(photos[parts[2]], label)
     return SampleFiles(parts[1], photo, anomaly_mask=label, group=photo.parent.name)
 
 
@@ -71,13 +76,13 @@ def _overlay(files: SampleFiles) -> Path | None:
 
 def _laid_over(image: Tensor, path: Path) -> Tensor:
     """The image plus an overlay of differences, shape (H, W, 3) in -255 to 255, under the key "rgb"."""
-    try:
-        with np.load(path) as arrays:
-            overlay = torch.from_numpy(arrays["rgb"].astype(np.float32)).permute(2, 0, 1) / 255
-    except Exception as error:  # of a damaged archive: BadZipFile, KeyError, ValueError, EOFError, zlib.error
-        raise DataError(f'{path} cannot be read as an overlay with the key "rgb"; unpack the archive again') from error
-    if overlay.shape != image.shape:
-        raise DataError(f"{path} is {tuple(overlay.shape)}, its image {tuple(image.shape)}; use the original images")
+
+    def require_shape(shape: Shape) -> None:
+        if shape != (*image.shape[1:], len(image)):
+            raise DataError(f"{path} is {shape} (H, W, C), its image {tuple(image.shape)}; use the original images")
+
+    _, differences = read_npz(path, ("rgb",), require_shape)
+    overlay = torch.from_numpy(differences.astype(np.float32)).permute(2, 0, 1) / 255
     return (image + overlay).clamp(0, 1)
 
 

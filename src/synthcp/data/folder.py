@@ -12,9 +12,11 @@ from synthcp.data.classes import infer_classes, read_classes
 from synthcp.data.files import FileDataset, SampleFiles
 from synthcp.data.finding import files_in, find_images, group_of
 from synthcp.data.images import read_label_map
+from synthcp.data.labels import LabelValues, stored_values
 from synthcp.errors import DataError
 from synthcp.records import Classes
 
+LOSSY_SUFFIXES = (".jpg", ".jpeg")
 SPLITS = ("train", "val", "test")
 
 
@@ -39,10 +41,9 @@ class Folder(FileDataset):
         if labels and missing:
             expected = root / "labels" / part / f"{missing[0]}.png"
             raise DataError(f"{images[missing[0]]} has no label; add {expected} or remove the image")
-        super().__init__(
-            _classes(root),
-            [SampleFiles(key, path, labels.get(key), masks.get(key), group_of(key)) for key, path in images.items()],
-        )
+        classes, stored = _classes(root)
+        files = [SampleFiles(key, path, labels.get(key), masks.get(key), group_of(key)) for key, path in images.items()]
+        super().__init__(classes, files, stored=stored)
 
 
 def _split_folder(images: Path, split: str) -> str:
@@ -57,24 +58,37 @@ def _split_folder(images: Path, split: str) -> str:
     return ""
 
 
-def _classes(root: Path) -> Classes:
-    """The classes of classes.json, or of the labels when there is none."""
-    labels = files_in(root / "labels")
-    if (root / "classes.json").is_file() or not labels:
-        return read_classes(root / "classes.json")
+def _classes(root: Path) -> tuple[Classes, LabelValues | None]:
+    """The classes of classes.json, or of the labels when there is none; and what the values of label files mean."""
+    path, labels = root / "classes.json", files_in(root / "labels")
+    if path.is_file() or not labels:
+        classes = read_classes(path)
+        return classes, stored_values(path, classes)
     values = set[int]()
     for path in labels:
         values.update(torch.unique(read_label_map(path)).tolist())
-    return infer_classes(values, root / "labels")
+    return infer_classes(values, root / "labels"), None
 
 
 def _companions(folder: Path, images: Mapping[str, Path]) -> dict[str, Path]:
-    """The PNG files of labels/ or anomalies/ by id."""
-    by_id = {path.relative_to(folder).with_suffix("").as_posix(): path for path in files_in(folder, (".png",))}
-    for sample_id, path in by_id.items():
+    """The PNG files of labels/ or anomalies/ by id; any other picture there is told of, or its image would lack it."""
+    by_id: dict[str, Path] = {}
+    for path in files_in(folder):
+        if path.suffix.lower() != ".png":
+            raise DataError(f"{path} is no PNG; labels and masks are; {_remedy(path)}")
+        sample_id = path.relative_to(folder).with_suffix("").as_posix()
         if sample_id not in images:
             raise DataError(f"{path} has no image {sample_id!r} in images/; add the image or remove this file")
+        if sample_id in by_id:
+            raise DataError(f"{by_id[sample_id]} and {path} could both be of {images[sample_id]}; keep one")
+        by_id[sample_id] = path
     return by_id
+
+
+def _remedy(path: Path) -> str:
+    if path.suffix.lower() in LOSSY_SUFFIXES:
+        return "JPEG changes values, so write them again from where they were made, not from this file"
+    return f'convert it: PIL.Image.open("{path.name}").save("{path.stem}.png")'
 
 
 SOURCE = Source(Folder)

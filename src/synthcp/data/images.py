@@ -2,95 +2,123 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
+from synthcp.data.decoding import Picture, decode, decoded
 from synthcp.errors import DataError
 
-MIN_SIDE = 16
-MAX_PIXELS = 100_000_000
-# A fixed list, so that no file can reach Pillow's readers that call other programs (EPS).
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
-
-_DECODER = threading.Lock()
-_TARGET_MODES = {"1": "L", "L": "L", "LA": "L", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": "RGB"}
+_TARGET_MODES = {"1": "L", "L": "L", "LA": "L"} | dict.fromkeys(("RGB", "RGBA", "P", "PA", "YCbCr"), "RGB")
+_DEEP = 65_535.0
+_WHITES = {"I;12": 4_095.0}
+"""What white is in grey of 16 bits, by how it is stored, where it is not `_DEEP`."""
 _CHANNEL_NAMES = {1: "grey (1 channel)", 3: "RGB (3 channels)"}
 
 
 def read_image(path: Path, channels: int | None = None) -> Tensor:
     """Read an image, turned upright by its EXIF orientation: shape (C, H, W), float32 in [0, 1].
 
-    Grey files give C = 1, all others C = 3; transparency is dropped.
+    Grey files give C = 1, all others C = 3; transparency is dropped. White is 255 of 8 bits, 65535 of 16 bits, and 1 of
+    floats.
 
     Args:
-        path: PNG, JPEG, BMP, TIFF or WebP, at least 16x16 and at most 100 megapixels.
+        path: PNG, JPEG, BMP, TIFF or WebP, of a size within the limits of `data.decoding`.
         channels: C that the monitor was fitted on, or None when any will do.
 
     Raises:
-        DataError: The file is missing, empty, truncated, no image, too large, too small, or has other channels.
+        DataError: The file is missing, empty, truncated, no image, too large, too long or too small, of values whose
+            white is unknown, or has other channels.
     """
-    return _image(path, _decode(path), channels)
+    return _image(path, decode(path), channels)
 
 
 def image_of_picture(picture: Image.Image, channels: int | None = None) -> Tensor:
     """Take a picture that Pillow has opened as read_image takes its file; arguments and errors as there."""
     path = Path(getattr(picture, "filename", "") or "the picture")
-    with _decoding(path):
-        _check_size(path, *picture.size)
-        upright = ImageOps.exif_transpose(picture)
-    return _image(path, upright, channels)
+    return _image(path, decoded(path, picture), channels)
 
 
-def _image(path: Path, picture: Image.Image, channels: int | None) -> Tensor:
-    """The pixels of an upright picture; see read_image."""
-    if picture.mode not in _TARGET_MODES:
-        raise DataError(
-            f"{path} has pixels of mode {picture.mode}; images are 8-bit grey or RGB; "
-            f'convert it to RGB first: PIL.Image.open("{path.name}").convert("RGB")'
-        )
-    if picture.mode in ("P", "PA"):
-        picture = picture.convert("RGBA")  # palettes with transparency may not go to RGB at once
-    pixels = np.atleast_3d(np.array(picture.convert(_TARGET_MODES[picture.mode])))  # (H, W, C)
-    image = torch.from_numpy(pixels).permute(2, 0, 1).contiguous().float() / 255
+def _image(path: Path, picture: Picture, channels: int | None) -> Tensor:
+    image = torch.from_numpy(_levels(path, picture)).permute(2, 0, 1).contiguous()
     if channels is not None and channels != len(image):
-        raise _wrong_channels(path, len(image), channels)
+        raise _wrong_channels(path, picture, len(image), channels)
     return image
 
 
 def read_label_map(path: Path, colors: Sequence[tuple[int, int, int]] = ()) -> Tensor:
-    """Read class indices from an 8-bit single-channel file (a palette's indices): shape (H, W), int64.
+    """Read class indices, the stored integers, from one channel of up to 8 bits (or a palette): shape (H, W), int64.
 
     Args:
         path: PNG, say.
         colors: Display colours (R, G, B) of the classes, by which a colour picture is read; without them it is refused.
 
     Raises:
-        DataError: The file is missing, empty, truncated, not 8-bit, or a colour picture (of other colours).
+        DataError: The file is missing, empty, truncated, lossy, deeper than 8 bits, or a colour picture (of other
+            colours).
     """
-    picture = _decode(path)
+    picture = _decode_exact(path)
     if colors and picture.mode in ("RGB", "RGBA"):
-        return torch.from_numpy(_indices(path, np.array(picture.convert("RGB")), colors))
-    return torch.from_numpy(_single_channel(path, picture, modes=("L", "P"))).long()
+        return torch.from_numpy(_indices(path, np.array(picture.image.convert("RGB")), colors))
+    return torch.from_numpy(_single_channel(path, picture)).long()
 
 
 def read_mask(path: Path) -> Tensor:
-    """Read a mask from a single-channel file of 1 or 8 bits: shape (H, W), bool, True where not 0.
+    """Read a mask from a single-channel file of up to 8 bits: shape (H, W), bool, True where not 0.
 
     Raises:
-        DataError: The file is missing, empty, truncated, a colour picture, or deeper than 8 bits.
+        DataError: The file is missing, empty, truncated, lossy, a colour picture, or deeper than 8 bits.
     """
-    return torch.from_numpy(_single_channel(path, _decode(path), modes=("1", "L", "P")) != 0)
+    return torch.from_numpy(_single_channel(path, _decode_exact(path)) != 0)
 
 
-def _indices(path: Path, pixels: np.ndarray, colors: Sequence[tuple[int, int, int]]) -> np.ndarray:
+def _levels(path: Path, picture: Picture) -> NDArray[np.float32]:
+    """Grey or RGB levels in [0, 1], shape (H, W, C)."""
+    image, mode = picture.image, picture.mode
+    if picture.is_deep:
+        levels = np.array(image).astype(np.float32) / np.float32(_WHITES.get(picture.stored, _DEEP))
+    elif mode == "F":
+        levels = _checked_floats(path, np.array(image, dtype=np.float32))
+    elif mode in _TARGET_MODES:
+        image = image.convert("RGBA") if mode in ("P", "PA") else image  # with transparency they may not go to RGB
+        target = "L" if picture.stored.startswith("LA") else _TARGET_MODES[mode]  # 16 bits of both are read as RGBA
+        levels = np.array(image.convert(target)).astype(np.float32) / np.float32(255)
+    else:
+        raise _other_mode(path, mode)
+    return np.atleast_3d(1 - levels if picture.is_negative else levels)
+
+
+def _checked_floats(path: Path, levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    low, high = float(levels.min()), float(levels.max())  # NaN, where there is one
+    if not (low >= 0 and high <= 1):
+        raise DataError(f"{path} holds floats from {low:g} to {high:g}; images are in [0, 1]; {_in_16_bits(path)}")
+    return levels
+
+
+def _other_mode(path: Path, mode: str) -> DataError:
+    if mode == "I":
+        remedy = _in_16_bits(path)
+    elif mode == "CMYK":
+        remedy = f'convert it to RGB first: PIL.Image.open("{path.name}").convert("RGB")'
+    else:
+        remedy = "write it as RGB with the program that made it"
+    return DataError(f"{path} has pixels of mode {mode}; images are grey or RGB of 8 or 16 bits; {remedy}")
+
+
+def _in_16_bits(path: Path) -> str:
+    """How numbers of any range become an image."""
+    return (
+        "say which value is white, the same for all images, and write them as 16-bit PNG: PIL.Image.fromarray((65535 * "
+        f'numpy.clip(numpy.nan_to_num(numpy.array(PIL.Image.open("{path.name}"))) / WHITE, 0, 1)).astype(numpy.uint16))'
+    )
+
+
+def _indices(path: Path, pixels: NDArray[np.uint8], colors: Sequence[tuple[int, int, int]]) -> NDArray[np.int64]:
     """The class index of every pixel (H, W, 3) by its display colour."""
     indices = np.full(pixels.shape[:2], -1, dtype=np.int64)
     for index, color in enumerate(colors):
@@ -101,69 +129,38 @@ def _indices(path: Path, pixels: np.ndarray, colors: Sequence[tuple[int, int, in
     return indices
 
 
-def _single_channel(path: Path, picture: Image.Image, modes: tuple[str, ...]) -> np.ndarray:
-    if len(picture.getbands()) > 1:
+def _decode_exact(path: Path) -> Picture:
+    """The pixels of a label file, whose values count; an image's may be a little off."""
+    picture = decode(path)
+    if picture.is_lossy:
+        raise DataError(
+            f"{path} is compressed as JPEG, which changes values, so its labels are wrong near every edge; labels and "
+            "masks are PNG; write them again from where they were made (to convert this file would keep its errors)"
+        )
+    return picture
+
+
+def _single_channel(path: Path, picture: Picture) -> NDArray[np.uint8]:
+    if len(picture.image.getbands()) > 1:
         raise DataError(
             f"{path} is a colour picture (mode {picture.mode}); labels and masks are one 8-bit channel of class "
             "indices; replace each colour by the index of its class and save that as a grey PNG"
         )
-    if picture.mode not in modes:
+    if picture.mode not in ("1", "L", "P"):
         raise DataError(
             f"{path} has pixels of mode {picture.mode}; labels and masks are one 8-bit channel of class indices; "
-            "save it with 8 bits: PIL.Image.fromarray(label_map.astype(numpy.uint8))"
+            "number the classes below 256 and save it with 8 bits: PIL.Image.fromarray(label_map.astype(numpy.uint8))"
         )
-    return np.array(picture)
+    return picture.integers()
 
 
-def _decode(path: Path) -> Image.Image:
-    """All pixels of a file, turned upright."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; check the path")
-    if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty (0 bytes); copy or write the file again")
-    # Given a path in place of a stream Pillow would map the file into memory; Pillow 13.0 then scrambles uncompressed
-    # TIFF files with an orientation.
-    with _decoding(path), path.open("rb") as stream, Image.open(stream, formats=FORMATS) as picture:
-        _check_size(path, *picture.size)
-        return ImageOps.exif_transpose(picture)
-
-
-@contextmanager
-def _decoding(path: Path) -> Iterator[None]:
-    """What a decoder raises, in one line; one thread at a time, for Python's filters of warnings are of all threads.
-
-    Pillow warns of damaged EXIF, which harms no pixel, and from 89 megapixels on, which is within our limit.
-    """
-    try:
-        with _DECODER, warnings.catch_warnings(action="ignore"):
-            yield
-    except DataError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise _too_large(path) from error
-    except UnidentifiedImageError as error:
-        raise DataError(f"{path} is not an image; files must be {', '.join(FORMATS)}; replace or remove it") from error
-    except Exception as error:  # decoders raise nearly anything on damaged bytes: OSError, SyntaxError, struct.error
-        raise DataError(f"{path} cannot be read: truncated, damaged or locked; copy or write it again") from error
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    """Judge the size in the header, before any pixel is decoded."""
-    if width * height > MAX_PIXELS:
-        raise _too_large(path)
-    if min(width, height) < MIN_SIDE:
-        raise DataError(
-            f"{path} is {width}x{height}; images are at least {MIN_SIDE}x{MIN_SIDE}; replace or remove the file"
-        )
-
-
-def _too_large(path: Path) -> DataError:
-    return DataError(f"{path} has more than {MAX_PIXELS // 10**6} megapixels, the limit; cut or shrink it first")
-
-
-def _wrong_channels(path: Path, came: int, fitted: int) -> DataError:
+def _wrong_channels(path: Path, picture: Picture, came: int, fitted: int) -> DataError:
+    opened = f'PIL.Image.open("{path.name}")'
+    if picture.mode == "F" or picture.is_deep:  # which Pillow's convert cuts off at 255
+        white = 1 if picture.mode == "F" else _WHITES.get(picture.stored, _DEEP)
+        opened = f"PIL.Image.fromarray((numpy.array({opened}) * {255 / white:.9g}).astype(numpy.uint8))"
     return DataError(
         f"{path} is {_CHANNEL_NAMES[came]}; the monitor was fitted on "
         f"{_CHANNEL_NAMES.get(fitted, f'{fitted} channels')}; convert it: "
-        f'PIL.Image.open("{path.name}").convert("{"L" if fitted == 1 else "RGB"}")'
+        f'{opened}.convert("{"L" if fitted == 1 else "RGB"}")'
     )

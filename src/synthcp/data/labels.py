@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from synthcp.data.classes import read_json
 from synthcp.data.images import read_label_map
 from synthcp.errors import DataError
 from synthcp.records import Classes
@@ -66,6 +67,32 @@ class LabelValues:
                 f"{path} holds the value {', '.join(map(str, others[:5]))}; known is {_ranges(self.known)}, anomaly "
                 f"{_ranges(self.anomaly)}, no label {_ranges(self.void)}; correct the file, or name its kind of data"
             )
+
+
+def stored_values(path: Path, classes: Classes) -> LabelValues | None:
+    """Return what classes.json says of the integers in label files; None where they are the indices of the classes.
+
+    Raises:
+        DataError: There are not as many values as classes, they are not integers of 8 bits that differ, or the ignore
+            index is one of them.
+    """
+    content = read_json(path, "write one")
+    if "values" not in content and content.get("ignore_index", 255) is not None:
+        return None
+    values = content.get("values", list(range(len(classes))))
+    proper = isinstance(values, list) and all(type(value) is int and 0 <= value < 256 for value in values)
+    if not proper or len(values) != len(classes) or len(set(values)) < len(values):
+        raise DataError(
+            f'{path}: "values" must list an integer from 0 to 255 for each of the {len(classes)} classes, none twice; '
+            f"it is {values!r}; correct it"
+        )
+    void = content.get("ignore_index", None if 255 in values else 255)
+    if void in values or not (void is None or type(void) is int and 0 <= void < 256):
+        raise DataError(
+            f'{path}: "ignore_index" must be null, or an integer from 0 to 255 that is not among the "values"; it is '
+            f"{void!r}; correct it"
+        )
+    return LabelValues(known=values, anomaly=(), void=() if void is None else (void,))
 
 
 ZERO_ONE = LabelValues(known=(0,), anomaly=(1,), void=(255,), outside=(255,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +19,17 @@ from synthcp.system.extras import import_extra
 SUFFIXES = (".nii.gz", ".nii")
 RAS = ((0, 1), (1, 1), (2, 1))
 """The orientation in which volumes are worked on, as nibabel writes it: axes to the right, anterior, superior."""
+
+MAX_VOXELS = 2**29
+"""Of a file, all its channels together: 512 x 512 x 2048."""
+
+LONGEST_HEADER = 2**24
+"""Bytes in front of the voxels: header and extensions."""
+
+DEFLATE_RATIO = 1032
+"""No byte of a .gz file unpacks to more."""
+
+CHUNK = 2**20
 
 TOLERANCE = 1e-3
 """Largest difference between affines (mm) of one grid: programs round them differently."""
@@ -213,12 +226,62 @@ def _open(path: Path) -> Any:
     if not path.is_file():
         raise DataError(f"{path}: no such file; check the path")
     try:
+        _check_header(path)
         volume = nibabel.load(path, mmap=False)
+    except DataError:
+        raise
     except Exception as error:  # nibabel raises errors of its own, and those of gzip and zlib
         raise _unreadable(path, error) from error
     if not isinstance(volume, nibabel.Nifti1Pair):
         raise DataError(f"{path} is {type(volume).__name__}, no NIfTI; convert it to .nii.gz")
     return volume
+
+
+def _stream(path: Path) -> Any:
+    """The bytes of a file, unpacked on the way."""
+    return gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb")
+
+
+def _check_header(path: Path) -> None:
+    """Judge where the voxels begin, before all that lies in front of them is read."""
+    nibabel = _nibabel()
+    with _stream(path) as stream:
+        start = stream.read(540)
+    for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
+        if kind.may_contain_header(start):
+            begin = int(kind(start[: kind.sizeof_hdr], check=False)["vox_offset"])
+            if not 0 <= begin <= LONGEST_HEADER:
+                raise DataError(
+                    f"{path} has a header of {begin} bytes; it has {LONGEST_HEADER} at most; convert the file anew"
+                )
+
+
+def _check_length(path: Path, volume: Any) -> None:
+    """Compare what the header claims with what is there, before memory is taken for it."""
+    if math.prod(volume.shape) > MAX_VOXELS:
+        raise DataError(
+            f"{path} has {_shown(volume.shape)} voxels, more than {MAX_VOXELS}, the limit; cut it or resample it to a "
+            "wider spacing"
+        )
+    claimed = volume.dataobj.offset + math.prod(volume.shape) * volume.get_data_dtype().itemsize
+    if _is_shorter(path, claimed):
+        raise DataError(
+            f"{path} cannot be read: it is shorter than its header claims ({_shown(volume.shape)} voxels, {claimed} "
+            "bytes); copy or write it again"
+        )
+
+
+def _is_shorter(path: Path, claimed: int) -> bool:
+    """Whether a file holds fewer bytes, unpacked; at most that many are, and none is kept."""
+    size = path.stat().st_size
+    if not path.name.lower().endswith(".gz"):
+        return size < claimed
+    if size * DEFLATE_RATIO < claimed:
+        return True
+    with _stream(path) as stream:
+        while claimed > 0 and (part := stream.read(min(claimed, CHUNK))):
+            claimed -= len(part)
+    return claimed > 0
 
 
 def _grid(path: Path, volume: Any) -> Grid:
@@ -237,7 +300,10 @@ def _values(path: Path, volume: Any) -> NDArray[Any]:
     if kind.kind not in "iuf":
         raise DataError(f"{path} has voxels of type {kind}, such as colours; one number per voxel is read; convert it")
     try:
+        _check_length(path, volume)
         return np.asanyarray(volume.dataobj)
+    except DataError:
+        raise
     except Exception as error:  # truncated or damaged bytes
         raise _unreadable(path, error) from error
 

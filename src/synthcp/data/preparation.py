@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthcp.data.nifti import Grid, read_label_nifti, read_nifti, require_same_grid
+from synthcp.data.nifti import MAX_VOXELS, Grid, read_label_nifti, read_nifti, require_same_grid
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.errors import DataError, InputError
 from synthcp.system.spec import DECIMAL, Reader, choices
@@ -99,6 +100,7 @@ def read_volume(
     values, grids = zip(*(read_nifti(path) for path in paths), strict=True)
     for path, grid in zip(paths, grids, strict=True):
         require_same_grid(paths[0], grids[0], path, grid)
+    _require_working_size(paths[0], preparation.size(grids[0]))
     image = preparation.image(np.concatenate([part.reshape(-1, *grids[0].size) for part in values]), grids[0])
     if channels is not None and channels != len(image):
         raise DataError(
@@ -111,7 +113,17 @@ def read_volume(
 def read_volume_labels(path: Path, preparation: VolumePreparation) -> tuple[Tensor, Grid]:
     """Read a label map, shape (*S), int64, and the grid of its file; raises DataError when it cannot be read."""
     values, grid = read_label_nifti(path)
+    _require_working_size(path, preparation.size(grid))
     return preparation.labels(values, grid), grid
+
+
+def _require_working_size(path: Path, size: Sequence[int]) -> None:
+    """Judge the voxels that a header makes by its spacing, which may be anything, before they are made."""
+    if math.prod(size) > MAX_VOXELS:
+        raise DataError(
+            f"{path} would have {'x'.join(map(str, size))} voxels at the working spacing, more than {MAX_VOXELS}; "
+            "correct the spacing in its header, or choose a wider one: ?spacing=MILLIMETRES"
+        )
 
 
 def _spread(channel: NDArray[Any]) -> tuple[float, float]:

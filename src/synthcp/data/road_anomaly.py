@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -68,11 +69,15 @@ def _read_scenes(manifest: Path) -> Mapping[str, str]:
         raise DataError(f"{manifest}: no such file; scene= needs it, with the columns name and scene")
     try:
         with manifest.open(encoding="utf-8-sig", newline="") as lines:
-            return {row["name"]: row["scene"] for row in csv.DictReader(lines, restval="")}
+            rows = [(row["name"], row["scene"]) for row in csv.DictReader(lines, restval="")]
     except KeyError as error:
         raise DataError(f"{manifest} has no column {error}; scene= needs the columns name and scene") from error
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{manifest} is not readable as CSV ({error}); correct the file") from error
+    twice = [name for name, times in Counter(name for name, _ in set(rows)).items() if times > 1]
+    if twice:
+        raise DataError(f"{manifest} puts {twice[0]} in several scenes; a frame belongs to one; keep one line of it")
+    return dict(rows)
 
 
 SOURCE = Source(RoadAnomaly, {"scene": name_list})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from synthcp.data.base import Dataset
 from synthcp.data.derived import Derived
+from synthcp.data.files import read_text
 from synthcp.errors import DataError
 
 
@@ -27,17 +28,10 @@ def only(dataset: Dataset, path: Path) -> Subset:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file; it names the ids to keep, one a line")
-    wanted = set(filter(None, map(str.strip, _text(path).splitlines())))
+    wanted = set(filter(None, map(str.strip, read_text(path, "write one id a line").splitlines())))
     unknown = sorted(wanted - set(dataset.ids))
     if unknown:
         raise DataError(f"{path} names {unknown[0]!r}, which is no id of the data; its ids are like {dataset.ids[0]!r}")
     if not wanted:
         raise DataError(f"{path} names no image; write one id a line")
     return Subset(dataset, [index for index, sample_id in enumerate(dataset.ids) if sample_id in wanted])
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except ValueError as error:
-        raise DataError(f"{path} is no text file ({error}); write one id a line, in UTF-8") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +108,6 @@ def read_description(root: Path, keys: Mapping[str, type], layout: str) -> dict[
 
 
 def _check_files(cases: Sequence[SampleFiles]) -> None:
-    for case, following in pairwise(cases):
-        if case.id == following.id:
-            raise DataError(f"{case.image} and {following.image} are both called {case.id}; keep one")
     for case in cases:
         for path in filter(None, (case.image, *case.channels, case.label_map)):
             if not path.is_file():

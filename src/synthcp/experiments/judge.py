@@ -175,7 +175,7 @@ def _kept(path: Path, facts: Mapping[str, str]) -> SeedResult | None:
     cases = path.with_suffix(".safetensors")
     if not (path.exists() and cases.exists()) or "dirty" in facts["commit"]:
         return None
-    results = from_json(path.read_text(encoding="utf-8"))
+    results = from_json(path.read_text(encoding="utf-8-sig"))
     if results.settings != facts:
         return None
     return SeedResult(results, Cases.load(cases), load_json(_costs_path(path)))

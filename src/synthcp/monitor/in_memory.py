@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from synthcp.data.check import TOLERANCE
+from synthcp.data.decoding import MAX_ASPECT, MIN_SIDE
 from synthcp.data.images import image_of_picture
 from synthcp.errors import DataError
 from synthcp.monitor.settings import MonitorSettings
@@ -23,7 +24,6 @@ from synthcp.nn.finite import is_finite
 AnyImage = Tensor | NDArray[Any] | Image.Image
 """A tensor (C, *S), an array (C, *S) or (*S, C), or a picture of Pillow."""
 
-SMALLEST_SIDE = 16
 LARGEST = {torch.uint8: 255, torch.uint16: 65535}
 """White, of images of whole numbers."""
 
@@ -74,8 +74,10 @@ def require_image(batch: Tensor, settings: MonitorSettings) -> None:
         last = size[-1] == settings.channels
         remedy = "move them to the front: image.movedim(-1, 0)" if last else "convert it"
         raise DataError(f"image has {channels} channels; the monitor was fitted on {settings.channels}; {remedy}")
-    if min(size) < SMALLEST_SIDE:
-        raise DataError(f"image of size {size} is too small; the shortest side is {SMALLEST_SIDE}")
+    if min(size) < MIN_SIDE:
+        raise DataError(f"image of size {size} is too small; the shortest side is {MIN_SIDE}")
+    if settings.spatial_dims == 2 and max(size) > MAX_ASPECT * min(size):
+        raise DataError(f"image of size {size} is more than {MAX_ASPECT} times as long as wide; cut it")
     _require_range(batch)
 
 

@@ -21,7 +21,7 @@ class Input:
     """An image or a volume to be scored.
 
     Attributes:
-        id: Unique among those found together, a valid relative path.
+        id: Unique among those found together, a valid relative path; of one file alone, the path as it was given.
         paths: Its file, or one for each channel of a volume.
     """
 
@@ -48,9 +48,10 @@ def find_inputs(items: Sequence[Path], settings: MonitorSettings) -> list[Input]
 
 
 def input_of(path: Path, settings: MonitorSettings) -> Input:
-    """Take one file, which is called by its name without suffix; raises DataError when it is of the other kind."""
+    """Take one file, which is called by its path without suffix; raises DataError when it is of the other kind."""
     _require_kind(path, settings)
-    return Input(without_suffix(path.name) if is_volume(path) else path.stem, (path,))
+    name = path.as_posix()
+    return Input(without_suffix(name) if is_volume(path) else name.removesuffix(path.suffix), (path,))
 
 
 def read_input(item: Input, settings: MonitorSettings) -> tuple[Tensor, Grid | None]:

@@ -22,7 +22,7 @@ from synthcp.monitor.settings import MonitorSettings, load_settings, save_settin
 from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
-from synthcp.segmentation.base import Predictor, Segmenter, at_size, in_numbers
+from synthcp.segmentation.base import Predictor, Segmenter, at_size, in_numbers, label_map_at
 from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_module, save_module
@@ -132,7 +132,7 @@ class Monitor:
         Args:
             image: x, of any size: a tensor (C, *S), an array (C, *S) or (*S, C), or a picture of Pillow, of floats in
                 [0, 1], uint8 or uint16; or the file of it. A volume in RAS; its whole numbers are windowed as a file's.
-            sample_id: By which predictions on disk are found; by default the file's name without suffix.
+            sample_id: By which predictions on disk are found; by default the file's path without suffix.
             prediction: Of M for x, if it is there already.
             size: Of the maps that come back; by default that of the image, or of the file of a volume.
 
@@ -176,7 +176,7 @@ class Monitor:
         require_finite("F", detection.error_map, detection.anomaly_map, detection.class_quality)
         names, anomaly_map = self.classes.names, detection.anomaly_map
         return Assessment(
-            label_map=resize(prediction.logits, size).argmax(dim=1)[0].cpu(),
+            label_map=label_map_at(prediction.logits, size)[0].cpu(),
             error_map=resize(detection.error_map[:, None].float(), size)[0, 0].cpu(),
             anomaly_map=None if anomaly_map is None else resize(anomaly_map[:, None].float(), size)[0, 0].cpu(),
             synthesis=resize(detection.synthesis.float(), size)[0].cpu(),

@@ -46,7 +46,7 @@ def read_table(path: Path, parse: Callable[[Mapping[str, str]], Line]) -> list[L
         InputError: The file is missing or broken; the message names it.
     """
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             return [parse(line) for line in csv.DictReader(file)]
     except OSError as error:
         rule = f"it appears when a run ends; for a run that stopped early rename {path.name}.partial to {path.name}"

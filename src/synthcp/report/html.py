@@ -20,7 +20,7 @@ from synthcp.report.outputs import RunSettings, read_settings, write_text
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.planes import PLANES, RULE
 from synthcp.report.rows import ResultRow, mean, read_rows
-from synthcp.report.score_tables import headline, mean_name, percent, tables
+from synthcp.report.score_tables import headline, mean_name, mean_note, percent, tables
 from synthcp.report.tables import from_json
 from synthcp.report.trust import trust_of
 
@@ -98,7 +98,7 @@ def environment() -> Environment:
 def _read_results(out: Path) -> Results | None:
     path = out / "metrics.json"
     try:
-        return from_json(path.read_text(encoding="utf-8")) if path.exists() else None
+        return from_json(path.read_text(encoding="utf-8-sig")) if path.exists() else None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); run synthcp eval again") from error
 
@@ -142,7 +142,8 @@ def _true_note(share: float) -> str:
 
 
 def _evaluation_facts(results: Results) -> list[Fact]:
-    facts = [Fact(f"{mean_name(results.measure)} of the segmenter", f"{percent(results.mean_quality)} %")]
+    name, value = f"{mean_name(results.measure)} of the segmenter", f"{percent(results.mean_quality)} %"
+    facts = [Fact(name, value, mean_note(results))]
     shipped = headline(results)
     if shipped is not None and shipped.error_pooled is not None:
         chance = f"chance {percent(shipped.error_pooled.prevalence)} %, {shipped.name}"

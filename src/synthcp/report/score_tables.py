@@ -119,6 +119,14 @@ def mean_name(measure: Measure) -> str:
     return "mIoU" if measure == "IoU" else f"mean {measure}"
 
 
+def mean_note(results: Results) -> str:
+    """Over which classes the mean quality of M is taken; empty where over all."""
+    classes, absent = len(results.segmenter_quality), results.absent
+    if not absent or math.isnan(results.mean_quality):
+        return ""
+    return f"over {classes - len(absent)} of {classes} classes, no pixel of {', '.join(absent)}"
+
+
 def percent(share: float) -> str:
     """Share x 100 with one decimal."""
     return UNDEFINED if math.isnan(share) else f"{100 * share:.1f}"
@@ -171,7 +179,8 @@ def _error_note(results: Results) -> str:
     )
     shares = [f"{percent(pooled.prevalence)} pooled"] if pooled else []
     shares += [f"{percent(per_image.prevalence)} per image"] if per_image else []
-    facts = [f"{results.images} images", f"{mean_name(results.measure)} of M {percent(results.mean_quality)}"]
+    quality_of_m = f"{mean_name(results.measure)} of M {percent(results.mean_quality)}"
+    facts = [f"{results.images} images", " ".join(filter(None, (quality_of_m, mean_note(results))))]
     facts.append(f"prevalence (chance AP-Error) {', '.join(shares) or UNDEFINED}")
     if per_image:
         facts.append(f"images skipped per image: {per_image.skipped}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,11 @@ def choose_mapping(outputs: int, names: Sequence[str], classes: Classes, file: P
     if file is not None:
         return ClassMapping(outputs, read_mapping(file, classes, outputs, names))
     by_name = _by_name(names, classes)
+    for label, index in _shared(by_name):
+        raise InputError(
+            f"class {index} of the model, {names[index]!r}, is by its name two classes of the data, one of them "
+            f"{classes.names[label]!r}; rename one, or add ?mapping=FILE.json, such as {EXAMPLE}"
+        )
     if all(by_name):
         mapping = ClassMapping(outputs, tuple(by_name))
         note = f"the {len(classes)} classes of the data were found by name among the {outputs} of the model"
@@ -120,6 +126,7 @@ def read_mapping(
             continue
         if name not in classes.names:
             raise InputError(f"{file}: the data has no class {name!r}; {choices(str(name), classes.names)}")
+        _require_free(file, index, classes.names, sources)
         sources[classes.names.index(name)].append(index)
     for name, source in zip(classes.names, sources, strict=True):
         if not source:
@@ -127,18 +134,39 @@ def read_mapping(
     return tuple(map(tuple, sources))
 
 
+def _require_free(file: Path, index: int, names: Sequence[str], sources: Sequence[Sequence[int]]) -> None:
+    """A class of the model becomes one class of the data, even if it is named twice: by "7", "07" and its name."""
+    taken = next((name for name, source in zip(names, sources, strict=True) if index in source), None)
+    if taken is not None:
+        raise InputError(
+            f"{file} maps class {index} of the model twice, first to {taken!r}; a class becomes one; keep one"
+        )
+
+
 def _load(file: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except (OSError, ValueError) as error:
-        raise InputError(f"{file} is missing or not JSON ({error}); write a mapping such as {EXAMPLE}") from error
+        raise InputError(
+            f"{file} is missing or not JSON of a mapping ({error}); write one such as {EXAMPLE}"
+        ) from error
     if not isinstance(content, dict):
         raise InputError(f"{file} holds no JSON object; write a mapping such as {EXAMPLE}")
     return content
 
 
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose keys differ; of two that are alike JSON would keep the last."""
+    twice = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
+    if twice:
+        raise ValueError(f"the key {twice[0]!r} comes twice")
+    return dict(pairs)
+
+
 def _model_class(file: Path, key: str, outputs: int, names: Sequence[str]) -> int:
     """The index of a class of the model that is given by index or by name."""
+    if list(names).count(key) > 1:
+        raise InputError(f"{file}: {key!r} is the name of several of the model's classes; write the index of each")
     if key in names:
         return list(names).index(key)
     if not key.isdecimal():
@@ -153,6 +181,14 @@ def _by_name(names: Sequence[str], classes: Classes) -> list[tuple[int, ...]]:
     """For each class of the data, the model's classes of that name; capitals, "-" and "_" do not count."""
     plain = [_plain(name) for name in names]
     return [tuple(i for i, name in enumerate(plain) if name == _plain(wanted)) for wanted in classes.names]
+
+
+def _shared(by_name: Sequence[Sequence[int]]) -> Iterator[tuple[int, int]]:
+    """Classes of the data, each with a class of the model that an earlier one has too."""
+    taken = set[int]()
+    for label, source in enumerate(by_name):
+        yield from ((label, index) for index in source if index in taken)
+        taken |= set(source)
 
 
 def _plain(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
+import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ import torch
 from torch import Tensor
 
 from synthcp.data.images import read_label_map
-from synthcp.data.nifti import Grid, read_grid, read_label_nifti, require_same_grid
+from synthcp.data.nifti import MAX_VOXELS, Grid, read_grid, read_label_nifti, require_same_grid
 from synthcp.errors import DataError, InputError
 from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes, Prediction
 from synthcp.segmentation.base import certain, log_probabilities
 from synthcp.segmentation.class_mapping import ClassMapping, read_mapping
+from synthcp.segmentation.pairing import agree, pair
+from synthcp.system.npz import Shape, read_npz
 
 SUFFIXES = (".npz", ".nii.gz", ".nii", ".png")
 """What is read; where one image has several files, the earliest of these wins."""
@@ -28,14 +32,21 @@ FOLD = re.compile(r"(?:.*/)?fold_\w+/validation/(?P<id>.*)")
 """Where nnU-Net leaves the predictions of the images that a fold has not seen."""
 
 PROBABILITIES = ("probabilities", "softmax")
+KEYS = (*PROBABILITIES, "logits")
+"""Under which class scores lie in an NPZ file."""
+
+MOST_CLASSES = 4096
+LARGEST = 2
+"""How many times longer the sides of a flat prediction may be than those of its image."""
 
 
 class SavedPredictions:
     """A folder of predictions: label maps (PNG, NIfTI) or probabilities (NPZ), in any sub-folders.
 
     A file belongs to the image whose id is its path without the suffix; below "fold_0/validation/" and the like, where
-    nnU-Net leaves them, the path begins there. Otherwise the file is taken that shares the last part of the id and most
-    of the parts before. nnU-Net's channel number at the end of an image's name ("_0000") need not be there.
+    nnU-Net leaves them, the path begins there. Otherwise the longest end that both paths share decides, if no other
+    file and no other image ends so (see `pairing.pair`): a file serves one image. nnU-Net's channel number at the end
+    of an image's name ("_0000") need not be there.
 
     Args:
         folder: Of the predictions.
@@ -52,7 +63,8 @@ class SavedPredictions:
         self.classes = classes
         self.spatial_dims = spatial_dims
         self.mapping = None if mapping is None else read_mapping(mapping, classes)
-        self.files, self.by_name = _found(self.folder)
+        self.files = _found(self.folder)
+        self._pairs: dict[str, str] = {}
 
     @property
     def are_label_maps(self) -> bool:
@@ -60,17 +72,26 @@ class SavedPredictions:
         return any(path.suffix != ".npz" for path in self.files.values())
 
     def require(self, ids: Sequence[str]) -> None:
-        """Check that every image has a prediction.
+        """Pair the images with the files, and check that every image has a prediction.
+
+        Args:
+            ids: Of all images that will be asked for; only then is it known whose a name without its folder is.
 
         Raises:
             InputError: Some have none, or it is not clear which file is theirs.
         """
-        missing = [sample_id for sample_id in ids if self._file(sample_id) is None]
+        self._pairs = pair(ids, self.files)
+        missing = [sample_id for sample_id in ids if sample_id not in self._pairs]
         if missing:
             raise InputError(
                 f"{self.folder} has no prediction of {len(missing)} of the {len(ids)} images (first: {missing[0]}); "
-                f"write one for each, named after its image, such as {missing[0]}.png"
+                f"write one for each, named after its image with its folder, such as {missing[0]}.png"
             )
+
+    @property
+    def unused(self) -> list[Path]:
+        """The files that belong to no image of those that were required last."""
+        return [self.files[key] for key in sorted(self.files.keys() - set(self._pairs.values()))]
 
     def require_grid(self, sample_id: str, source: str, grid: Grid) -> None:
         """Check that the prediction of a volume lies on the grid of its file, as far as a NIfTI file tells.
@@ -97,35 +118,28 @@ class SavedPredictions:
         if path.name.endswith(".npz"):
             prediction = Prediction(self._logits(path, tuple(image.shape[2:]))[None])
         else:
-            prediction = certain(self._label_map(path)[None], len(self.classes))
-        if self.spatial_dims == 2:
-            _check_aspect(path, tuple(prediction.logits.shape[2:]), tuple(image.shape[2:]))
+            prediction = certain(self._label_map(path, tuple(image.shape[2:]))[None], len(self.classes))
         return Prediction(prediction.logits.to(image.device))
 
     def _file(self, sample_id: str) -> Path | None:
-        """The file of an image; None when there is none."""
-        for key in dict.fromkeys((sample_id, sample_id.removesuffix("_0000"))):
-            if key in self.files:
-                return self.files[key]
-            found = self.by_name.get(key.rpartition("/")[2], [])
-            nearest = max((_shared(path, key) for path in found), default=0)
-            close = [path for path in found if _shared(path, key) == nearest]
-            if len(close) > 1:
-                raise DataError(f"{close[0]} and {close[1]} could both be the prediction of {sample_id}; keep one")
-            if close:
-                return close[0]
-        return None
+        """The file of an image; None when there is none. One that was not required may not contradict the folders."""
+        if sample_id not in self._pairs:
+            key = pair([*self._pairs, sample_id], self.files).get(sample_id, "")
+            return self.files[key] if key and agree(sample_id, key) else None
+        return self.files[self._pairs[sample_id]]
 
-    def _label_map(self, path: Path) -> Tensor:
+    def _label_map(self, path: Path, size: tuple[int, ...]) -> Tensor:
         if path.name.endswith(".png"):
             if self.spatial_dims != 2:
                 raise DataError(f"{path} is flat, but the data are volumes; write .nii.gz or .npz files")
             labels = read_label_map(path, self.classes.colors)
+            _check_size(path, tuple(labels.shape), size)
         else:
             if self.spatial_dims != 3:
                 raise DataError(f"{path} is a volume, but the data are flat images; write .png or .npz files")
             labels = torch.from_numpy(read_label_nifti(path)[0]).long()
         self._check_labels(path, labels)
+        self._check_void(path, labels)
         if self.mapping is None:
             return labels
         return ClassMapping(0, self.mapping).label_map(labels, self.classes.ignore_index)
@@ -140,32 +154,56 @@ class SavedPredictions:
                 f"(and {self.classes.ignore_index} for none); add ?mapping=FILE.json from its labels to these"
             )
 
+    def _check_void(self, path: Path, labels: Tensor) -> None:
+        """Refuse 0 and 255 alone of two classes: a mask of the second class, or pixels without a class?"""
+        names, void = self.classes.names, labels == 255
+        if self.mapping is None and len(names) == 2 and bool(void.any()) and not bool((labels[~void] > 0).any()):
+            one, none = {"0": names[0], "255": names[1]}, {"0": names[0], "1": names[1], "255": None}
+            raise DataError(
+                f"{path} holds 0 and 255 alone, and of two classes 255 may be {names[1]!r} or none; say which by "
+                f"?mapping=FILE.json, {json.dumps(one)} or {json.dumps(none)}"
+            )
+
     def _logits(self, path: Path, size: tuple[int, ...]) -> Tensor:
-        key, array = _read_arrays(path)
-        scores = _spatial(path, array, size)
+        key, array = read_npz(path, KEYS, partial(self._require_shape, path, size))
+        scores = _spatial(path, array.astype(np.float32), size)
         if not bool(scores.isfinite().all()):
             raise DataError(f"{path} holds values that are NaN or infinite; write it again")
         if key in PROBABILITIES:
             if scores.min() < -1e-3 or scores.max() > 1 + 1e-3:
                 raise DataError(f"{path} holds {key} outside [0, 1]; if they are logits, store them under 'logits'")
             scores = log_probabilities(scores.clamp(0, 1))
-        if self.mapping is not None:
-            highest = max(map(max, self.mapping))
-            if highest >= len(scores):
-                raise DataError(
-                    f"{path} holds {len(scores)} classes, but the mapping names class {highest}; correct it"
-                )
-            return ClassMapping(len(scores), self.mapping).logits(scores[None])[0]
-        if len(scores) != len(self.classes):
+        return scores if self.mapping is None else ClassMapping(len(scores), self.mapping).logits(scores[None])[0]
+
+    def _require_shape(self, path: Path, size: tuple[int, ...], shape: Shape) -> None:
+        """Judge the shape of class scores before they are read."""
+        spatial = shape[2:] if _is_flat(shape, size) else shape[1:]
+        if len(spatial) != len(size) or 0 in shape:
+            raise DataError(f"{path} has the shape {shape}; class scores have one axis more than the image")
+        self._require_classes(path, shape[0])
+        if self.spatial_dims == 2:
+            _check_size(path, spatial, size)
+        elif math.prod(spatial) > MAX_VOXELS:
             raise DataError(
-                f"{path} holds {len(scores)} classes, the data has {len(self.classes)}; add ?mapping=FILE.json from "
-                "its classes to the data's"
+                f"{path} has the shape {shape}; volumes have up to {MAX_VOXELS:.1e} voxels; make it coarser"
             )
-        return scores
+
+    def _require_classes(self, path: Path, came: int) -> None:
+        highest = 0 if self.mapping is None else max(map(max, self.mapping))
+        if self.mapping is not None and not highest < came <= MOST_CLASSES:
+            raise DataError(
+                f"{path} holds {came} classes, but the mapping names class {highest}, and {MOST_CLASSES} are read at "
+                "most; correct it"
+            )
+        if self.mapping is None and came != len(self.classes):
+            raise DataError(
+                f"{path} holds {came} classes, the data has {len(self.classes)}; add ?mapping=FILE.json from its "
+                "classes to the data's"
+            )
 
 
-def _found(folder: Path) -> tuple[Mapping[str, Path], Mapping[str, list[Path]]]:
-    """The files by their path without suffix, and by the last part of it."""
+def _found(folder: Path) -> Mapping[str, Path]:
+    """The files by their path without suffix; those of folds without what comes before, unless it tells them apart."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path of the predictions")
     files: dict[str, Path] = {}
@@ -176,12 +214,9 @@ def _found(folder: Path) -> tuple[Mapping[str, Path], Mapping[str, list[Path]]]:
                 files.setdefault(_stem(inside.as_posix()), path)
     if not files:
         raise InputError(f"{folder} holds no prediction; put files in it that end in {', '.join(SUFFIXES)}")
-    by_name: dict[str, list[Path]] = {}
-    for key, path in files.items():
-        by_name.setdefault(key.rpartition("/")[2], []).append(path)
-    of_folds = [(match["id"], path) for key, path in files.items() if (match := FOLD.fullmatch(key))]
-    once = Counter(key for key, _ in of_folds)
-    return {key: path for key, path in of_folds if once[key] == 1} | files, by_name
+    short = {key: match["id"] if (match := FOLD.fullmatch(key)) else key for key in files}
+    times = Counter(short.values())
+    return {short[key] if times[short[key]] == 1 else key: path for key, path in files.items()}
 
 
 def _stem(name: str) -> str:
@@ -189,38 +224,19 @@ def _stem(name: str) -> str:
     return next(name.removesuffix(suffix) for suffix in SUFFIXES if name.endswith(suffix))
 
 
-def _shared(path: Path, key: str) -> int:
-    """How many parts, from the last, the path of a file and the id of an image have in common."""
-    pairs = zip(reversed(_stem(path.as_posix()).split("/")), reversed(key.split("/")), strict=False)
-    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
-
-
-def _read_arrays(path: Path) -> tuple[str, Any]:
-    """The class scores of an NPZ file, and the key under which they lie."""
-    keys = (*PROBABILITIES, "logits")
-    try:
-        with path.open("rb") as stream, np.load(stream) as arrays:
-            key = next((key for key in keys if key in arrays), None)
-            if key is None:
-                raise DataError(f"{path} has the keys {', '.join(arrays) or 'none'}; one of {', '.join(keys)} is read")
-            return key, arrays[key].astype(np.float32)
-    except DataError:
-        raise
-    except Exception as error:  # damaged bytes make zipfile, zlib and NumPy raise nearly anything
-        raise DataError(f"{path} cannot be read ({' '.join(str(error).split())}); write it again") from error
-
-
 def _spatial(path: Path, array: Any, size: tuple[int, ...]) -> Tensor:
     """Class scores on the axes of the image: nnU-Net gives flat images an axis of 1, and stores volumes as z, y, x."""
-    if array.ndim == 4 and len(size) == 2 and array.shape[1] == 1:
+    if _is_flat(array.shape, size):
         array = array[:, 0]
-    if array.ndim != len(size) + 1 or 0 in array.shape:
-        raise DataError(f"{path} has the shape {array.shape}; class scores have one axis more than the image")
     volume = _nifti_beside(path)
     if len(size) == 3 and volume is not None:
         grid = read_grid(volume)
         array = np.stack([grid.to_ras(scores.T) for scores in array])
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _is_flat(shape: Shape, size: Shape) -> bool:
+    return len(shape) == 4 and len(size) == 2 and shape[1] == 1
 
 
 def _nifti_beside(path: Path) -> Path | None:
@@ -229,10 +245,12 @@ def _nifti_beside(path: Path) -> Path | None:
     return next((other for other in (Path(stem + end) for end in (".nii.gz", ".nii")) if other.is_file()), None)
 
 
-def _check_aspect(path: Path, came: tuple[int, ...], image: tuple[int, ...]) -> None:
-    """Predictions may be smaller than the image, but must cover the same view."""
+def _check_size(path: Path, came: Shape, image: Shape) -> None:
+    """Predictions may be smaller than the image, or a little larger, but must cover the same view."""
     scale = max(side / whole for side, whole in zip(came, image, strict=True))
     off = [abs(side - scale * whole) for side, whole in zip(came, image, strict=True)]
+    sizes = "x".join(map(str, came)), "x".join(map(str, image))
+    if scale > LARGEST:
+        raise DataError(f"{path} is {sizes[0]}, more than {LARGEST} times its image of {sizes[1]}; write it as large")
     if any(gap > max(1.0, 0.02 * scale * whole) for gap, whole in zip(off, image, strict=True)):
-        sizes = "x".join(map(str, came)), "x".join(map(str, image))
         raise DataError(f"{path} is {sizes[0]} and its image {sizes[1]}; a prediction has the aspect of its image")

@@ -129,7 +129,7 @@ def load_json(path: Path) -> dict[str, Any]:
         InputError: The file is missing or holds no JSON object, or a number in it is not finite.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        value = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is missing or not JSON ({error}); give a file written by synthcp") from error
     if not isinstance(value, dict):
