@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
 from synthcp.records import Classes
+from synthcp.system.files import load_json
 from synthcp.system.spec import choices
 
 EXAMPLE = '{"7": "road", "8": "sidewalk", "9": null}'
@@ -114,7 +113,7 @@ def read_mapping(
         InputError: The file is missing or no JSON, names an unknown class, or leaves a class of the data without any.
     """
     sources: list[list[int]] = [[] for _ in classes.names]
-    for key, name in _load(file).items():
+    for key, name in load_json(file, f"write a mapping such as {EXAMPLE}").items():
         index = _model_class(file, str(key), outputs, names)
         if name is None:
             continue
@@ -125,16 +124,6 @@ def read_mapping(
         if not source:
             raise InputError(f"{file}: no class of the model becomes {name!r}; map at least one to each of the data's")
     return tuple(map(tuple, sources))
-
-
-def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} is missing or not JSON ({error}); write a mapping such as {EXAMPLE}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds no JSON object; write a mapping such as {EXAMPLE}")
-    return content
 
 
 def _model_class(file: Path, key: str, outputs: int, names: Sequence[str]) -> int:
