@@ -102,7 +102,7 @@ def _model(transformers: Any, where: str, local: bool) -> tuple[nn.Module, Any]:
         )
     except Exception as error:  # ValueError for another kind of model, OSError for a missing one, and others
         problem = " ".join(str(error).split())[:300]
-        if "trust_remote_code" in problem:
+        if "trust_remote_code" in str(error):
             raise InputError(
                 f"hf:{where} is made of Python code of its own (auto_map in its config.json), which is never run from "
                 "there; load it in a function of yours, and give --model file.py:factory"

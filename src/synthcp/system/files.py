@@ -15,11 +15,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
 
 from synthcp.errors import InputError, SynthCPError, WeightsError
 
 Network = TypeVar("Network", bound=nn.Module)
 Shapes = Mapping[str, tuple[int, ...]]
+
+FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+"""What makes the tensors of a network; the size comes first, or by this name."""
 
 LARGEST_JSON = 2**26
 """Bytes of a JSON file."""
@@ -194,7 +198,7 @@ def save_module(path: Path, module: nn.Module) -> None:
 
 
 def load_network(path: Path, build: Callable[[], Network]) -> Network:
-    """Build a network and read its weights; its sizes are compared with the file's before anything is allocated.
+    """Build a network and read its weights; nothing is allocated that the file has no weights for.
 
     Args:
         path: Of the weights.
@@ -203,25 +207,48 @@ def load_network(path: Path, build: Callable[[], Network]) -> Network:
     Raises:
         WeightsError: The file is missing, damaged, or made for another network, or no network can be built.
     """
-    shapes = _stored_shapes(path)
+    stored = _stored_numbers(path)
     try:
-        with torch.device("meta"):
-            planned = build()
+        with AtMost(2 * stored + 2**20):  # of some weights a copy is normalised
+            network = build()
     except SynthCPError:
         raise
+    except MemoryError as error:
+        raise WeightsError(
+            f"{path} holds {stored} numbers, the settings beside it tell of a larger network; use the run's own files"
+        ) from error
     except Exception as error:  # whatever torch says of sizes that do not go together
         problem = " ".join(str(error).split())[:200]
         raise WeightsError(f"{path}: the settings beside it tell of no network ({problem}); restore them") from error
-    _require_fit(path, planned, shapes)
-    network = build()
     load_module(path, network)
     return network
 
 
-def _stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors of a file, from its header alone; errors as load_tensors."""
+class AtMost(TorchFunctionMode):
+    """While it is entered, torch makes no more numbers than these; raises MemoryError instead.
+
+    Args:
+        numbers: In all tensors together.
+    """
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.left = numbers
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch; of those that make tensors, the numbers are counted first."""
+        if func in FACTORIES:
+            size = (kwargs or {}).get("size", args[0] if args and isinstance(args[0], tuple | list) else args)
+            self.left -= math.prod(side for side in size if isinstance(side, int))
+            if self.left < 0:
+                raise MemoryError
+        return func(*args, **(kwargs or {}))
+
+
+def _stored_numbers(path: Path) -> int:
+    """How many numbers a file holds, by its header alone; errors as load_tensors."""
     with _opened(path) as file:
-        return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
 
 
 def load_module(path: Path, module: nn.Module) -> None:
