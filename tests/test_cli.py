@@ -70,7 +70,7 @@ def test_help_lists_the_verbs_and_the_exit_codes(synthcp):
 
 
 CLI_ONLY = {"split", "predictions", "threads", "quiet", "as_json", "markdown", "fail_on_alarm"}
-LOADING = {"model", "device", "precision"}
+LOADING = {"model", "device", "precision", "trust_code"}
 """Options of Monitor.load, whose monitor the verbs take."""
 OF_FIT = {"data", "out", "train_cmd", "config", "perceptual"}
 

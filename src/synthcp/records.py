@@ -17,6 +17,9 @@ from typing import Literal
 
 from torch import Tensor
 
+from synthcp.errors import InputError
+from synthcp.ranges import check_ranges
+
 Measure = Literal["IoU", "Dice"]
 """How the quality of a class is measured: by IoU (eq. 6) in images, by Dice in volumes (section 4.1 of the paper)."""
 
@@ -39,12 +42,25 @@ class Classes:
         ignore_index: Label of the pixels without a class.
         background: Index of the class that is no structure, which fills a volume and hides what is wrong with the
             others: it counts as a class everywhere but in the quality of an image. None where every class counts.
+
+    Raises:
+        InputError: Names are not distinct, colours are missing or none, or an index is outside its range.
     """
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     ignore_index: int = 255
     background: int | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.names)
+        check_ranges(self, ignore_index=(-(2**31), 2**31), background=(0, count - 1))
+        if len(set(self.names)) < count or "" in self.names:
+            raise InputError(f"the names of the {count} classes must differ, and none may be empty; rename one")
+        if len(self.colors) != count or not all(0 <= part <= 255 for color in self.colors for part in color):
+            raise InputError(f"{len(self.colors)} colours; each of the {count} classes has one, three numbers of 0-255")
+        if 0 <= self.ignore_index < count:
+            raise InputError(f"ignore index {self.ignore_index} is a class (0 to {count - 1}); choose one outside")
 
     def __len__(self) -> int:
         return len(self.names)

@@ -98,7 +98,7 @@ def test_what_is_wrong_is_named(fails: Callable[..., Any], keys: list[Any], valu
         ("[0.5]", "holds no JSON object"),
         ('{"share": NaN, "sides": []}', "not JSON (NaN is no number)"),
         ('{"share": -Infinity, "sides": []}', "not JSON (-Infinity is no number)"),
-        ('{"share": 1e999, "sides": []}', ": setting 'share' is inf; it must be a finite number"),
+        ('{"share": 1e999, "sides": []}', "not JSON (1e999 is no number)"),
         ('{"share": 0.5}', ": setting 'sides' is missing"),
     ],
 )

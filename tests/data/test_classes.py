@@ -54,8 +54,8 @@ def test_default_colors_are_distinct_and_do_not_depend_on_the_count():
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        ('{"names": ["a",', "not readable as JSON"),
-        ("[1, 2]", "must hold an object"),
+        ('{"names": ["a",', "missing or not JSON"),
+        ("[1, 2]", "holds no JSON object {...}"),
         ({}, 'lacks the key "names"'),
         ({"names": "ab"}, 'lacks the key "names"'),
         ({"names": ["a"]}, "has 1 classes"),

@@ -161,10 +161,10 @@ def test_other_refusals(root, tmp_path, change, fails):
     with fails(str(root), "no case of the split 'unlabelled'", error=DataError):
         Decathlon(root, "unlabelled")
     (root / "dataset.json").write_text("[]")
-    with fails("must hold an object", error=DataError):
+    with fails("holds no JSON object {...}", error=DataError):
         Decathlon(root)
     (root / "dataset.json").unlink()
-    with fails("dataset.json: no such file", "imagesTr/NAME.nii.gz", error=DataError):
+    with fails("dataset.json is missing", "no such file", "imagesTr/NAME.nii.gz", error=DataError):
         Decathlon(root)
 
 

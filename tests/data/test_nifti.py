@@ -211,6 +211,18 @@ def test_missing_files_and_other_formats_are_refused(tmp_path, fails):
         read_nifti(tmp_path / "x.nii")
 
 
+def test_labels_under_a_slope_have_a_remedy_that_works(tmp_path, fails):
+    stored = np.arange(24, dtype=np.uint8).reshape(2, 3, 4) % 3
+    image = nibabel.Nifti1Image(stored, np.eye(4))
+    image.header.set_slope_inter(1 / 255, 0)
+    nibabel.save(image, tmp_path / "x.nii")
+    with fails("its header multiplies", "0.00392157 and adds 0", "get_unscaled()", error=DataError):
+        read_label_nifti(tmp_path / "x.nii")
+    image = nibabel.load(tmp_path / "x.nii")
+    nibabel.save(nibabel.Nifti1Image(image.dataobj.get_unscaled(), image.affine), tmp_path / "y.nii")
+    assert np.array_equal(read_label_nifti(tmp_path / "y.nii")[0], stored)
+
+
 def test_labels_are_whole_numbers(save, fails):
     labels = np.zeros(SHAPE, np.float32)
     labels[3, 4, 5] = 2

@@ -12,6 +12,8 @@ from synthcp.doctor.base import attempt
 from synthcp.doctor.model import NEAR_CHANCE, above_chance, best_order, chance_iou, check_model, try_model
 from synthcp.errors import InputError
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
+from synthcp.segmentation.adapters import adapt
+from synthcp.segmentation.loaded import LoadedNetwork
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.system.runtime import Runtime
 
@@ -154,3 +156,32 @@ def test_a_model_that_sees_another_size_is_judged_at_that_of_the_labels(dataset,
             return replace(prediction, logits=prediction.logits.repeat_interleave(2, 2).repeat_interleave(2, 3))
 
     assert mean_iou(try_model(Twice(), dataset, HERE).confusion) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("inverse", "option"),
+    [
+        (lambda image: image, ""),
+        (lambda image: image / 255, "mean=0&std=0.00392157"),
+        (lambda image: (image + 1) / 2, "mean=0.5&std=0.5"),
+        (lambda image: image * 0.229 + 0.485, "mean=0.485,0.456,0.406&std=0.229,0.224,0.225"),
+    ],
+)
+def test_a_model_that_wants_to_be_fed_otherwise_is_told_how(inverse, option, dataset, check):
+    def network(image):
+        """Right on what its maker's code would show it; class k has the value k / 10 in the first channel."""
+        return torch.cat([1 - (10 * inverse(image)[:, :1] - label).square() for label in range(4)], dim=1)
+
+    found = check(adapt(LoadedNetwork(network), dataset.classes, dataset[0].image[None]))["feeding"]
+    assert found.state == ("bad" if option else "good")
+    assert found.remedy == (f"add ?{option} to its SPEC" if option else "")
+    assert not option or f"100.0% with {option}" in found.what
+
+
+def test_without_labels_nobody_can_tell_how_a_model_wants_to_be_fed(dataset, held, check):
+    unlabelled = held([replace(sample, label_map=None) for sample in dataset])
+    segmenter = adapt(
+        LoadedNetwork(lambda image: image.repeat(1, 2, 1, 1)[:, :4] - 0.5), dataset.classes, dataset[0].image[None]
+    )
+    mean = segmenter.mean
+    assert check(segmenter, images=unlabelled)["feeding"].state == "note" and segmenter.mean is mean

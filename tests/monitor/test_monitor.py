@@ -89,8 +89,8 @@ def test_saved_and_loaded_it_judges_alike(monitor, image, tmp_path):
     [
         (Thresholds(), ()),
         (Thresholds(error_share=0.0), ("expected to be wrong",)),
-        (Thresholds(anomaly=-1.0, anomaly_share=0.0), ("look unknown",)),
-        (Thresholds(class_quality=(1.01,) * 9), ("predicted IoU",)),
+        (Thresholds(anomaly=0.0, anomaly_share=0.0), ("look unknown",)),
+        (Thresholds(class_quality=(1.0,) * 9), ("predicted IoU",)),
     ],
 )
 def test_beyond_a_threshold_it_alarms(monitor, image, thresholds, alarms):

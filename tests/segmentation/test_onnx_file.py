@@ -142,3 +142,56 @@ def test_a_file_that_is_no_model(tmp_path, fails):
     (tmp_path / "noise.onnx").write_bytes(np.random.default_rng(0).bytes(100))
     with fails("noise.onnx cannot be opened"):
         load_onnx(str(tmp_path / "noise.onnx"))
+
+
+class Kept(nn.Module):
+    """A network whose images come in as TensorFlow has them, or as whole numbers."""
+
+    def __init__(self, network: nn.Module, before) -> None:
+        super().__init__()
+        self.network = network
+        self.before = before
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network(self.before(image))
+
+
+@pytest.mark.parametrize("free", [(0, 1, 2), ()])
+def test_channels_last_are_told_with_a_remedy_that_is_no_size(free, network, export, classes, probe, fails):
+    last = Kept(network, lambda image: image.permute(0, 3, 1, 2)).eval()
+    path = export(last, free, torch.rand(1, 32, 48, 3))
+    shape = "anyxanyxanyx3" if free else "1x32x48x3"
+    with fails(f"wants its channels last ({shape})", "export it so: tf2onnx --inputs-as-nchw image"):
+        open_model(f"onnx:{path}", classes, probe)
+
+
+def test_whole_numbers_are_fed_to_a_file_that_wants_them(network, export, classes, probe, fails):
+    bytes_first = Kept(network, lambda image: image.float() / 255).eval()
+    path = export(bytes_first, image=torch.randint(256, (1, 3, 32, 48), dtype=torch.uint8))
+    segmenter, _ = open_model(f"onnx:{path}", classes, probe)
+    expected = network((255 * probe).round() / 255)
+    torch.testing.assert_close(segmenter.predict("", probe).logits, expected, atol=1e-4, rtol=0)
+    with fails("wants whole numbers (uint8) and normalises by itself; leave mean and std out"):
+        open_model(f"onnx:{path}?mean=0.5&std=0.25", classes, probe)
+
+
+def test_other_types_of_number_are_refused_by_their_name(network, export, classes, probe, fails):
+    whole = Kept(network, lambda image: image.float()).eval()
+    path = export(whole, image=torch.zeros(1, 3, 32, 48, dtype=torch.int32))
+    with fails("wants images as tensor(int32); export it with an input of one of tensor(float), tensor(float16)"):
+        open_model(f"onnx:{path}", classes, probe)
+
+
+def test_half_precision_of_a_fixed_size_has_the_remedy_of_its_size(network, export, classes, probe, fails):
+    path = export(network.half(), (), torch.rand(1, 3, 32, 48).half())
+    with fails("wants images of 32x48, this one is 64x96; add ?input=resize:32x48"):
+        open_model(f"onnx:{path}", classes, probe)
+    assert open_model(f"onnx:{path}?input=resize:32x48", classes, probe).predictor.returns == "logits"
+
+
+@pytest.mark.parametrize(
+    ("end", "returns"), [(nn.Softmax(dim=1), "probabilities"), (nn.Sigmoid(), "sigmoid"), (nn.Identity(), "logits")]
+)
+def test_an_activation_behind_the_logits_hides_no_features(end, returns, network, export, classes, probe):
+    segmenter, settings = open_model(f"onnx:{export(nn.Sequential(*network, end).eval())}", classes, probe)
+    assert segmenter.returns == returns and settings.features == "/2/Relu_output_0"

@@ -12,7 +12,9 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from synthcp.errors import InputError, WeightsError
 from synthcp.system.files import (
+    load_json,
     load_module,
+    load_network,
     load_tensors,
     restore_training_state,
     save_json,
@@ -136,3 +138,60 @@ def test_training_goes_on_from_its_state_bit_by_bit(tmp_path: Path, make: Callab
     expected, state = training_state(*whole), training_state(*resumed)
     assert expected.keys() == state.keys()
     assert [key for key, value in expected.items() if not value.equal(state[key])] == []
+
+
+def test_a_network_is_built_only_as_large_as_its_file(tmp_path: Path) -> None:
+    def small() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Linear(5, 2))
+
+    path, network = tmp_path / "a.safetensors", small()
+    save_module(path, network)
+    again = load_network(path, small).state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in network.state_dict().items())
+    for large in (lambda: nn.Linear(2**20, 2**20), lambda: nn.ModuleList(nn.Linear(512, 512) for _ in range(10**9))):
+        with fails(WeightsError, "a.safetensors holds 173 numbers", "a larger network; use the run's own files"):
+            load_network(path, large)
+    with fails(WeightsError, "does not fit the network (first difference: "):
+        load_network(path, lambda: nn.Linear(5, 3))
+    with fails(WeightsError, "tell of no network (num_channels"):
+        load_network(path, lambda: nn.GroupNorm(3, 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": [1, {"b": 1e999}]}', "1e999 is no number"),
+        ('{"a": 9223372036854775808}', "9223372036854775808 is beyond 64 bits"),
+        (f'{{"a": {"9" * 5000}}}', "is beyond 64 bits"),
+        ('{"a": {"b": 1, "c": 2, "b": 3}}', "the key 'b' comes twice"),
+        (f'{{"a": {"[" * 40}{"]" * 40}}}', "nested more than 32 deep"),
+        ("[" * 100_000, "nested more than 32 deep"),
+        ('{"a": 1', "is missing or not JSON"),
+        ("[1]", "holds no JSON object"),
+    ],
+)
+def test_a_json_file_that_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with fails(InputError, str(path), problem, "; give a file written by synthcp"):
+        load_json(path)
+
+
+def test_a_json_file_as_it_is_written_and_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    save_json(path, {"a": [1, -(2**63), 1e-300, None, {"b": "é"}]})
+    assert load_json(path) == {"a": [1, -(2**63), 1e-300, None, {"b": "é"}]}
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_json(path)["a"][0] == 1
+
+
+def test_json_files_that_are_none_or_endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    for name in ("pipe.json", "nowhere.json", "."):
+        with fails(InputError, "is missing or not JSON (no such file)"):
+            load_json(tmp_path / name)
+    (tmp_path / "x.json").write_text(" " * 100 + "{}")
+    monkeypatch.setattr("synthcp.system.files.LARGEST_JSON", 50)
+    with fails(InputError, "x.json has 102 bytes, a JSON file has at most 50"):
+        load_json(tmp_path / "x.json")

@@ -18,6 +18,7 @@ def audit_verb(
     split: options.Split = "train",
     model: options.Model = None,
     predictions: options.Predictions = None,
+    trust_code: options.TrustCode = False,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -33,6 +34,6 @@ def audit_verb(
         from synthcp.verbs.given import open_data
 
         dataset, facts = open_data(data, split)
-        opened = load_monitor(monitor, model, predictions, device, precision)
+        opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
         suspects = audit(opened, dataset, out, most=most, seed=seed, facts=facts, progress=progress)
     typer.echo(f"{len(suspects)} suspects in {len(dataset)} images; report: {out / 'audit.html'}")

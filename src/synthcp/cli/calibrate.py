@@ -28,6 +28,7 @@ def calibrate_verb(
     area: Annotated[float, typer.Option(metavar="SHARE", help="Of an image's pixels, flagged though known.")] = 0.01,
     model: options.Model = None,
     predictions: options.Predictions = None,
+    trust_code: options.TrustCode = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
@@ -45,7 +46,7 @@ def calibrate_verb(
 
         promise = Promise(alpha=alpha, delta=delta, floor=floor, area=area)
         dataset, facts = open_data(data, split)
-        opened = load_monitor(monitor, model, predictions, device, precision)
+        opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
         calibration = calibrate(opened, dataset, promise=promise, facts=facts, progress=progress)
     for table in _tables(calibration, opened.settings.measure):
         Console().print(table)

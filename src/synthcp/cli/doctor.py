@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synthcp.cli.exit_codes import BAD_INPUT, FINE
-from synthcp.cli.options import Device, Model, Threads, use_threads
+from synthcp.cli.options import Device, Model, Threads, TrustCode, use_threads
 
 if TYPE_CHECKING:
     from synthcp.doctor.base import Finding
@@ -29,6 +29,7 @@ def doctor_verb(
     model: Model = None,
     features: Annotated[str, typer.Option(metavar="MODULE", help="The module whose input is f_M.")] = "",
     monitor: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder that synthcp fit wrote.")] = None,
+    trust_code: TrustCode = False,
     fit: Annotated[bool, typer.Option("--fit", help="Try a few steps of a fit, and say what all will take.")] = False,
     scale: Annotated[str, typer.Option(metavar="NAME", help="Of the fit: tiny, small or full.")] = "small",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that would be written.")] = Path("runs"),
@@ -51,6 +52,7 @@ def doctor_verb(
         model=model or BUILT_IN,
         features=features,
         monitor="" if monitor is None else str(monitor),
+        trust_code=trust_code,
         fit=fit,
         scale=scale,
         out=str(out),

@@ -30,6 +30,7 @@ def eval_verb(
     ] = None,
     model: options.Model = None,
     predictions: options.Predictions = None,
+    trust_code: options.TrustCode = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
@@ -47,7 +48,7 @@ def eval_verb(
         from synthcp.verbs.given import open_data
 
         dataset, facts = open_data(data, split)
-        opened = load_monitor(monitor, model, predictions, device, precision)
+        opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
         results = evaluate(
             opened,
             dataset,

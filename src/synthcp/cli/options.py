@@ -38,6 +38,9 @@ Predictions = Annotated[
     Path | None,
     typer.Option("--predictions", metavar="DIR", help="M's predictions of the images: --model preds:DIR."),
 ]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Run the code that the monitor names as its M, such as file.py:factory.")
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
 Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of everything random.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
@@ -46,7 +49,9 @@ Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CP
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 
-def load_monitor(folder: Path, model: str | None, predictions: Path | None, device: str, precision: str) -> Monitor:
+def load_monitor(
+    folder: Path, model: str | None, predictions: Path | None, device: str, precision: str, *, trust_code: bool
+) -> Monitor:
     """Load a monitor, with the M that takes the place of its own if one is named.
 
     Raises:
@@ -57,7 +62,7 @@ def load_monitor(folder: Path, model: str | None, predictions: Path | None, devi
     if model is not None and predictions is not None:
         raise InputError("--model and --predictions both name M; give one of them")
     other = model if predictions is None else f"{PREDICTIONS}:{predictions}"
-    return Monitor.load(folder, device, precision, other)
+    return Monitor.load(folder, device, precision, other, trust_code=trust_code)
 
 
 def use_threads(threads: int | None) -> None:

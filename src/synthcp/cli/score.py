@@ -27,6 +27,7 @@ def score_verb(
     out: options.Out,
     model: options.Model = None,
     predictions: options.Predictions = None,
+    trust_code: options.TrustCode = False,
     smiyc: Annotated[
         str,
         typer.Option(
@@ -53,7 +54,7 @@ def score_verb(
         from synthcp.monitor.settings import load_settings
         from synthcp.verbs.score import score
 
-        opened = load_monitor(monitor, model, predictions, device, precision)
+        opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
         rows = score(opened, inputs, out, budget=budget, shard=shard, smiyc=smiyc, progress=progress)
     settings = load_settings(monitor)
     _warn_of_other_model(settings, rows)

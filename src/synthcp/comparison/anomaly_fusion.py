@@ -14,9 +14,11 @@ from synthcp.comparison.logit_scores import energy, entropy
 from synthcp.comparison.siamese import Evidence
 from synthcp.comparison.smoothing import gaussian_smooth
 from synthcp.errors import InputError
+from synthcp.ranges import COEFFICIENT, SHARE, check_count, check_ranges
 from synthcp.records import Detection, Prediction
 
 CUES = ("entropy", "energy", "distance", "objectness")
+ONE_EACH = (len(CUES), len(CUES))
 SMALLEST_DISTANCE = 1e-3
 """Distances below count as this one, so that their logarithm is finite."""
 SMALLEST_DEVIATION = 1e-4
@@ -64,6 +66,12 @@ class AnomalyFusion:
     deviations: tuple[float, ...]
     weights: tuple[float, ...] = (1.0, 1.0, 0.6, 1.0)
     smoothing: float = 1 / 144
+
+    def __post_init__(self) -> None:
+        check_count(self, means=ONE_EACH, deviations=ONE_EACH, weights=ONE_EACH)
+        check_ranges(
+            self, means=COEFFICIENT, deviations=(SMALLEST_DEVIATION / 2, 1e6), weights=COEFFICIENT, smoothing=SHARE
+        )
 
     def __call__(self, cues: Tensor) -> Tensor:
         """Return the score, shape (B, *S), in (0, 1), of the cues of cues_of."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.logit_scores import msp_log_odds
+from synthcp.ranges import COEFFICIENT, check_ranges
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class Blend:
     failure: float = 1.0
     uncertainty: float = 0.0
     bias: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, failure=COEFFICIENT, uncertainty=COEFFICIENT, bias=COEFFICIENT)
 
     def __call__(self, error_log_odds: Tensor, logits: Tensor) -> Tensor:
         """Return the probability of error, shape (B, *S), from F's log-odds (B, *S) and M's logits (B, L, *S)."""

@@ -19,6 +19,7 @@ from synthcp.nn.labels import one_hot
 from synthcp.nn.padding import at_least, middle
 from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
+from synthcp.ranges import WEIGHT, check_ranges
 from synthcp.records import Measure
 
 LabelInput = Literal["one_hot", "squeezed", "softmax"]
@@ -261,6 +262,9 @@ class FailureLossConfig:
     present_only: bool = False
     pixel: float = 1.0
     quality: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, pixel=WEIGHT, quality=WEIGHT)
 
 
 def failure_loss(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from synthcp.nn.resnet import Depth
 from synthcp.nn.spatial import SpatialDims
 from synthcp.nn.trunk import OutputStride
+from synthcp.ranges import CHANNELS, COUNT, FACTOR, check_count, check_ranges
 from synthcp.training.comparator import ComparatorConfig
 from synthcp.training.gan import GanConfig
 from synthcp.training.segmentation import SegmentationConfig
@@ -55,6 +56,13 @@ class Scale:
     segmenter_hidden: int = 512
     patch: tuple[int, ...] = ()
     degraded_views: int = 0
+
+    def __post_init__(self) -> None:
+        check_count(self, rates=(1, 32), multipliers=(1, 16), patch=(0, 3))
+        check_ranges(self, side=(0, 8192), rates=FACTOR, multipliers=FACTOR, patch=(1, 2048))
+        check_ranges(self, segmenter_width=CHANNELS, segmenter_hidden=CHANNELS, fusion=CHANNELS)
+        check_ranges(self, spade_width=CHANNELS, spade_hidden=CHANNELS, discriminator_width=CHANNELS)
+        check_ranges(self, folds=(2, COUNT[1]), fold_steps=(0.0, 1024.0), degraded_views=(0, 1024))
 
 
 SCALES: dict[str, Scale] = {

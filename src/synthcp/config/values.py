@@ -25,6 +25,8 @@ RULES: dict[Any, str] = {
     dict: "an object {...}",
 }
 """What a value of each type must be, in words."""
+LONGEST = 80
+"""Characters of a value in a message."""
 
 
 def choose(table: Mapping[str, Record], name: str, what: str) -> Record:
@@ -63,7 +65,7 @@ def to_dict(record: object) -> dict[str, Any]:
     return dataclasses.asdict(record)
 
 
-def from_dict(kind: type[Record], values: Mapping[str, Any], place: str = "") -> Record:
+def from_dict(kind: type[Record], values: Mapping[str, Any], place: str = "", *, null_is_nan: bool = False) -> Record:
     """Rebuild a dataclass from plain values, each of which must have the type of its field.
 
     The types may be dataclasses, tuples, dicts, Literal and unions with None, at any depth. A float may be written as a
@@ -73,65 +75,54 @@ def from_dict(kind: type[Record], values: Mapping[str, Any], place: str = "") ->
         kind: The dataclass.
         values: Of all of its fields.
         place: Keys that lead to the values, with a point behind them.
+        null_is_nan: Whether null stands for a number that is undefined.
 
     Raises:
-        InputError: A key is unknown or missing, or a value is of another type or not finite.
+        InputError: A key is unknown or missing, a value is of another type or not finite, or the dataclass refuses it.
     """
     hints = typing.get_type_hints(kind)
     wrong = [(name, "is unknown") for name in values if name not in hints]
     wrong += [(name, "is missing") for name in hints if name not in values]
     for name, what in wrong[:1]:
-        raise InputError(f"setting {place + name!r} {what}; {kind.__name__} has {', '.join(hints)}")
-    return kind(**{name: _checked(hint, values[name], place + name) for name, hint in hints.items()})
+        raise InputError(f"setting {_shown(place + name)} {what}; {kind.__name__} has {', '.join(hints)}")
+    fields = {name: _checked(hint, values[name], place + name, null_is_nan) for name, hint in hints.items()}
+    try:
+        return kind(**fields)
+    except InputError as error:
+        raise InputError(f"setting {place[:-1]!r}: {error}" if place else str(error)) from error
 
 
-def require_finite_numbers(record: object) -> None:
-    """Refuse a dataclass in which a number, at any depth, is NaN or infinite: no comparison with it would ever hold.
-
-    Raises:
-        InputError: The message names the setting.
-    """
-    for place, value in _leaves(to_dict(record)):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise InputError(f"setting {place!r} is {value}; it must be {RULES[float]}; fit again or correct it")
-
-
-def _leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """All that a plain value is made of, each with the keys that lead to it."""
-    if isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _leaves(part, f"{place}.{key}" if place else str(key))
-    elif isinstance(value, list | tuple):
-        for index, part in enumerate(value):
-            yield from _leaves(part, f"{place}[{index}]")
-    else:
-        yield place, value
-
-
-def _checked(hint: Any, value: Any, place: str) -> Any:
+def _checked(hint: Any, value: Any, place: str, null_is_nan: bool) -> Any:
     """The value of one field as its type has it; a union is one with None."""
     origin, parts = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
-        return None if value is None else _checked(parts[0], value, place)
+        return None if value is None else _checked(parts[0], value, place, null_is_nan)
     if dataclasses.is_dataclass(hint):
-        return from_dict(typing.cast(type, hint), _typed(dict, value, place), f"{place}.")
-    if origin is tuple:
-        return _items(parts, _typed(tuple, value, place), place)
+        content = _typed(dict, value, place)
+        return from_dict(typing.cast(type, hint), content, f"{place}.", null_is_nan=null_is_nan)
+    if origin in (tuple, list):
+        return origin(_items(parts, _typed(tuple, value, place), place, null_is_nan))
     if origin is dict:
-        return {key: _checked(parts[1], item, f"{place}.{key}") for key, item in _typed(dict, value, place).items()}
+        items = _typed(dict, value, place).items()
+        return {key: _checked(parts[1], item, f"{place}.{key}", null_is_nan) for key, item in items}
     if origin is Literal:
         if not any(value == part and type(value) is type(part) for part in parts):
-            raise InputError(f"setting {place!r} is {value!r}; it must be one of {', '.join(map(str, parts))}")
+            raise InputError(
+                f"setting {_shown(place)} is {_shown(value)}; it must be one of {', '.join(map(str, parts))}"
+            )
         return value
+    if hint is float and value is None and null_is_nan:
+        return math.nan
     return value if hint is Any else _typed(hint, value, place)
 
 
-def _items(parts: Sequence[Any], values: Sequence[Any], place: str) -> tuple[Any, ...]:
-    """The items of a tuple, of any number or each of a type of its own."""
-    hints = [parts[0]] * len(values) if parts[-1] is Ellipsis else parts
+def _items(parts: Sequence[Any], values: Sequence[Any], place: str, null_is_nan: bool) -> Iterator[Any]:
+    """The items of a list or a tuple, of any number or each of a type of its own."""
+    hints = [parts[0]] * len(values) if len(parts) == 1 or parts[-1] is Ellipsis else parts
     if len(hints) != len(values):
-        raise InputError(f"setting {place!r} has {len(values)} items; it must have {len(hints)}")
-    return tuple(_checked(hints[index], item, f"{place}[{index}]") for index, item in enumerate(values))
+        raise InputError(f"setting {_shown(place)} has {len(values)} items; it must have {len(hints)}")
+    for index, item in enumerate(values):
+        yield _checked(hints[index], item, f"{place}[{index}]", null_is_nan)
 
 
 def _typed(kind: type, value: Any, place: str) -> Any:
@@ -140,5 +131,11 @@ def _typed(kind: type, value: Any, place: str) -> Any:
         return float(value)
     accepted = {tuple: (list, tuple), float: ()}.get(kind, (kind,))
     if type(value) not in accepted:
-        raise InputError(f"setting {place!r} is {value!r}; it must be {RULES[kind]}")
+        raise InputError(f"setting {_shown(place)} is {_shown(value)}; it must be {RULES[kind]}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value as it is told: on one line, and no longer than that."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."

@@ -7,6 +7,7 @@ from typing import Literal
 
 from synthcp.comparison.siamese import FailureLossConfig, LabelInput
 from synthcp.config.values import choose
+from synthcp.ranges import FACTOR, SHARE, check_ranges
 from synthcp.synthesis.catalogue import GENERATORS
 from synthcp.training.crossfit import FoldRule
 
@@ -34,7 +35,7 @@ class Variant:
         generator: Which G, one of synthesis.catalogue.GENERATORS.
 
     Raises:
-        InputError: There is no such generator.
+        InputError: There is no such generator, or a number is outside its range.
     """
 
     shared: bool = True
@@ -55,6 +56,7 @@ class Variant:
 
     def __post_init__(self) -> None:
         choose(GENERATORS, self.generator, "generator")
+        check_ranges(self, fold_seeds=FACTOR, early_views=SHARE)
 
 
 VARIANTS: dict[str, Variant] = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import colorsys
 import json
+from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from synthcp.errors import DataError
 from synthcp.records import Classes
+from synthcp.system.files import load_json
 
 Color = tuple[int, int, int]
 
@@ -28,21 +30,10 @@ def read_classes(path: Path) -> Classes:
         DataError: No such file, no JSON, a missing or wrong value, a gap in the indices, a name that comes twice, or
             an ignore index that is a class.
     """
-    content = read_json(path, 'write one, such as {"names": ["sky", "road"], "ignore_index": 255}')
-    _require(path, isinstance(content, dict), 'must hold an object {...} with the key "names" or "classes"')
+    content = load_json(path, 'write one, such as {"names": ["sky", "road"], "ignore_index": 255}', DataError)
     entries = _long_form(path, content["classes"]) if "classes" in content else _short_form(path, content)
     mapped = "values" in content or content.get("ignore_index", 255) is None
     return make_classes(path, entries, 255 if mapped else content.get("ignore_index", 255))
-
-
-def read_json(path: Path, hint: str) -> Any:
-    """Read a JSON file; raises DataError, with the hint, when it is missing or malformed."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; {hint}")
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not readable as JSON ({error}); correct the file") from error
 
 
 def make_classes(
@@ -60,12 +51,12 @@ def make_classes(
         DataError: As `read_classes`.
     """
     indices = [entry["index"] for entry in entries]
-    gapless = all(indices.count(index) == 1 for index in range(len(entries)))
+    gapless = all(type(index) is int for index in indices) and sorted(indices) == list(range(len(indices)))
     _require(path, gapless, f"class indices must be 0, 1, ... without a gap, not {indices}; renumber the labels")
     ordered = sorted(entries, key=lambda entry: int(entry["index"]))
     names = tuple(entry["name"] for entry in ordered)
     _check_names(path, names)
-    _require(path, isinstance(ignore_index, int), f'"ignore_index" must be a whole number, not {ignore_index!r}')
+    _require(path, type(ignore_index) is int, f'"ignore_index" must be a whole number, not {ignore_index!r}')
     rule = f'"ignore_index" {ignore_index} is a class index (0 to {len(names) - 1}); choose one outside, such as 255'
     _require(path, not 0 <= ignore_index < len(names), rule)
     palette = zip(ordered, default_colors(len(names)), strict=True)
@@ -132,11 +123,16 @@ def _check_names(path: Path, names: tuple[Any, ...]) -> None:
     _require(path, len(names) >= 2, f"has {len(names)} classes; a segmentation needs 2 or more; add the others")
     for name in names:
         _require(path, isinstance(name, str) and name != "", f"{name!r} is no class name; names are texts")
-        _require(path, names.count(name) == 1, f'the name "{name}" comes twice; names must differ; rename one')
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    _require(path, twice is None, f'the name "{twice}" comes twice; names must differ; rename one')
 
 
 def _color(path: Path, color: Any) -> Color:
-    proper = isinstance(color, list | tuple) and len(color) == 3 and all(value in range(256) for value in color)
+    proper = (
+        isinstance(color, list | tuple)
+        and len(color) == 3
+        and all(type(value) is int and 0 <= value <= 255 for value in color)
+    )
     _require(path, proper, f"{color!r} is no colour; write [R, G, B], each 0-255")
     red, green, blue = color
     return red, green, blue

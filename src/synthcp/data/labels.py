@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from synthcp.data.classes import read_json
 from synthcp.data.images import read_label_map
 from synthcp.errors import DataError
 from synthcp.records import Classes
+from synthcp.system.files import load_json
 
 KNOWN_OR_ANOMALY = Classes(("known", "anomaly"), ((120, 120, 120), (255, 60, 0)))
 """Stands in for the classes of a data set without label maps; nothing is judged by them, as M has its own."""
@@ -76,7 +76,7 @@ def stored_values(path: Path, classes: Classes) -> LabelValues | None:
         DataError: There are not as many values as classes, they are not integers of 8 bits that differ, or the ignore
             index is one of them.
     """
-    content = read_json(path, "write one")
+    content = load_json(path, "write one", DataError)
     if "values" not in content and content.get("ignore_index", 255) is not None:
         return None
     values = content.get("values", list(range(len(classes))))

@@ -156,6 +156,13 @@ def read_label_nifti(path: Path) -> tuple[NDArray[np.int64], Grid]:
         raise DataError(f"{path} has {len(values)} channels; a label map has one of class indices; write it so")
     labels = np.rint(values).astype(np.int64)
     odd = values[np.abs(values - labels) > TOLERANCE]
+    slope, inter = _scale(path) if odd.size else (1.0, 0.0)
+    if (slope, inter) != (1.0, 0.0):
+        raise DataError(
+            f"{path} holds the label {odd[0]:g}, for its header multiplies what is stored by {slope:g} and adds "
+            f"{inter:g}; labels are whole numbers; if the stored numbers are the labels, write them unscaled: "
+            "nibabel.Nifti1Image(image.dataobj.get_unscaled(), image.affine)"
+        )
     if odd.size:
         raise DataError(
             f"{path} holds the label {odd[0]:g} (and {odd.size - 1} more such voxels); labels are whole numbers; if "
@@ -306,6 +313,12 @@ def _values(path: Path, volume: Any) -> NDArray[Any]:
         raise
     except Exception as error:  # truncated or damaged bytes
         raise _unreadable(path, error) from error
+
+
+def _scale(path: Path) -> tuple[float, float]:
+    """By what a file multiplies what it stores, and what it then adds."""
+    stored = _open(path).dataobj
+    return float(stored.slope), float(stored.inter)
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from synthcp.data.base import Dataset, Source
-from synthcp.data.classes import make_classes, read_json
+from synthcp.data.classes import make_classes
 from synthcp.data.files import SampleFiles
 from synthcp.data.nifti import SUFFIXES
 from synthcp.data.preparation import OPTIONS, VolumePreparation
@@ -20,6 +20,7 @@ from synthcp.data.volume_dataset import (
 )
 from synthcp.errors import DataError
 from synthcp.records import Classes
+from synthcp.system.files import read_json
 from synthcp.system.spec import whole_number
 
 LAYOUT = (
@@ -98,19 +99,22 @@ def _split(root: Path, cases: Sequence[SampleFiles], split: str, fold: int) -> l
     path = root / "splits_final.json"
     if split == "all" or not path.is_file():
         return split_cases(root, cases, split)
-    folds = read_json(path, LAYOUT)
+    folds = read_json(path, LAYOUT, DataError)
     if not isinstance(folds, list) or not 0 <= fold < len(folds) or not isinstance(folds[fold], dict):
         raise DataError(f"{path} has no fold {fold}; it must hold a list of folds, counted from 0; choose fold=NUMBER")
     if split not in folds[fold]:
         raise DataError(f"{path} has no split {split!r}; choose one of {', '.join([*folds[fold], 'all'])}")
-    return _named(path, {case.id: case for case in cases}, folds[fold][split])
+    names = folds[fold][split]
+    if not isinstance(names, list):
+        raise DataError(f"{path}: the split {split!r} of fold {fold} must be a list of cases; {LAYOUT}")
+    return _named(path, {case.id: case for case in cases}, names)
 
 
-def _named(path: Path, cases: Mapping[str, SampleFiles], names: Sequence[str]) -> list[SampleFiles]:
+def _named(path: Path, cases: Mapping[str, SampleFiles], names: Sequence[object]) -> list[SampleFiles]:
     for name in names:
-        if name not in cases:
+        if not isinstance(name, str) or name not in cases:
             raise DataError(f"{path} names the case {name!r}, which labelsTr does not hold; correct one of them")
-    return [cases[name] for name in names]
+    return [cases[str(name)] for name in names]
 
 
 def _open(root: Path, split: str, fold: int = 0, **options: Any) -> Dataset:

@@ -47,7 +47,7 @@ class VolumePreparation:
     window: str = PERCENTILES
 
     def __post_init__(self) -> None:
-        if self.spacing is not None and (len(self.spacing) != 3 or not min(self.spacing) > 0):
+        if self.spacing is not None and (len(self.spacing) != 3 or not all(0 < step < 1e6 for step in self.spacing)):
             raise InputError(f"spacing {self.spacing} is none; give three positive numbers, in mm")
         if self.window != PERCENTILES:
             _limits(self.window)

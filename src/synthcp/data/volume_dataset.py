@@ -8,13 +8,13 @@ from typing import Any
 
 from torch import Tensor
 
-from synthcp.data.classes import read_json
 from synthcp.data.files import FileDataset, SampleFiles, require_split
 from synthcp.data.finding import natural_key
 from synthcp.data.nifti import Grid, read_grid, require_same_grid
 from synthcp.data.preparation import VolumePreparation, read_volume, read_volume_labels
 from synthcp.errors import DataError
 from synthcp.records import Classes, Sample
+from synthcp.system.files import load_json
 
 SPLITS = ("train", "val", "test", "all", "unlabelled")
 FIRST_OF_VAL, FIRST_OF_TEST = 0.60, 0.75
@@ -96,9 +96,7 @@ def read_description(root: Path, keys: Mapping[str, type], layout: str) -> dict[
         DataError: The file is missing or malformed, lacks a key or has another value there.
     """
     path = root / "dataset.json"
-    content = read_json(path, layout)
-    if not isinstance(content, dict):
-        raise DataError(f"{path} must hold an object {{...}}; {layout}")
+    content = load_json(path, layout, DataError)
     for key, kind in keys.items():
         if key not in content:
             raise DataError(f'{path} lacks the key "{key}"; {layout}')

@@ -46,6 +46,7 @@ class Scope:
         model: SPEC of a model, tried on the data.
         features: Name of the module whose input is f_M; found by itself when empty.
         monitor: Folder of a monitor; empty for none.
+        trust_code: Whether its M may be code that is run.
         fit: Whether a fit on the data is tried.
         scale: Of the fit.
         out: Folder that would be written.
@@ -61,6 +62,7 @@ class Scope:
     model: str = BUILT_IN
     features: str = ""
     monitor: str = ""
+    trust_code: bool = False
     fit: bool = False
     scale: str = "small"
     out: str = "runs"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +14,13 @@ from torch import Tensor
 from synthcp.data.base import Dataset
 from synthcp.data.subset import spread
 from synthcp.doctor.base import Finding, Scope
+from synthcp.errors import SynthCPError
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
 from synthcp.records import Classes, Prediction
+from synthcp.segmentation.adapters import AdaptedSegmenter
 from synthcp.segmentation.base import Predictor, Segmenter, at_size
+from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD
+from synthcp.segmentation.output import IN_WORDS
 from synthcp.segmentation.specs import open_model
 from synthcp.system.runtime import Runtime, choose_runtime
 
@@ -23,6 +28,16 @@ IMAGES = 8
 """Number of images that the model is tried on."""
 NEAR_CHANCE = 0.1
 """Share of the way from chance to perfection below which a model might as well guess."""
+FED = 3
+"""Number of images on which each way of feeding is tried."""
+Feed = tuple[tuple[float, ...], tuple[float, ...]]
+FEEDS: dict[str, Feed] = {
+    "mean=0&std=1": ((0.0,), (1.0,)),
+    "mean=0&std=0.00392157": ((0.0,), (1 / 255,)),
+    "mean=0.5&std=0.5": ((0.5,), (0.5,)),
+    "mean=0.485,0.456,0.406&std=0.229,0.224,0.225": (IMAGENET_MEAN, IMAGENET_STD),
+}
+"""What models are usually fed, as the options of a SPEC: [0, 1], 0 to 255, [-1, 1], and normalised as for ImageNet."""
 
 
 @dataclass(frozen=True)
@@ -48,23 +63,28 @@ def check_model(scope: Scope) -> Iterator[Finding]:
     predictor, settings = open_model(scope.model, dataset.classes, dataset[0].image[None], scope.features)
     kind = "a live network" if isinstance(predictor, Segmenter) else "predictions on disk"
     yield Finding("model", "good", f"{settings.spec}: {kind}")
-    tried = try_model(predictor, dataset, choose_runtime(scope.device, "fp32"))
+    runtime = choose_runtime(scope.device, "fp32")
+    tried = try_model(predictor, dataset, runtime)
+    if settings.output != "logits":
+        yield Finding("output", "note", f"it returns {IN_WORDS[settings.output]}, read as logits")
     yield _class_count(tried.prediction.logits, dataset.classes)
     yield _logits(tried.prediction.logits.float())
     yield _features(tried.prediction, settings.features)
     if tried.confusion.sum():
         yield _quality(tried, dataset.classes)
+    if isinstance(predictor, AdaptedSegmenter):
+        yield _feeding(predictor, dataset, runtime)
     yield Finding("speed", "good", f"{tried.seconds:.3f} s per image")
 
 
 @torch.no_grad()
-def try_model(predictor: Predictor, dataset: Dataset, runtime: Runtime) -> Tried:
+def try_model(predictor: Predictor, dataset: Dataset, runtime: Runtime, images: int = IMAGES) -> Tried:
     """Let a model predict a few images, spread over a data set."""
     if isinstance(predictor, Segmenter):
         runtime.place(predictor).eval()
     count, ignored = len(dataset.classes), dataset.classes.ignore_index
     predictions, confusions, seconds = list[Prediction](), [torch.zeros(count, count, dtype=torch.int64)], []
-    for sample in spread(dataset, IMAGES):
+    for sample in spread(dataset, images):
         image = runtime.send(sample.image[None])
         start = time.perf_counter()
         prediction = predictor.predict(sample.id, image)
@@ -120,6 +140,35 @@ def _quality(tried: Tried, classes: Classes) -> Finding:
         remedy = "check mean and std, the order of the colours (RGB), the size it sees, and the order of the classes"
         return Finding("mIoU", "bad", f"{line}; this is near chance", remedy)
     return Finding("mIoU", "good", line)
+
+
+def _feeding(segmenter: AdaptedSegmenter, dataset: Dataset, runtime: Runtime) -> Finding:
+    """Whether a model is right more often when it is fed otherwise: in other ranges, or by another mean and std."""
+    told = "images in [0, 1], less mean, by std"
+    reached = {name: _reached(segmenter, dataset, runtime, feed) for name, feed in FEEDS.items()}
+    now = _reached(segmenter, dataset, runtime, None)
+    if math.isnan(now):
+        return Finding("feeding", "note", f"{told}; without labels nobody can tell whether it wants others")
+    best = max(reached, key=lambda name: -1.0 if math.isnan(reached[name]) else reached[name])
+    if reached[best] > now + NEAR_CHANCE:
+        line = f"mIoU {now:.1%} on {FED} images as it is fed, {reached[best]:.1%} with {best}"
+        return Finding("feeding", "bad", line, f"add ?{best} to its SPEC")
+    return Finding("feeding", "good", f"{told}; no other usual range or normalisation is better")
+
+
+def _reached(segmenter: AdaptedSegmenter, dataset: Dataset, runtime: Runtime, feed: Feed | None) -> float:
+    """Mean IoU with images of another mean and std; NaN where it cannot be told."""
+    mean, std = segmenter.mean, segmenter.std
+    if feed is not None and len(feed[0]) in (1, len(dataset[0].image)):
+        shape = (1, -1, *[1] * (mean.ndim - 2))
+        segmenter.mean, segmenter.std = (torch.tensor(part).view(shape).to(mean) for part in feed)
+    try:
+        confusion = try_model(segmenter, dataset, runtime, FED).confusion
+        return mean_iou(confusion) if confusion.sum() else math.nan
+    except SynthCPError:  # it refuses to be fed so
+        return math.nan
+    finally:
+        segmenter.mean, segmenter.std = mean, std
 
 
 def above_chance(value: float, chance: float) -> float:

@@ -24,7 +24,7 @@ def facts(scope: Scope) -> Iterator[Finding]:
 
 def weights(scope: Scope) -> Iterator[Finding]:
     """Open the networks of a monitor."""
-    monitor = Monitor.load(Path(scope.monitor), scope.device)
+    monitor = Monitor.load(Path(scope.monitor), scope.device, trust_code=scope.trust_code)
     model = "M" if monitor.segmenter is not None else "M's predictions"
     yield Finding("weights", "good", f"{model}, G and F open on {monitor.runtime.device}")
 
@@ -34,7 +34,7 @@ def _versions(fitted: str) -> Finding:
     if not fitted:
         return Finding("fitted with", "note", "unknown versions")
     here = versions()
-    then = dict(part.split(" ", 1) for part in fitted.split(", "))
+    then = {name: release for name, _, release in (part.partition(" ") for part in fitted.split(", "))}
     changed = [f"{name} {here[name]}" for name, release in then.items() if here.get(name, release) != release]
     if not changed:
         return Finding("fitted with", "good", f"{fitted}, as here")

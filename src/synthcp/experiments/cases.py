@@ -19,7 +19,7 @@ from synthcp.metrics.bootstrap import Interval, bootstrap
 from synthcp.metrics.curve import RankingCurve
 from synthcp.metrics.regression import regression_scores
 from synthcp.metrics.risk import risk_coverage
-from synthcp.system.files import load_tensors, save_tensors
+from synthcp.system.files import load_tensors, parse_json, save_tensors
 
 BINS = 2048
 REACH = 18.0
@@ -125,7 +125,7 @@ class Cases:
         tensors, names = load_tensors(path, finite=False)
         try:
             counts, quality = (
-                dict(zip(json.loads(names[kind]), tensors[kind].numpy(), strict=True)) if kind in tensors else {}
+                dict(zip(parse_json(names[kind]), tensors[kind].numpy(), strict=True)) if kind in tensors else {}
                 for kind in ("counts", "quality")
             )
             return cls(tensors["true"].numpy(), tensors["empty"].bool().numpy(), counts, quality)

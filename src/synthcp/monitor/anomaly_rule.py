@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from synthcp.errors import InputError
 from synthcp.metrics.histogram import ordered_keys, scores_of_keys
 from synthcp.monitor.promise import images_for_share
+from synthcp.ranges import COEFFICIENT, SHARE, check_ranges
 
 Floats = NDArray[np.floating]
 
@@ -60,6 +61,9 @@ class AnomalyRule:
 
     threshold: float
     usual_share: float
+
+    def __post_init__(self) -> None:
+        check_ranges(self, threshold=COEFFICIENT, usual_share=SHARE)
 
 
 def fit_anomaly(curves: Sequence[ScoreCurve], area: float) -> AnomalyRule:

@@ -10,6 +10,7 @@ from synthcp.monitor.anomaly_rule import AnomalyRule
 from synthcp.monitor.intervals import Intervals
 from synthcp.monitor.promise import Promise
 from synthcp.monitor.review import ReviewRule
+from synthcp.ranges import COUNT, check_ranges
 from synthcp.records import Assessment, Decision
 from synthcp.system.spec import PREDICTIONS, Spec
 
@@ -41,6 +42,9 @@ class Calibration:
     anomaly: AnomalyRule | None = None
     model: str = ""
     fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        check_ranges(self, images=COUNT, groups=COUNT)
 
     def speaks_of(self, model: str, fingerprint: str = "") -> bool:
         """Whether the promise is about this M; any folder of predictions is taken for one of the same M."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +16,7 @@ from synthcp.config.variants import Variant
 from synthcp.monitor.networks import build_network
 from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.segmentation.base import Segmenter
-from synthcp.system.files import load_module
+from synthcp.system.files import load_network
 from synthcp.system.run_folder import learnt_path
 from synthcp.system.runtime import Runtime
 
@@ -79,6 +80,5 @@ class FittedComparator:
             WeightsError: The weights are missing, damaged or do not fit.
         """
         stored = load_record(learnt_path(weights), LearntUnder)
-        network = runtime.place(build_network(replace(settings, variant=stored.variant)))
-        load_module(weights, network)
-        return cls(network.eval().requires_grad_(False), stored.variant, stored.learnt)
+        network = load_network(weights, partial(build_network, replace(settings, variant=stored.variant)))
+        return cls(runtime.place(network).eval().requires_grad_(False), stored.variant, stored.learnt)

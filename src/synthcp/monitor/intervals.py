@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthcp.monitor.promise import images_for_share
+from synthcp.ranges import SHARE, check_ranges
 
 Floats = NDArray[np.floating]
 
@@ -25,6 +26,9 @@ class Intervals:
 
     radii: dict[str, float]
     rare: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_ranges(self, radii=SHARE)
 
     def around(self, name: str, predicted: float) -> tuple[float, float]:
         """Lowest and highest quality of a class, provided the image shows it, inside [0, 1]."""

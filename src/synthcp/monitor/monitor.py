@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,9 +24,9 @@ from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
 from synthcp.segmentation.base import Predictor, Segmenter, at_size, in_numbers, label_map_at
-from synthcp.segmentation.specs import AnyModel, OpenedModel, reopen_model, replace_model
+from synthcp.segmentation.specs import AnyModel, OpenedModel, refuse_code, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
-from synthcp.system.files import load_module, save_module
+from synthcp.system.files import load_network, save_module
 from synthcp.system.run_folder import COMPARATOR, GENERATOR, SEGMENTER, weights_path
 from synthcp.system.runtime import Runtime, choose_runtime
 
@@ -230,6 +231,8 @@ class Monitor:
         device: str = "auto",
         precision: str = "fp32",
         model: AnyModel | None = None,
+        *,
+        trust_code: bool = False,
     ) -> Monitor:
         """Read a monitor from its folder.
 
@@ -239,22 +242,23 @@ class Monitor:
             precision: "auto", "fp32" or "bf16".
             model: Another M in place of the stored one: its SPEC (moved, exported, or an M that the monitor has never
                 seen), or the model itself. A calibration that speaks of another M than this one is left out.
+            trust_code: Whether the stored M may be code that is run, such as file.py:factory; say so only of a folder
+                whose maker you trust. A monitor never runs anything else, and never asks the network.
 
         Raises:
-            InputError: The folder holds no finished monitor, or its model cannot be opened or has changed.
+            InputError: The folder holds no finished monitor, its model cannot be opened, has changed, or is code.
             WeightsError: A weights file is missing, damaged or does not fit.
         """
         folder = Path(folder)
         stored = load_settings(folder)
         runtime = choose_runtime(device, precision)
-        opened = _opened(stored, model)
+        opened = _opened(stored, folder, model, trust_code)
         settings = replace(stored, model=opened.settings)
         if stored.calibration is not None and not stored.calibration.speaks_of(*opened.settings.identity):
             settings = replace(settings, calibration=None)
-        generator = build_generator(settings)
-        monitor = cls(settings, opened.predictor, generator, build_network(settings), runtime)
-        for name, module in monitor._modules().items():
-            load_module(weights_path(folder, name), module)
+        generator = load_network(weights_path(folder, GENERATOR), partial(build_generator, settings))
+        network = load_network(weights_path(folder, COMPARATOR), partial(build_network, settings))
+        monitor = cls(settings, opened.predictor, generator, network, runtime)
         monitor.folder = folder
         return monitor
 
@@ -265,10 +269,13 @@ class Monitor:
         return modules
 
 
-def _opened(settings: MonitorSettings, model: AnyModel | None) -> OpenedModel:
+def _opened(settings: MonitorSettings, folder: Path, model: AnyModel | None, trust_code: bool) -> OpenedModel:
     """The M of a monitor, or another one in its place."""
     if model is not None:
         return replace_model(model, settings.model, settings.classes, settings.channels)
     if settings.model.is_built_in:
-        return OpenedModel(build_segmenter(settings), settings.model)
+        own = load_network(weights_path(folder, SEGMENTER), partial(build_segmenter, settings))
+        return OpenedModel(own, settings.model)
+    if not trust_code:
+        refuse_code(settings.model)
     return reopen_model(settings.model, settings.classes, settings.channels)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from synthcp.monitor.promise import Promise, images_for_review
+from synthcp.ranges import COUNT, SHARE, check_ranges
 
 Floats = NDArray[np.floating]
 
@@ -33,6 +34,9 @@ class ReviewRule:
     accepted: int = 0
     bad: int = 0
     all_bad: int = 0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, threshold=SHARE, accepted=COUNT, bad=COUNT, all_bad=COUNT)
 
     def accepts(self, quality: float) -> bool:
         """Whether an image of this predicted quality is accepted; NaN is not."""

@@ -8,13 +8,14 @@ from pathlib import Path
 from synthcp.comparison.anomaly_fusion import AnomalyFusion
 from synthcp.comparison.blend import Blend
 from synthcp.config.scales import Scale
-from synthcp.config.values import load_record, require_finite_numbers, save_record
+from synthcp.config.values import load_record, save_record
 from synthcp.config.variants import Variant
 from synthcp.data.preparation import VolumePreparation
 from synthcp.errors import InputError
 from synthcp.monitor.calibration import Calibration
 from synthcp.monitor.thresholds import LARGEST_DISTANCE, LARGEST_FUSED, Thresholds
 from synthcp.nn.spatial import SpatialDims
+from synthcp.ranges import SHARE, check_ranges
 from synthcp.records import Classes, Measure, measure_of
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.system.run_folder import CONFIG, SETTINGS
@@ -52,6 +53,9 @@ class MonitorSettings:
         preparation: How files become volumes; None of images, and of volumes that came from no files.
         learnt: What was learnt with F; before that, nothing.
         calibration: What it promises; None when nothing is.
+
+    Raises:
+        InputError: A number is outside its range, or parts do not fit each other.
     """
 
     classes: Classes
@@ -68,8 +72,14 @@ class MonitorSettings:
     calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that are none; InputError: one is NaN or infinite, beyond which nothing would ever lie."""
-        require_finite_numbers(self)
+        check_ranges(self, channels=(1, 1024), t=SHARE)
+        floors, patch = len(self.learnt.thresholds.class_quality), len(self.scale.patch)
+        if floors not in (0, len(self.classes)):
+            raise InputError(f"{floors} thresholds of class quality, {len(self.classes)} classes; each class has one")
+        if patch not in (0, self.spatial_dims):
+            raise InputError(f"patch {self.scale.patch} has {patch} sides, an image {self.spatial_dims}; match them")
+        if self.calibration is not None and set(self.calibration.intervals.radii) != set(self.classes.names):
+            raise InputError("the intervals of the calibration are not of the monitor's classes; calibrate it again")
 
     @property
     def measure(self) -> Measure:
@@ -112,4 +122,7 @@ def load_settings(folder: Path) -> MonitorSettings:
         unfinished = (folder / CONFIG).is_file()
         remedy = "finish it with synthcp fit --resume" if unfinished else "give a folder written by synthcp fit"
         raise InputError(f"{folder} holds no finished monitor ({SETTINGS} is missing); {remedy}")
-    return load_record(folder / SETTINGS, MonitorSettings)
+    settings = load_record(folder / SETTINGS, MonitorSettings)
+    if settings.variant.score == "blend" and settings.learnt.blend is None:
+        raise InputError(f"{folder / SETTINGS} holds no learnt blend, which its score needs; restore it or fit again")
+    return settings

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.failure import FailureComparator
+from synthcp.ranges import SHARE, check_ranges
 from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import ImperfectExamples, batched
 
@@ -36,6 +37,16 @@ class Thresholds:
     anomaly: float = NEVER
     anomaly_share: float = 1.0
     class_quality: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            error=SHARE,
+            error_share=SHARE,
+            anomaly=(-0.01, NEVER + 0.01),
+            anomaly_share=SHARE,
+            class_quality=SHARE,
+        )
 
 
 @torch.no_grad()

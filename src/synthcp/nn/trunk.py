@@ -141,7 +141,7 @@ def _per_channel(values: Sequence[float], image: Tensor) -> Tensor:
 
 def _widened(kernel: Tensor, own: Tensor) -> Tensor:
     """A kernel with zeros for the input channels that only our own has."""
-    additional = own.shape[1] - kernel.shape[1]
+    additional = own.shape[1] - kernel.shape[1] if kernel.ndim == own.ndim else 0
     if additional <= 0:
         return kernel
     return torch.cat([kernel, kernel.new_zeros(kernel.shape[0], additional, *kernel.shape[2:])], dim=1)

@@ -17,6 +17,7 @@ from torch import Tensor
 from synthcp.config.values import from_dict, to_dict
 from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
+from synthcp.ranges import check_ranges
 from synthcp.records import Assessment, Classes, Measure
 from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, cells, columns, region_cells, region_columns
@@ -60,6 +61,9 @@ class RunSettings:
     promise: dict[str, str] = field(default_factory=dict)
     anomaly_range: float = 2.0
     measure: Measure = "IoU"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, thresholds=(0.0, 1e6), anomaly_range=(1e-6, 1e6))
 
     @property
     def has_volumes(self) -> bool:

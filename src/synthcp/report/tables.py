@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
-from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from dataclasses import asdict
 
 from rich.table import Table
 from rich.text import Text
 
+from synthcp.config.values import from_dict
 from synthcp.errors import InputError
 from synthcp.evaluation import Results
 from synthcp.report.score_tables import ScoreTable, summary_table, tables
+from synthcp.system.files import parse_json
 
 
 def to_markdown(results: Results) -> str:
@@ -48,10 +48,12 @@ def to_json(results: Results) -> str:
 def from_json(text: str) -> Results:
     """Results from JSON; null becomes NaN. Raises InputError when the text does not hold results."""
     try:
-        results: Results = _rebuilt(Results, json.loads(text))
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise InputError(f"metrics.json does not hold results ({error!r}); run synthcp eval again") from error
-    return results
+        content = parse_json(text)
+        if not isinstance(content, dict):
+            raise InputError("it is no object {...}")
+        return from_dict(Results, content, null_is_nan=True)
+    except ValueError as error:  # also the InputError of a value
+        raise InputError(f"metrics.json does not hold results ({error}); run synthcp eval again") from error
 
 
 def _markdown_table(table: ScoreTable) -> str:
@@ -96,19 +98,3 @@ def _without_nan(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_without_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _rebuilt(kind: Any, value: Any) -> Any:
-    """The inverse of asdict and _without_nan: a value of a type, at any depth, from what JSON has of it."""
-    parts = get_args(kind)
-    if get_origin(kind) is UnionType:  # with None
-        return None if value is None else _rebuilt(parts[0], value)
-    if is_dataclass(kind):
-        return kind(**{name: _rebuilt(hint, value[name]) for name, hint in get_type_hints(kind).items()})  # type: ignore[operator]
-    if get_origin(kind) is dict:
-        return {key: _rebuilt(parts[1], item) for key, item in value.items()}
-    if get_origin(kind) in (list, tuple):
-        one_kind = len(parts) == 1 or parts[-1] is Ellipsis
-        hints = [parts[0]] * len(value) if one_kind else parts
-        return get_origin(kind)(map(_rebuilt, hints, value))
-    return math.nan if kind is float and value is None else value

@@ -36,7 +36,7 @@ from synthcp.rivals.vae_alarm import fit_vae_alarm
 from synthcp.rivals.voxel_uncertainty import fit_entropy_quality, fit_variance_quality
 from synthcp.segmentation.specs import AnyModel, OpenedModel
 from synthcp.synthesis.base import Generator
-from synthcp.system.files import load_module
+from synthcp.system.files import load_network
 from synthcp.system.progress import Progress, silent
 from synthcp.system.run_folder import CONFIG
 
@@ -125,9 +125,8 @@ def _untrained(folder: Path, monitor: Monitor) -> dict[str, Generator]:
     path = control_path(folder, UNTRAINED_GENERATOR)
     if not path.exists():
         return {}
-    generator = monitor.runtime.place(build_generator(monitor.settings)).eval()
-    load_module(path, generator)
-    return {UNTRAINED: generator.requires_grad_(False)}
+    generator = load_network(path, partial(build_generator, monitor.settings))
+    return {UNTRAINED: monitor.runtime.place(generator).eval().requires_grad_(False)}
 
 
 def _imperfect(facts: Mapping[str, str], built_in: bool) -> Imperfect:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from synthcp.segmentation.class_mapping import ClassMapping, choose_mapping
 from synthcp.segmentation.feature_layer import LOGITS, feature_map, find_feature_layer, inputs_of, named_layer
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork
+from synthcp.segmentation.output import Last, Output, as_logits, is_plain, last_operation, told_output
 from synthcp.system.files import require_weights
 
 FEATURES = "features"
@@ -53,6 +55,7 @@ class AdaptedSegmenter(Segmenter):
         super().__init__(spatial_dims, mean, std, input_size)
         self.network = network
         self.mapping: ClassMapping | None = None
+        self.returns: Output = "logits"
         self.feature_name = LOGITS
         self.feature_module: nn.Module | None = None
         self.fingerprint = ""
@@ -61,14 +64,15 @@ class AdaptedSegmenter(Segmenter):
         """Return the logits of the data's classes, and f_M.
 
         Raises:
-            DataError: The network fails, or its logits are not finite.
+            DataError: The network fails, or what it returns is not finite or of another kind than it was.
             ShapeError: Its logits or features do not fit the image or the classes.
         """
         with TURN, inputs_of(self.feature_module) as inputs:
             output = self.output(image)
-        raw = raw_logits(output, image)
-        _check_finite(raw)
-        logits = raw if self.mapping is None else self.mapping.logits(raw)
+        scores = scores_in(output, image)
+        _check_finite(scores)
+        logits = as_logits(scores, self.returns)
+        logits = logits if self.mapping is None else self.mapping.logits(logits)
         if self.feature_name == LOGITS:
             return logits, [logits]
         entry = inputs[-1] if inputs else entries_of(output).get(self.feature_name)
@@ -81,7 +85,7 @@ class AdaptedSegmenter(Segmenter):
             DataError: It fails.
         """
         try:
-            return self.network(image)
+            return self.network(image.to(_number_of(self.network)))
         except SynthCPError:
             raise
         except Exception as error:  # somebody else's code may raise anything
@@ -120,11 +124,14 @@ def _adapted(loaded: LoadedNetwork, classes: Classes, probe: Tensor) -> AdaptedS
         require_weights("the model", dict(network.named_parameters()))
     segmenter = AdaptedSegmenter(network, dims_of(probe), loaded.mean, loaded.std, loaded.input_size)
     _check_channels(probe, mean=loaded.mean, std=loaded.std)
-    shown = segmenter.normalize(_first_view(segmenter.input_size, probe))
+    view = _first_view(segmenter.input_size, probe)
+    shown = segmenter.normalize(view)
     output, segmenter.differentiable = _tried(segmenter, shown)
-    raw = raw_logits(output, shown)
-    segmenter.mapping = choose_mapping(raw.shape[1], loaded.class_names, classes, loaded.mapping)
-    _check_logits(raw)
+    scores = scores_in(output, shown)
+    _check_finite(scores)  # before the feature layer is searched, which compares scores
+    segmenter.returns = loaded.output or _told(segmenter, scores.detach(), view, loaded.last or last_operation(scores))
+    outputs = max(2, scores.shape[1])  # one channel tells two classes apart
+    segmenter.mapping = choose_mapping(outputs, loaded.class_names, classes, loaded.mapping)
     segmenter.feature_name = loaded.features or _found(segmenter, shown, output)
     if segmenter.feature_name != LOGITS and segmenter.feature_name not in entries_of(output):
         segmenter.feature_module = _module(network, segmenter.feature_name)
@@ -151,10 +158,8 @@ def logits_in(output: object) -> Tensor:
     raise InputError(f"the model returns {type(output).__name__}, in which no logits are found; return {FORMS}")
 
 
-def raw_logits(output: object, image: Tensor) -> Tensor:
-    """Return the logits of all the model's classes, shape (B, outputs, *s), float32.
-
-    One channel tells two classes apart: it is the logit of the second, and the first has 0.
+def scores_in(output: object, image: Tensor) -> Tensor:
+    """Return what a model says of its classes, shape (B, channels, *s), float32: logits, or what output.py tells.
 
     Raises:
         InputError: There are no logits in the output.
@@ -166,8 +171,13 @@ def raw_logits(output: object, image: Tensor) -> Tensor:
             f"the model gives an output of shape {tuple(logits.shape)} and type {logits.dtype} for an image of shape "
             f"{tuple(image.shape)}; return logits of shape (batch, classes, height, width), before any argmax"
         )
-    logits = logits.float().to(image.device)
-    return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
+    return logits.float().to(image.device)
+
+
+def _number_of(network: object) -> torch.dtype:
+    """The type of a network's weights, which images must have too."""
+    weights = network.parameters() if isinstance(network, nn.Module) else iter(())
+    return next((weight.dtype for weight in weights if weight.is_floating_point()), torch.float32)
 
 
 def entries_of(output: object) -> Mapping[str, Tensor]:
@@ -210,15 +220,23 @@ def _tried(segmenter: AdaptedSegmenter, image: Tensor) -> tuple[object, bool]:
             return segmenter.output(image), False
 
 
-def _check_finite(raw: Tensor) -> None:
-    if not bool(raw.isfinite().all()):
+def _check_finite(scores: Tensor) -> None:
+    if not bool(scores.isfinite().all()):
         raise DataError("the model gives logits that are NaN or infinite; look at its weights, mean and std")
 
 
-def _check_logits(raw: Tensor) -> None:
-    _check_finite(raw)  # before the feature layer is searched, which compares logits
-    if raw.min() >= 0 and torch.allclose(raw.sum(dim=1), torch.ones(()), atol=1e-3):
-        raise InputError("the model gives probabilities, which sum to 1; return the logits before the softmax")
+def _told(segmenter: AdaptedSegmenter, scores: Tensor, view: Tensor, last: Last) -> Output:
+    """What a network returns, told from its scores of the image that it was shown, and of others where need be."""
+    others = [] if is_plain(scores, last) else _other_scores(segmenter, view)
+    return told_output([scores, *others], last)
+
+
+@torch.no_grad()
+def _other_scores(segmenter: AdaptedSegmenter, view: Tensor) -> Iterator[Tensor]:
+    noise = torch.rand(view.shape, generator=torch.Generator().manual_seed(0)).to(view)
+    for other in (1 - view, noise, torch.zeros_like(view), torch.ones_like(view)):
+        with suppress(DataError):  # a network that fails on such an image tells nothing by it
+            yield scores_in(segmenter.output(segmenter.normalize(other)), view)
 
 
 def _found(segmenter: AdaptedSegmenter, image: Tensor, output: object) -> str:

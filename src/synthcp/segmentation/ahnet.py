@@ -20,7 +20,7 @@ from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.feature_layer import inputs_of
 from synthcp.segmentation.input_size import InputSize
 from synthcp.system.extras import import_extra
-from synthcp.system.files import first_difference
+from synthcp.system.files import first_difference, shapes_of
 
 STRIDE = 32
 """Of the deepest stage."""
@@ -98,7 +98,7 @@ class AHNet(Segmenter):
         Raises:
             WeightsError: A key is missing, unknown, or of another shape.
         """
-        wrong = first_difference(self.network, weights)
+        wrong = first_difference(self.network, shapes_of(weights))
         if wrong:
             raise WeightsError(
                 f"weights do not fit AH-Net (first difference: {wrong}); use a state dict of MONAI's AHNet of the same "

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
 from synthcp.records import Classes
+from synthcp.system.files import load_json
 from synthcp.system.spec import choices
 
 EXAMPLE = '{"7": "road", "8": "sidewalk", "9": null}'
@@ -120,7 +118,7 @@ def read_mapping(
         InputError: The file is missing or no JSON, names an unknown class, or leaves a class of the data without any.
     """
     sources: list[list[int]] = [[] for _ in classes.names]
-    for key, name in _load(file).items():
+    for key, name in load_json(file, f"write a mapping such as {EXAMPLE}").items():
         index = _model_class(file, str(key), outputs, names)
         if name is None:
             continue
@@ -141,26 +139,6 @@ def _require_free(file: Path, index: int, names: Sequence[str], sources: Sequenc
         raise InputError(
             f"{file} maps class {index} of the model twice, first to {taken!r}; a class becomes one; keep one"
         )
-
-
-def _load(file: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{file} is missing or not JSON of a mapping ({error}); write one such as {EXAMPLE}"
-        ) from error
-    if not isinstance(content, dict):
-        raise InputError(f"{file} holds no JSON object; write a mapping such as {EXAMPLE}")
-    return content
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys differ; of two that are alike JSON would keep the last."""
-    twice = [key for key, times in Counter(key for key, _ in pairs).items() if times > 1]
-    if twice:
-        raise ValueError(f"the key {twice[0]!r} comes twice")
-    return dict(pairs)
 
 
 def _model_class(file: Path, key: str, outputs: int, names: Sequence[str]) -> int:

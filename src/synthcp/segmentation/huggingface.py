@@ -43,15 +43,16 @@ class MaskClassifier(nn.Module):
         return {"logits": log_probabilities(scores), PIXEL_FEATURES: output[PIXEL_FEATURES]}
 
 
-def load_huggingface(place: str) -> LoadedNetwork:
+def load_huggingface(place: str, offline: bool = False) -> LoadedNetwork:
     """Load a model of transformers.
 
     Args:
         place: A folder that save_pretrained wrote, which never touches the network, or a repository of the hub.
+        offline: Whether the hub must not be asked, only what was fetched from it before.
 
     Raises:
         MissingExtraError: transformers is not installed.
-        InputError: There is no such folder or repository, or it holds no segmentation model.
+        InputError: There is no such folder or repository, it holds no segmentation model, or one that is code.
         WeightsError: Its weights are missing, incomplete or only there as a pickle.
     """
     folder = Path(place).expanduser()
@@ -59,11 +60,11 @@ def load_huggingface(place: str) -> LoadedNetwork:
     if not place or not (folder.is_dir() or is_repository):
         raise InputError(f"hf:{place}: no such folder; write hf:DIR, or hf:OWNER/NAME for a repository of the hub")
     transformers = import_extra("transformers", "hf")
-    local = folder.is_dir()
-    where = str(folder) if local else place
-    if local:
+    local = offline or folder.is_dir()
+    where = str(folder) if folder.is_dir() else place
+    if folder.is_dir():
         _check_files(folder)
-    with _silent(transformers):
+    with _silent(transformers), _cut_off(local):
         network, config = _model(transformers, where, local)
         mean, std = _normalisation(transformers, where, local)
     names = tuple(name for _, name in sorted((int(key), name) for key, name in config.id2label.items()))
@@ -88,14 +89,24 @@ def _check_files(folder: Path) -> None:
 def _model(transformers: Any, where: str, local: bool) -> tuple[nn.Module, Any]:
     """The network with all its weights, and its config."""
     try:
-        config = transformers.AutoConfig.from_pretrained(where, local_files_only=local)
+        config = transformers.AutoConfig.from_pretrained(where, local_files_only=local, trust_remote_code=False)
         masks = config.model_type in MASK_MODELS
         kind = "AutoModelForUniversalSegmentation" if masks else "AutoModelForSemanticSegmentation"
         network, report = getattr(transformers, kind).from_pretrained(
-            where, config=config, local_files_only=local, use_safetensors=True, output_loading_info=True
+            where,
+            config=config,
+            local_files_only=local,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
         )
     except Exception as error:  # ValueError for another kind of model, OSError for a missing one, and others
         problem = " ".join(str(error).split())[:300]
+        if "trust_remote_code" in str(error):
+            raise InputError(
+                f"hf:{where} is made of Python code of its own (auto_map in its config.json), which is never run from "
+                "there; load it in a function of yours, and give --model file.py:factory"
+            ) from error
         raise InputError(f"hf:{where} cannot be opened as a semantic segmentation model: {problem}") from error
     missing = sorted([*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])])
     if missing:
@@ -115,6 +126,19 @@ def _normalisation(transformers: Any, where: str, local: bool) -> tuple[tuple[fl
     if not settings.get("do_normalize", True):
         return (0.0,), (1.0,)
     return tuple(settings.get("image_mean", IMAGENET_MEAN)), tuple(settings.get("image_std", IMAGENET_STD))
+
+
+@contextmanager
+def _cut_off(offline: bool) -> Iterator[None]:
+    """Keep whatever loads a model, such as a library of backbones, from the hub."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or offline
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

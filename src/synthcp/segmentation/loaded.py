@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.segmentation.input_size import InputSize
+from synthcp.segmentation.output import Last, Output
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -21,7 +22,7 @@ class LoadedNetwork:
     """A network, how images are shown to it, and how what it says is read.
 
     Attributes:
-        network: From a normalised image (B, C, *S) to logits, in any of the forms that adapters.logits_in reads.
+        network: From a normalised image (B, C, *S) to its output, in any of the forms that adapters.logits_in reads.
         class_names: What it calls its classes, in their order; empty when it does not say.
         mean: To which it wants images normalised, per channel; one number serves all.
         std: Likewise.
@@ -29,6 +30,8 @@ class LoadedNetwork:
         fingerprint: Of its file; None takes that of its parameters.
         input_size: At which size it sees an image.
         mapping: JSON file from its classes to those of the data (see class_mapping.choose_mapping).
+        output: What it returns (see output.told_output); told by itself when None.
+        last: What its output comes out of, where its graph says so and its gradient does not.
     """
 
     network: Callable[[Tensor], object]
@@ -39,6 +42,8 @@ class LoadedNetwork:
     fingerprint: str | None = None
     input_size: InputSize = InputSize()
     mapping: Path | None = None
+    output: Output | None = None
+    last: Last = ""
 
     @property
     def weights_fingerprint(self) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from synthcp.errors import InputError
 from synthcp.segmentation.feature_layer import LOGITS
 from synthcp.segmentation.loaded import LoadedNetwork, fingerprint_of_files
+from synthcp.segmentation.output import Last
 from synthcp.system.extras import import_extra
 from synthcp.system.spec import choices
 
@@ -23,7 +24,17 @@ ARITHMETIC = ("Add", "Sub", "Mul", "Div")
 """Operations that only shift and scale logits when their other input is a constant."""
 
 LINEAR = ("MatMul", "Gemm")
-NUMBERS = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+CONVOLUTIONS = ("Conv", "ConvTranspose")
+ACTIVATIONS = ("Clip", "HardSigmoid", "Log", "LogSoftmax", "Sigmoid", "Softmax")
+"""Operations that may stand behind the logits; their first input is what they change."""
+
+NUMBERS: dict[str, Any] = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+}
+"""Types of number that an image may be given as; in whole numbers it is 0 to 255."""
 
 
 def load_onnx(file: str, features: str = "") -> LoadedNetwork:
@@ -56,7 +67,8 @@ def load_onnx(file: str, features: str = "") -> LoadedNetwork:
             f"onnx:{path} cannot be opened: {' '.join(str(error).split())[:300]}; export it again"
         ) from error
     network = OnnxNetwork(session, graph.logits, name, graph.is_channels_last(name))
-    return LoadedNetwork(network, features=name, fingerprint=fingerprint_of_files([path, *_weights(references, path)]))
+    fingerprint = fingerprint_of_files([path, *_weights(references, path)])
+    return LoadedNetwork(network, features=name, fingerprint=fingerprint, last=graph.last_operation())
 
 
 class Graph:
@@ -86,12 +98,26 @@ class Graph:
         while name in self.producers:
             node = self.producers[name]
             data = [other for other in node.input if other and other not in self.constants]
-            if node.op_type in ("Conv", "ConvTranspose") or (node.op_type in LINEAR and len(data) == 1):
+            if node.op_type in CONVOLUTIONS or (node.op_type in LINEAR and len(data) == 1):
                 return str(data[0])
-            if node.op_type not in (*PASSING, *ARITHMETIC) or (node.op_type in ARITHMETIC and len(data) != 1):
+            if node.op_type not in (*PASSING, *ARITHMETIC, *ACTIVATIONS) or (
+                node.op_type in ARITHMETIC and len(data) != 1
+            ):
                 raise self._question(f"its logits come out of {node.op_type} ({node.name or name})")
             name = data[0]
         raise self._question("it has no convolution")
+
+    def last_operation(self) -> Last:
+        """Return what the logits come out of, leaving aside what only moves or resizes them."""
+        node = self.producers.get(self.logits)
+        while node is not None and (node.op_type in PASSING or self._adds_constant(node)):
+            node = next((self.producers[name] for name in node.input if name in self.producers), None)
+        kind = "" if node is None else node.op_type
+        return "linear" if kind in (*CONVOLUTIONS, *LINEAR) else "activation" if kind in ACTIVATIONS else ""
+
+    def _adds_constant(self, node: Any) -> bool:
+        """Whether this is the bias behind a linear layer."""
+        return node.op_type == "Add" and any(name in self.constants for name in node.input)
 
     def show(self, name: str, value_info: Any) -> None:
         """Make a tensor an output of the graph.
@@ -111,7 +137,7 @@ class Graph:
 
     def _inputs_of_layers(self) -> Sequence[str]:
         """What goes into the last layers, latest first."""
-        layers = [node for node in self.graph.node if node.op_type in ("Conv", "ConvTranspose", *LINEAR)]
+        layers = [node for node in self.graph.node if node.op_type in (*CONVOLUTIONS, *LINEAR)]
         return [node.input[0] for node in reversed(layers) if node.input[0] in self.producers][:5]
 
     def _question(self, problem: str) -> InputError:
@@ -139,13 +165,16 @@ class OnnxNetwork:
         given = session.get_inputs()[0]
         self.input_name: str = given.name
         self.shape = [side if isinstance(side, int) else 0 for side in given.shape]  # 0 where any will do
-        self.number = NUMBERS.get(given.type, np.float32)
+        if given.type not in NUMBERS:
+            kinds = ", ".join(NUMBERS)
+            raise InputError(f"the ONNX file wants images as {given.type}; export it with an input of one of {kinds}")
+        self.number = NUMBERS[given.type]
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Return the logits, and f_M by its name.
 
         Raises:
-            InputError: The file wants images of another size, number of channels or batch.
+            InputError: The file wants images of another size, number of channels, order of axes, batch or range.
         """
         self._check(image)
         batches = torch.split(image, 1) if self.shape[:1] == [1] else [image]
@@ -154,6 +183,8 @@ class OnnxNetwork:
         return {LOGITS: logits, **dict(zip(self.names[1:], features, strict=True))}
 
     def _run(self, image: Tensor) -> list[Tensor]:
+        if self.number is np.uint8:
+            image = _in_bytes(image)
         array = image.detach().cpu().contiguous().numpy().astype(self.number)
         logits, *features = map(torch.from_numpy, self.session.run(self.names, {self.input_name: array}))
         move = self.channels_last and bool(features) and features[0].ndim == image.ndim
@@ -167,11 +198,22 @@ class OnnxNetwork:
         wanted, came = self.shape[1:], image.shape[1:]
         if all(side in (0, given) for side, given in zip(wanted, came, strict=True)):
             return
+        if wanted[0] not in (0, came[0]) or wanted[-1] not in (0, came[-1]):
+            self._check_order(wanted, came)
         if wanted[0] not in (0, came[0]):
             raise InputError(f"the ONNX file wants {wanted[0]} channels, the image has {came[0]}; convert the images")
         size = _times(side or given for side, given in zip(wanted[1:], came[1:], strict=True))
         given = _times(came[1:])
         raise InputError(f"the ONNX file wants images of {size}, this one is {given}; add ?input=resize:{size}")
+
+    def _check_order(self, wanted: Sequence[int], came: Sequence[int]) -> None:
+        """Tell a file that wants its channels last, as TensorFlow has them, from one that wants another size."""
+        if wanted[-1] == came[0] and wanted[0] != came[0]:
+            shape = _times(side or "any" for side in self.shape)
+            raise InputError(
+                f"the ONNX file wants its channels last ({shape}), images come with channels first; export it so: "
+                f"tf2onnx --inputs-as-nchw {self.input_name} --outputs-as-nchw {self.names[0]}"
+            )
 
 
 def _session(runtime: Any, model: bytes) -> Any:
@@ -190,5 +232,12 @@ def _weights(model: Any, path: Path) -> list[Path]:
     return [path.parent / name for name in sorted({entry.value for entry in entries if entry.key == "location"})]
 
 
-def _times(sides: Iterable[int]) -> str:
+def _in_bytes(image: Tensor) -> Tensor:
+    """An image in [0, 1] as whole numbers."""
+    if image.min() < 0 or image.max() > 1:
+        raise InputError("the ONNX file wants whole numbers (uint8) and normalises by itself; leave mean and std out")
+    return (255 * image).round()
+
+
+def _times(sides: Iterable[object]) -> str:
     return "x".join(map(str, sides))

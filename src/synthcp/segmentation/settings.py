@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from synthcp.errors import InputError
+from synthcp.ranges import check_ranges
 from synthcp.segmentation.catalogue import BUILT_IN, SEGMENTERS
+from synthcp.segmentation.output import Output
+
+LARGEST_PROBE = 2**28
+"""Pixels or voxels of the image by which a model is tried."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +28,10 @@ class ModelSettings:
         fingerprint: Of M's weights, "" where they cannot be seen.
         note: What was decided without being asked when M was opened, such as which of its classes are the data's; of a
             built-in one, from which weights it starts.
+        output: What M returns, see segmentation.output.
+
+    Raises:
+        InputError: A number is outside its range.
     """
 
     spec: str = BUILT_IN
@@ -29,6 +40,12 @@ class ModelSettings:
     probe_size: tuple[int, ...] = ()
     fingerprint: str = ""
     note: str = ""
+    output: Output = "logits"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, layers=(0, 64), probe_size=(1, 2**14))
+        if len(self.probe_size) not in (0, 2, 3) or math.prod(self.probe_size) > LARGEST_PROBE:
+            raise InputError(f"probe_size {self.probe_size} is no size of an image; it has two or three moderate sides")
 
     @property
     def is_built_in(self) -> bool:

@@ -20,10 +20,11 @@ from synthcp.segmentation.huggingface import load_huggingface
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork, fingerprint_of_module
 from synthcp.segmentation.onnx_file import load_onnx
+from synthcp.segmentation.output import IN_WORDS, OUTPUTS, Output
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.zoo import load_smp, load_torchvision
-from synthcp.system.spec import PREDICTIONS, Spec, choices
+from synthcp.system.spec import PREDICTIONS, Spec, choice, choices, values
 
 PROBE_SIZE = (96, 128)
 """Of the image by which a model is tried that takes the place of one whose monitor remembers no size."""
@@ -57,6 +58,7 @@ ADAPTATION: dict[str, tuple[str, Callable[[str], object]]] = {
     "std": ("std", _numbers),
     "input": ("input_size", InputSize.parse),
     "mapping": ("mapping", _path),
+    "output": ("output", choice(*OUTPUTS)),
 }
 """Options of every live model: what each says of a LoadedNetwork, and how it is read."""
 
@@ -70,24 +72,27 @@ class ModelRequest:
         features: Where f_M is, if the user says.
         channels: Of the images.
         weights: The file of the weights; empty where there is none.
+        offline: Whether the network must not be touched.
     """
 
     place: str
     features: str
     channels: int
-    weights: str
+    weights: str = ""
+    offline: bool = False
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind of live model is loaded, and the options that it takes."""
+    """How one kind of live model is loaded, the options that it takes, and whether it is code that is run."""
 
     load: Callable[[ModelRequest], LoadedNetwork]
     options: tuple[str, ...] = tuple(ADAPTATION)
+    runs_code: bool = False
 
 
 KINDS: dict[str, Kind] = {
-    "hf": Kind(lambda request: load_huggingface(request.place)),
+    "hf": Kind(lambda request: load_huggingface(request.place, request.offline)),
     "tv": Kind(lambda request: load_torchvision(request.place, request.weights), ("weights", *ADAPTATION)),
     "smp": Kind(lambda request: load_smp(request.place, request.weights, request.channels), ("weights", *ADAPTATION)),
     "onnx": Kind(lambda request: load_onnx(request.place, request.features)),
@@ -95,7 +100,24 @@ KINDS: dict[str, Kind] = {
 NAMES = (*KINDS, PREDICTIONS, "FILE.py:FACTORY", "MODULE:FACTORY")
 
 
-def open_model(model: AnyModel, classes: Classes, probe: Tensor, features: str = "") -> OpenedModel:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a live model beside its SPEC.
+
+    Attributes:
+        features: Where f_M is; found by itself when empty.
+        output: What it returns; told by itself when None.
+        offline: Whether the network must not be touched, as for a SPEC that nobody typed.
+    """
+
+    features: str = ""
+    output: Output | None = None
+    offline: bool = False
+
+
+def open_model(
+    model: AnyModel, classes: Classes, probe: Tensor, features: str = "", output: Output | None = None
+) -> OpenedModel:
     """Open the M that somebody brought.
 
     Args:
@@ -104,25 +126,28 @@ def open_model(model: AnyModel, classes: Classes, probe: Tensor, features: str =
         probe: An image of the data, shape (1, C, *S), in [0, 1], by which the model is tried.
         features: Where f_M is: the module whose input it is, an entry of the model's output, or "logits"; found by
             itself when empty.
+        output: What the model returns: "logits", "probabilities" that sum to 1 over the classes, "sigmoid" or
+            "log_probabilities"; told by itself when None. The option of a SPEC goes before it.
 
     Raises:
-        InputError: The SPEC is unknown, or the model does not do what it should with the probe.
+        InputError: The SPEC is unknown, what the model returns must be said, or it does not do what it
+            should with the probe.
         MissingExtraError: A library that the model needs is not installed.
     """
     if isinstance(model, OpenedModel):
         return model
     if isinstance(model, str):
-        spec, predictor = model, _opened(Spec.parse(model), classes, probe, features)
+        spec, predictor = model, _opened(Spec.parse(model), classes, probe, Asked(features, output))
     elif isinstance(model, Segmenter) or not callable(model):
         spec, predictor = type(model).__name__, model
     else:
         spec = getattr(model, "__qualname__", type(model).__name__)
-        predictor = adapt(LoadedNetwork(model, features=features), classes, probe)
+        predictor = adapt(LoadedNetwork(model, features=features, output=output), classes, probe)
     return OpenedModel(predictor, _settings(spec, predictor, probe))
 
 
 def reopen_model(settings: ModelSettings, classes: Classes, channels: int) -> OpenedModel:
-    """Open the M of a monitor again.
+    """Open the M of a monitor again, without the network.
 
     Args:
         settings: What is stored of it.
@@ -135,13 +160,30 @@ def reopen_model(settings: ModelSettings, classes: Classes, channels: int) -> Op
     """
     if ":" not in settings.spec:
         raise InputError(f"M was a Python object ({settings.spec}) when it was fitted; give it again, or --model SPEC")
+    spec, probe = Spec.parse(settings.spec), _grey(settings, channels)
+    asked = Asked(settings.features, settings.output, offline=True)
     try:
-        opened = open_model(settings.spec, classes, _grey(settings, channels), settings.features)
+        predictor = _opened(spec, classes, probe, asked)
+        opened = OpenedModel(predictor, _settings(settings.spec, predictor, probe))
     except InputError as error:
         raise type(error)(f"{error}; if M has moved since the fit, say where it is: --model SPEC") from error
     if opened.settings.fingerprint != settings.fingerprint:
         raise WeightsError(f"the weights of {settings.spec} have changed since the fit; restore them or fit again")
     return opened
+
+
+def refuse_code(settings: ModelSettings) -> None:
+    """See to it that what a monitor, perhaps somebody else's, names as its M is no code.
+
+    Raises:
+        InputError: It is; the message names what would be run.
+    """
+    spec = Spec.parse(settings.spec)
+    if spec.root and spec.name != PREDICTIONS and _kind(spec).runs_code:
+        raise InputError(
+            f"the monitor's M is {spec.text}: {spec.root} of {spec.name} would be run, and a monitor runs code only "
+            "if you trust it; look at it, then add --trust-code (Python: trust_code=True), or name M: --model SPEC"
+        )
 
 
 def replace_model(model: AnyModel, settings: ModelSettings, classes: Classes, channels: int) -> OpenedModel:
@@ -157,8 +199,9 @@ def replace_model(model: AnyModel, settings: ModelSettings, classes: Classes, ch
         InputError: The model cannot be opened, or it shows fewer or more feature maps than F was fitted with.
     """
     probe = _grey(settings, channels)
+    output = None if settings.output == "logits" else settings.output  # which a model that differs contradicts
     try:
-        opened = open_model(model, classes, probe, settings.features)
+        opened = open_model(model, classes, probe, settings.features, output)
     except InputError:  # of a place that it does not have, perhaps
         opened = open_model(model, classes, probe)
     other = opened.settings
@@ -175,18 +218,21 @@ def _grey(settings: ModelSettings, channels: int) -> Tensor:
     return torch.full((1, channels, *(settings.probe_size or PROBE_SIZE)), 0.5)
 
 
-def _opened(spec: Spec, classes: Classes, probe: Tensor, features: str) -> Predictor:
+def _opened(spec: Spec, classes: Classes, probe: Tensor, asked: Asked) -> Predictor:
     if spec.name == PREDICTIONS:
-        return _saved(spec, classes, dims_of(probe), features)
-    kind = KINDS.get(spec.name) or _factory(spec)
+        return _saved(spec, classes, dims_of(probe), asked.features)
+    kind = _kind(spec)
     options = spec.options(kind.options)
-    loaded = kind.load(ModelRequest(spec.root, features, probe.shape[1], options.get("weights", "")))
+    weights = options.get("weights", "")
+    loaded = kind.load(ModelRequest(spec.root, asked.features, probe.shape[1], weights, asked.offline))
     if isinstance(loaded.network, Segmenter):
-        if options or features:
+        if options or asked.features:
             raise InputError(f"{spec.text} is a Segmenter, which knows how to see an image; leave the options out")
         return loaded.network
-    wishes: dict[str, Any] = {field: read(options[key]) for key, (field, read) in ADAPTATION.items() if key in options}
-    return adapt(replace(loaded, features=features or loaded.features, **wishes), classes, probe)
+    told: dict[str, Any] = {"features": asked.features or loaded.features, "output": asked.output or loaded.output}
+    readers = {key: read for key, (_, read) in ADAPTATION.items()}
+    told |= {ADAPTATION[key][0]: value for key, value in values(options, readers).items()}
+    return adapt(replace(loaded, **told), classes, probe)
 
 
 def _saved(spec: Spec, classes: Classes, spatial_dims: SpatialDims, features: str) -> SavedPredictions:
@@ -199,19 +245,23 @@ def _saved(spec: Spec, classes: Classes, spatial_dims: SpatialDims, features: st
     return SavedPredictions(Path(spec.root), classes, spatial_dims, mapping)
 
 
-def _factory(spec: Spec) -> Kind:
+def _kind(spec: Spec) -> Kind:
+    if spec.name in KINDS:
+        return KINDS[spec.name]
     is_module = spec.name.endswith(".py") or all(part.isidentifier() for part in spec.name.split("."))
     if not (spec.root and is_module):
         raise InputError(f"{spec.text}: no model kind {spec.name!r}; {choices(spec.name, NAMES)}")
-    return Kind(lambda request: load_factory(spec.name, request.place))
+    return Kind(lambda request: load_factory(spec.name, request.place), runs_code=True)
 
 
 def _settings(spec: str, predictor: Predictor, probe: Tensor) -> ModelSettings:
     """What is stored of a model, so that it can be opened again."""
     size = tuple(probe.shape[2:])
     if isinstance(predictor, AdaptedSegmenter):
-        note = predictor.mapping.note if predictor.mapping is not None else ""
-        return ModelSettings(spec, predictor.feature_name, 1, size, predictor.fingerprint, note)
+        mapped = predictor.mapping.note if predictor.mapping is not None else ""
+        read = "" if predictor.returns == "logits" else f"it returns {IN_WORDS[predictor.returns]}, read as logits"
+        note = "; ".join(filter(None, (mapped, read)))
+        return ModelSettings(spec, predictor.feature_name, 1, size, predictor.fingerprint, note, predictor.returns)
     if isinstance(predictor, Segmenter):
         with torch.no_grad():
             layers = len(predictor.to(probe.device).eval().predict("", probe).layers)

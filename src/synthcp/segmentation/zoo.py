@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from synthcp.errors import InputError, WeightsError
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
 from synthcp.system.extras import import_extra
-from synthcp.system.files import first_difference, load_tensors
+from synthcp.system.files import first_difference, load_tensors, shapes_of
 from synthcp.system.spec import choices
 
 
@@ -45,7 +45,7 @@ def load_smp(place: str, weights: str, channels: int) -> LoadedNetwork:
         WeightsError: The file is missing, a pickle, or of another model.
     """
     architecture, _, encoder = place.partition("/")
-    if not encoder:
+    if not encoder or ":" in encoder:  # timm asks the hub for what has a colon
         raise InputError(f"smp:{place}: write smp:ARCH/ENCODER, such as smp:Unet/resnet34")
     library = import_extra("segmentation_models_pytorch", "zoo")
 
@@ -68,7 +68,7 @@ def _loaded(spec: str, weights: str, build: Callable[[Mapping[str, Tensor]], nn.
         raise WeightsError(f"{weights} {error}; give the state dict of the whole {spec}") from error
     except Exception as error:  # KeyError for an encoder, RuntimeError for an architecture, ...
         raise InputError(f"{spec} cannot be built: {' '.join(str(error).split())}") from error
-    wrong = first_difference(network, tensors)
+    wrong = first_difference(network, shapes_of(tensors))
     if wrong:
         raise WeightsError(f"{weights} does not fit {spec} (first difference: {wrong}); give its own state dict")
     network.load_state_dict(tensors)

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
 
-from synthcp.errors import InputError, WeightsError
+from synthcp.errors import InputError, SynthCPError, WeightsError
+
+Network = TypeVar("Network", bound=nn.Module)
+Shapes = Mapping[str, tuple[int, ...]]
+
+FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+"""What makes the tensors of a network; the size comes first, or by this name."""
+
+LARGEST_JSON = 2**26
+"""Bytes of a JSON file."""
+DEEPEST_JSON = 32
+"""Objects and lists inside each other."""
+TOO_DEEP = f"it is nested more than {DEEPEST_JSON} deep"
 
 LARGEST_WEIGHT = 1e18
 """Of a network that works: the square of a larger one, as normalisations take it, is no float32."""
@@ -60,17 +74,24 @@ def load_tensors(path: Path, *, finite: bool = True) -> tuple[dict[str, Tensor],
         WeightsError: The file is missing, is not a safetensors file (a pickle, say), is damaged, or holds a number that
             is NaN, infinite or beyond LARGEST_WEIGHT.
     """
+    with _opened(path) as file:
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        metadata = dict(file.metadata() or {})
+    if finite:
+        require_weights(str(path), tensors)
+    return tensors, metadata
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A safetensors file to read from; errors as load_tensors."""
     if not path.is_file():
         raise WeightsError(f"{path} does not exist; give a safetensors file")
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            metadata = dict(file.metadata() or {})
+            yield file
     except (SafetensorError, OSError, ValueError) as error:
         raise WeightsError(f"{path} {_diagnosis(path)}") from error
-    if finite:
-        require_weights(str(path), tensors)
-    return tensors, metadata
 
 
 def require_weights(owner: str, tensors: Mapping[str, Tensor]) -> None:
@@ -122,28 +143,145 @@ def save_json(path: Path, value: Mapping[str, Any]) -> None:
     save_text(path, f"{text}\n")
 
 
-def load_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def load_json(
+    path: Path, remedy: str = "give a file written by synthcp", error: type[InputError] = InputError
+) -> dict[str, Any]:
+    """Read a JSON object; arguments as read_json.
 
     Raises:
-        InputError: The file is missing or holds no JSON object, or a number in it is not finite.
+        InputError: As read_json, or the file holds no JSON object.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"), parse_constant=_refuse)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is missing or not JSON ({error}); give a file written by synthcp") from error
+    value = read_json(path, remedy, error)
     if not isinstance(value, dict):
-        raise InputError(f"{path} holds no JSON object; give a file written by synthcp")
+        raise error(f"{path} holds no JSON object {{...}}; {remedy}")
     return value
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+def read_json(path: Path, remedy: str, error: type[InputError] = InputError) -> Any:
+    """Read a JSON file; every one is read here.
+
+    Args:
+        path: Of the file.
+        remedy: What to do when it is unusable.
+        error: Of the kind that is raised.
+
+    Raises:
+        InputError: The file is missing, too large or no JSON (see parse_json).
+    """
+    if not path.is_file():
+        raise error(f"{path} is missing or not JSON (no such file); {remedy}")
+    if path.stat().st_size > LARGEST_JSON:
+        raise error(f"{path} has {path.stat().st_size} bytes, a JSON file has at most {LARGEST_JSON}; {remedy}")
+    try:
+        return parse_json(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as problem:
+        raise error(f"{path} is missing or not JSON ({problem}); {remedy}") from problem
+
+
+def parse_json(text: str) -> Any:
+    """Return what a JSON text holds.
+
+    Raises:
+        ValueError: It is no JSON, a number in it is not finite or beyond 64 bits, a key comes twice in one object, or
+            it is nested more than DEEPEST_JSON deep.
+    """
+    try:
+        value = json.loads(
+            text, parse_constant=_finite, parse_float=_finite, parse_int=_whole, object_pairs_hook=_object
+        )
+    except RecursionError as error:
+        raise ValueError(TOO_DEEP) from error
+    _check_depth(value)
+    return value
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is no number")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"{text[:40]} is beyond 64 bits")
+    return int(text)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    for key in content if len(content) < len(pairs) else ():
+        if sum(key == other for other, _ in pairs) > 1:
+            raise ValueError(f"the key {key[:40]!r} comes twice")
+    return content
+
+
+def _check_depth(value: Any) -> None:
+    level = [value]
+    for _ in range(DEEPEST_JSON):
+        parts = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, dict | list)]
+        level = [item for items in parts for item in items]
+    if level:
+        raise ValueError(TOO_DEEP)
 
 
 def save_module(path: Path, module: nn.Module) -> None:
     """Write the weights of a network."""
     save_tensors(path, module.state_dict())
+
+
+def load_network(path: Path, build: Callable[[], Network]) -> Network:
+    """Build a network and read its weights; nothing is allocated that the file has no weights for.
+
+    Args:
+        path: Of the weights.
+        build: The network with fresh weights.
+
+    Raises:
+        WeightsError: The file is missing, damaged, or made for another network, or no network can be built.
+    """
+    stored = _stored_numbers(path)
+    try:
+        with AtMost(2 * stored + 2**20):  # of some weights a copy is normalised
+            network = build()
+    except SynthCPError:
+        raise
+    except MemoryError as error:
+        raise WeightsError(
+            f"{path} holds {stored} numbers, the settings beside it tell of a larger network; use the run's own files"
+        ) from error
+    except Exception as error:  # whatever torch says of sizes that do not go together
+        problem = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path}: the settings beside it tell of no network ({problem}); restore them") from error
+    load_module(path, network)
+    return network
+
+
+class AtMost(TorchFunctionMode):
+    """While it is entered, torch makes no more numbers than these; raises MemoryError instead.
+
+    Args:
+        numbers: In all tensors together.
+    """
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.left = numbers
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Call a function of torch; of those that make tensors, the numbers are counted first."""
+        if func in FACTORIES:
+            size = (kwargs or {}).get("size", args[0] if args and isinstance(args[0], tuple | list) else args)
+            self.left -= math.prod(side for side in size if isinstance(side, int))
+            if self.left < 0:
+                raise MemoryError
+        return func(*args, **(kwargs or {}))
+
+
+def _stored_numbers(path: Path) -> int:
+    """How many numbers a file holds, by its header alone; errors as load_tensors."""
+    with _opened(path) as file:
+        return sum(math.prod(file.get_slice(key).get_shape()) for key in file.keys())  # noqa: SIM118
 
 
 def load_module(path: Path, module: nn.Module) -> None:
@@ -153,17 +291,26 @@ def load_module(path: Path, module: nn.Module) -> None:
         WeightsError: The file is missing, damaged, or made for another network.
     """
     tensors, _ = load_tensors(path)
-    wrong = first_difference(module, tensors)
-    if wrong:
-        raise WeightsError(f"{path} does not fit the network (first difference: {wrong}); use the run's own file")
+    _require_fit(path, module, shapes_of(tensors))
     module.load_state_dict(tensors)
 
 
-def first_difference(module: nn.Module, tensors: Mapping[str, Tensor]) -> str:
-    """Return the first name at which weights do not fit a network; empty when all do."""
-    expected = module.state_dict()
-    wrong = sorted(tensors.keys() ^ expected.keys()) or [
-        name for name, value in expected.items() if value.shape != tensors[name].shape
+def _require_fit(path: Path, module: nn.Module, shapes: Shapes) -> None:
+    wrong = first_difference(module, shapes)
+    if wrong:
+        raise WeightsError(f"{path} does not fit the network (first difference: {wrong}); use the run's own file")
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every tensor, by its name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def first_difference(module: nn.Module, shapes: Shapes) -> str:
+    """Return the first name at which weights of these shapes do not fit a network; empty when all do."""
+    expected = shapes_of(module.state_dict())
+    wrong = sorted(shapes.keys() ^ expected.keys()) or [
+        name for name, shape in expected.items() if shape != shapes[name]
     ]
     return wrong[0] if wrong else ""
 

@@ -18,6 +18,7 @@ from synthcp.data.transforms import Window, jitter, view
 from synthcp.errors import DataError
 from synthcp.metrics.overlap import image_quality
 from synthcp.nn.padding import at_least
+from synthcp.ranges import COUNT, FACTOR, SHARE, WEIGHT, check_ranges
 from synthcp.records import Measure
 from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import draw_window, teaches, window_size
@@ -51,6 +52,10 @@ class ComparatorConfig:
     zoom: tuple[float, float] = (1.0, 1.5)
     jitter: float = 0.15
     loss: FailureLossConfig = field(default_factory=FailureLossConfig)
+
+    def __post_init__(self) -> None:
+        check_ranges(self, steps=COUNT, batch=FACTOR, learning_rate=WEIGHT, zoom=FACTOR)
+        check_ranges(self, decay_from=SHARE, average=SHARE, jitter=SHARE)
 
 
 @dataclass(frozen=True)

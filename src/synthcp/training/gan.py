@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from synthcp.data.base import Dataset
+from synthcp.ranges import COUNT, FACTOR, SHARE, WEIGHT, check_ranges
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.losses import FeatureNetwork, adversarial_loss, feature_matching, perceptual
 from synthcp.system.runtime import Runtime, generator_of
@@ -50,6 +51,11 @@ class GanConfig:
     average: float = 0.995
     zoom: tuple[float, float] = (1.0, 1.3)
     loss: Literal["own", "hinge", "least_squares"] = "own"
+
+    def __post_init__(self) -> None:
+        check_ranges(self, steps=COUNT, batch=FACTOR, generator_rate=WEIGHT, discriminator_rate=WEIGHT, zoom=FACTOR)
+        check_ranges(self, betas=SHARE, decay_from=SHARE, average=SHARE)
+        check_ranges(self, feature_matching=WEIGHT, perceptual=WEIGHT, divergence=WEIGHT)
 
 
 class GanTraining(Training):

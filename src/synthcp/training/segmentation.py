@@ -11,6 +11,7 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.nn.labels import one_hot
+from synthcp.ranges import COUNT, FACTOR, SHARE, WEIGHT, check_ranges
 from synthcp.segmentation.base import Segmenter
 from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import labelled_batch, teaches
@@ -41,6 +42,18 @@ class SegmentationConfig:
     zoom: tuple[float, float] = (1.0, 1.5)
     jitter: float = 0.15
     dice: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_ranges(
+            self,
+            steps=COUNT,
+            batch=FACTOR,
+            learning_rate=WEIGHT,
+            weight_decay=WEIGHT,
+            zoom=FACTOR,
+            jitter=SHARE,
+            dice=WEIGHT,
+        )
 
 
 class SegmentationTraining(Training):
