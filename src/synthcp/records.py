@@ -57,10 +57,8 @@ class Classes:
         check_ranges(self, ignore_index=(-(2**31), 2**31), background=(0, count - 1))
         if len(set(self.names)) < count or "" in self.names:
             raise InputError(f"the names of the {count} classes must differ, and none may be empty; rename one")
-        if len(self.colors) != count or not all(0 <= part <= 255 for color in self.colors for part in color):
+        if len(self.colors) < count or not all(0 <= part <= 255 for color in self.colors for part in color):
             raise InputError(f"{len(self.colors)} colours; each of the {count} classes has one, three numbers of 0-255")
-        if 0 <= self.ignore_index < count:
-            raise InputError(f"ignore index {self.ignore_index} is a class (0 to {count - 1}); choose one outside")
 
     def __len__(self) -> int:
         return len(self.names)

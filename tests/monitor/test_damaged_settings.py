@@ -110,7 +110,7 @@ def test_a_damaged_field_is_refused_or_harmless(damage: str, run: Path, whole: d
 @pytest.mark.parametrize(
     ("keys", "value", "texts"),
     [
-        (("learnt", "thresholds", "error_share"), -1, ("error_share of Thresholds is -1", "must lie in 0 to 1")),
+        (("learnt", "thresholds", "error_share"), -1, ("error_share of Thresholds is -1", "must lie in 0 to 2")),
         (("learnt", "thresholds", "anomaly"), 1e308, ("anomaly of Thresholds is 1e+308", "must lie in")),
         (("learnt", "blend"), "x", ("setting 'learnt.blend' is 'x'; it must be an object {...}",)),
         (("learnt", "blend"), None, ("holds no learnt blend", "restore it or fit again")),

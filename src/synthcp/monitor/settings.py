@@ -73,6 +73,9 @@ class MonitorSettings:
 
     def __post_init__(self) -> None:
         check_ranges(self, channels=(1, 1024), t=SHARE)
+        if 0 <= self.classes.ignore_index < len(self.classes):
+            last = len(self.classes) - 1
+            raise InputError(f"ignore index {self.classes.ignore_index} is a class (0 to {last}); choose one outside")
         floors, patch = len(self.learnt.thresholds.class_quality), len(self.scale.patch)
         if floors not in (0, len(self.classes)):
             raise InputError(f"{floors} thresholds of class quality, {len(self.classes)} classes; each class has one")

@@ -12,6 +12,8 @@ from synthcp.ranges import SHARE, check_ranges
 from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import ImperfectExamples, batched
 
+LARGEST_ERROR = 2.0
+"""Of an error map: that of the variant "official" is a sum of two shares."""
 LARGEST_DISTANCE = 2.0
 """Of eq. 9 refined by MSP: that of opposite features."""
 LARGEST_FUSED = 1.0
@@ -42,7 +44,7 @@ class Thresholds:
         check_ranges(
             self,
             error=SHARE,
-            error_share=SHARE,
+            error_share=(0.0, LARGEST_ERROR),
             anomaly=(-0.01, NEVER + 0.01),
             anomaly_share=SHARE,
             class_quality=SHARE,
