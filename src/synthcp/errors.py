@@ -12,6 +12,10 @@ A message is one line: what came, the rule, the remedy. The command line prints 
 
 from __future__ import annotations
 
+import errno
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
 
 class SynthCPError(Exception):
     """Root of the tree; catch it to catch everything that SynthCP raises on purpose."""
@@ -38,3 +42,12 @@ class MissingExtraError(SynthCPError, ImportError):
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f'{library} is not installed; it comes with: pip install "synthcp[{extra}]"')
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that a disk or a quota is full."""
+    while error is not None:
+        if getattr(error, "errno", None) in _FULL or "No space left on device" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -40,8 +40,8 @@ def eval_verb(
     Prints the tables and writes metrics.json, results.csv, regions.csv, maps/ and report.html.
     """
     with at_work(threads, quiet) as progress:
-        from synthcp.report.outputs import write_text
         from synthcp.report.tables import to_markdown, to_rich
+        from synthcp.system.files import save_text
         from synthcp.verbs.checks import seen_in_fitting
         from synthcp.verbs.evaluate import evaluate
         from synthcp.verbs.given import open_data
@@ -60,7 +60,7 @@ def eval_verb(
     for table in to_rich(results):
         Console().print(table)
     if markdown is not None:
-        write_text(markdown, f"# Results on {data.partition(':')[0]}\n\n{to_markdown(results)}")
+        save_text(markdown, f"# Results on {data.partition(':')[0]}\n\n{to_markdown(results)}")
     seen = seen_in_fitting(dataset, opened.settings.training_ids)
     if seen:
         print(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter", file=sys.stderr)

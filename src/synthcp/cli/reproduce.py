@@ -63,7 +63,7 @@ def reproduce_verb(
     from synthcp.config.values import choose
     from synthcp.experiments.request import TableRequest
     from synthcp.experiments.tables import TABLES, reproduce
-    from synthcp.report.outputs import write_text
+    from synthcp.system.files import save_text
 
     chosen = choose(TABLES, table, "table")
     out = out or Path("out") / chosen.folder
@@ -72,7 +72,7 @@ def reproduce_verb(
     with show_progress(Console(), quiet) as progress:
         page = reproduce(chosen, request, progress)
     if markdown is not None and only is None:
-        write_text(markdown, page)
+        save_text(markdown, page)
     typer.echo(page)
 
 

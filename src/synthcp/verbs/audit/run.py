@@ -9,7 +9,7 @@ from pathlib import Path
 from synthcp.data.base import Dataset
 from synthcp.errors import InputError
 from synthcp.monitor.monitor import Monitor
-from synthcp.report.outputs import write_text
+from synthcp.system.files import save_text
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
 from synthcp.verbs.audit.case import case_of
@@ -62,7 +62,7 @@ def audit(
         raise InputError(f"{came}; an audit shows flat images; find bad volumes by synthcp eval")
     require_match(dataset, monitor)
     facts, out = named | dict(facts or {}) | _provenance(monitor, dataset), Path(out)
-    write_text(out / FACTS, json.dumps(facts, indent=2))  # a folder that is not writable is found before the work
+    save_text(out / FACTS, json.dumps(facts, indent=2))  # a folder that is not writable is found before the work
     suspicion = fit_suspicion(monitor, dataset, seed=seed, progress=progress)
     suspects = worst_suspects(monitor, dataset, suspicion, most=most, progress=progress)
     exhibits = _exhibits(suspects, dataset, monitor, progress)
