@@ -39,9 +39,9 @@ from synthcp.fitting.gathering import Gathered, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, Head
 from synthcp.fitting.stages import Stages
 from synthcp.metrics.ranking import RankingScores
-from synthcp.system.files import save_text
 from synthcp.report.tables import from_json, to_json
 from synthcp.rivals.synthcp import failure_detector
+from synthcp.system.files import save_text
 from synthcp.system.provenance import commit, hardware
 from synthcp.training.comparator import DIRECT
 

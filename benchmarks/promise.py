@@ -20,9 +20,9 @@ from synthcp.monitor.intervals import Intervals, fit_intervals
 from synthcp.monitor.promise import Promise, images_for_share
 from synthcp.monitor.review import THRESHOLDS, ReviewRule, fit_review
 from synthcp.report.outputs import map_path, read_settings
-from synthcp.system.files import save_text
 from synthcp.report.pictures import IGNORED, read_grey, read_picture
 from synthcp.report.rows import ResultRow, read_rows
+from synthcp.system.files import save_text
 from synthcp.system.provenance import command_line, commit, hardware, versions
 
 Floats = NDArray[np.floating]

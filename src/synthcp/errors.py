@@ -4,7 +4,8 @@ SynthCPError
 ├── InputError        something the user gave is unusable: a file, a SPEC, an option
 │   ├── DataError     an image, a label map or a data set
 │   ├── WeightsError  a weights file or a run folder
-│   └── ShapeError    a tensor whose shape breaks a rule
+│   ├── ShapeError    a tensor whose shape breaks a rule
+│   └── RunError      a run cannot go on, whatever its other inputs are
 └── MissingExtraError an optional library is not installed
 
 A message is one line: what came, the rule, the remedy. The command line prints it and exits with code 2.
@@ -35,6 +36,10 @@ class WeightsError(InputError):
 
 class ShapeError(InputError):
     """A tensor has a shape that breaks a rule."""
+
+
+class RunError(InputError):
+    """A run cannot go on, whatever its other inputs are."""
 
 
 class MissingExtraError(SynthCPError, ImportError):

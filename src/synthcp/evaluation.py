@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -23,6 +22,7 @@ from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Measure, Prediction, Sample, measure_of
 from synthcp.segmentation.base import Predictor, at_size
+from synthcp.system.failures import Costing, raising
 from synthcp.system.runtime import Runtime
 
 DEFAULT_PROTOCOLS = ("pooled", "caos")
@@ -288,12 +288,6 @@ def _silent(step: int, steps: int) -> None:
     """Report nothing."""
 
 
-@contextmanager
-def _raising(sample_id: str) -> Iterator[None]:
-    """Let an image that fails end the evaluation."""
-    yield
-
-
 def _nothing(index: int, original: Sample) -> Said | None:
     """Remember nothing."""
     return None
@@ -312,7 +306,7 @@ def judge(
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     progress: Callable[[int, int], None] = _silent,
     watch: Callable[[Judged], None] | None = None,
-    costing: Callable[[str], AbstractContextManager[None]] = _raising,
+    costing: Costing = raising,
     recall: Callable[[int, Sample], Said | None] = _nothing,
 ) -> Results:
     """Judge every image of a data set by every detector.

@@ -69,6 +69,12 @@ class TableRequest:
         """The seeds to be run now."""
         return list(range(self.seeds)) if self.only is None else [self.only]
 
+    @property
+    def folders(self) -> list[Path]:
+        """What this run writes to: the folder of every seed, and of the page if it writes one."""
+        seeds = [self.out / f"seed{seed}" for seed in self.numbers]
+        return seeds if self.only is not None else [self.out, *seeds]
+
     def write(self, name: str, page: str) -> None:
         """Write out/NAME.md, if the page is about all seeds."""
         if self.only is None:

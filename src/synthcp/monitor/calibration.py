@@ -29,6 +29,7 @@ class Calibration:
         anomaly: Which pixels are flagged as unknown; None for a monitor without anomaly maps.
         model: SPEC of the M that made the predictions; the promise is about no other.
         fingerprint: Of this M's weights, "" where they cannot be seen.
+        failed: How many of the images could not be judged, and why the first could not; "" when all could.
     """
 
     promise: Promise
@@ -41,6 +42,7 @@ class Calibration:
     anomaly: AnomalyRule | None = None
     model: str = ""
     fingerprint: str = ""
+    failed: str = ""
 
     def speaks_of(self, model: str, fingerprint: str = "") -> bool:
         """Whether the promise is about this M; any folder of predictions is taken for one of the same M."""

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from synthcp.errors import SynthCPError, is_disk_full
+from synthcp.errors import RunError, SynthCPError, is_disk_full
 from synthcp.system.files import writing
+
+Costing = Callable[[str], AbstractContextManager[None]]
+"""Called with the id of an input; decides whether what the body raises costs that input alone."""
 
 LOG = "errors.log"
 _FRAMES = 20
 _TRACEBACK = 20_000
 _LOG_SIZE = 5_000_000
 _LINE = 500
+
+
+@contextmanager
+def raising(input_id: str) -> Iterator[None]:
+    """Let whatever the body raises end the run."""
+    yield
 
 
 class Failures:
@@ -37,19 +46,17 @@ class Failures:
     def costing(self, input_id: str) -> Iterator[None]:
         """Let whatever the body raises cost one input, unless it would cost every other one as well.
 
-        An interruption and a full disk go on. What SynthCP raises on purpose says all there is to know; of anything
-        else, which a model may raise, the last frames are logged.
+        An interruption, a full disk and what stops the whole run go on. What SynthCP raises on purpose says all there
+        is to know; of anything else, which a model may raise, the last frames are logged.
         """
         try:
             yield
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # the models that people bring may raise anything, SystemExit included
-            if isinstance(error, GeneratorExit) or is_disk_full(error):
+            if isinstance(error, KeyboardInterrupt | GeneratorExit | RunError) or is_disk_full(error):
                 raise
-            self.messages[input_id] = in_one_line(error)
-            if not isinstance(error, SynthCPError):
+            if input_id not in self.messages and not isinstance(error, SynthCPError):
                 self._write(input_id, error)
+            self.messages[input_id] = in_one_line(error)
 
     def told(self, count: int) -> str:
         """How many of the inputs failed, and why the first did; empty when none did."""

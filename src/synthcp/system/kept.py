@@ -10,11 +10,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from synthcp.errors import InputError, WeightsError
+from synthcp.errors import InputError, RunError, WeightsError
 from synthcp.system.files import load_json, load_tensors, save_json, save_tensors
-from synthcp.system.lock import clear, locked
+from synthcp.system.lock import beside_of, clear, locked
 
 _ASKED = "asked.json"
+_WAY_ON = "give the command again with --resume (demo needs no option), to go on from there"
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Work:
     @property
     def has_done(self) -> bool:
         """Whether there is anything to go on from."""
-        return any(self._done.glob("*.safetensors"))
+        return any(self.beside.glob("new/*")) or any(self._done.glob("*.safetensors"))
 
     def keep(self, index: int, done: Done) -> None:
         """Write down what was found out about an input, whole or not at all."""
@@ -64,7 +65,7 @@ class Work:
         """Return what was found out about an input before the run was interrupted; None when nothing was.
 
         Raises:
-            InputError: The input has changed since.
+            RunError: The input has changed since.
         """
         if not self._path(index).is_file():
             return None
@@ -73,7 +74,7 @@ class Work:
         except WeightsError:  # a machine that lost its power
             return None
         if about["digest"] != digest:
-            raise InputError(f"{name} has changed since the run was interrupted; begin anew, without --resume")
+            raise RunError(f"{name} has changed since the run was interrupted; begin anew, without --resume")
         return Done(digest, about["text"], tensors)
 
     @property
@@ -104,12 +105,18 @@ def at_work(folder: Path, asked: Mapping[str, str], resume: bool = False) -> Ite
         try:
             yield work
         except BaseException as error:
-            if not work.has_done:
+            if asked and work.has_done:
+                error.add_note(f"what was done is kept in {beside}; {_WAY_ON}")
+            else:
                 clear(beside, keep_lock=True)
-            elif asked:
-                error.add_note(f"what was done is kept in {beside}; the same command with --resume goes on from there")
             raise
         clear(beside, keep_lock=True)
+
+
+def was_interrupted(folder: Path, asked: Mapping[str, str]) -> bool:
+    """Whether there is work of an interrupted run that was asked the same."""
+    path = beside_of(folder) / _ASKED
+    return path.is_file() and load_json(path)["asked"] == asked
 
 
 def _begun(beside: Path, asked: Mapping[str, str]) -> Work:

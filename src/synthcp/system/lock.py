@@ -28,10 +28,7 @@ def locked(folder: Path) -> Iterator[Path]:
     Raises:
         InputError: Another run holds the folder, or it cannot be written.
     """
-    whole = folder.resolve()
-    if not whole.name:
-        raise InputError(f"{folder} is the root of a disk; choose a folder in it")
-    beside = whole.with_name(f".{whole.name}.partial")
+    whole, beside = folder.resolve(), beside_of(folder)
     with writing(folder):
         lock = _taken(beside, folder)
     with lock:
@@ -42,6 +39,14 @@ def locked(folder: Path) -> Iterator[Path]:
         finally:
             if os.listdir(beside) == [_LOCK]:
                 clear(beside)
+
+
+def beside_of(folder: Path) -> Path:
+    """Return the hidden folder in which a run works that writes a folder; raises InputError for the root of a disk."""
+    whole = folder.resolve()
+    if not whole.name:
+        raise InputError(f"{folder} is the root of a disk; choose a folder in it")
+    return whole.with_name(f".{whole.name}.partial")
 
 
 def clear(beside: Path, keep_lock: bool = False) -> None:

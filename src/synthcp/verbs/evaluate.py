@@ -18,7 +18,7 @@ from synthcp.metrics.protocols import PROTOCOLS
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Assessment, Sample
 from synthcp.report.html import write_report
-from synthcp.report.outputs import ResultsWriter
+from synthcp.report.outputs import ResultsWriter, RunSettings
 from synthcp.report.rows import ResultRow, row_of
 from synthcp.report.tables import to_json
 from synthcp.rivals.catalogue import load_detectors
@@ -28,13 +28,11 @@ from synthcp.system.kept import Work
 from synthcp.system.output_folder import output_folder
 from synthcp.system.progress import Progress, silent
 from synthcp.verbs.checks import require_masks, require_match, require_some
-from synthcp.verbs.facts import digest_of, identity, other_model, provenance, run_begun, run_settings
+from synthcp.verbs.facts import FAILED, digest_of, identity, other_model, provenance, run_begun, run_settings
 from synthcp.verbs.given import AnyData, AnyMonitor, folder_of, open_data, open_monitor
 from synthcp.verbs.said import digest_of_sample, done_of, said_of
 
 METRICS = "metrics.json"
-FAILED = "failed"
-"""Fact of an evaluation: how many images could not be judged, and why."""
 PROTOCOL = (
     "failures at the working size of M, ignored pixels left out, positives: wrong pixels; anomalies at the size of the "
     "mask, in the region of interest, positives: unknown objects"
@@ -83,8 +81,9 @@ def evaluate(
     asked = {"verb": "eval", "detectors": ", ".join(chosen), "protocols": ", ".join(protocols)} | identity(monitor)
     asked |= {"data": digest_of(*dataset.ids, *map(str, facts.items()))}
     with output_folder(out, asked, resume) as work:
+        settings = run_settings(monitor, "Evaluation", facts.get("data", ""))
         results, failures = evaluate_into(
-            work, monitor, dataset, chosen, protocols=protocols, facts=facts, progress=progress
+            work, monitor, dataset, chosen, settings=settings, protocols=protocols, facts=facts, progress=progress
         )
     require_some(failures, len(dataset), "judged")
     return results
@@ -96,16 +95,27 @@ def evaluate_into(
     dataset: Dataset,
     detectors: Mapping[str, Detector],
     *,
+    settings: RunSettings,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     facts: Mapping[str, str],
     progress: Progress = silent,
 ) -> tuple[Results, Failures]:
-    """Write all files of an evaluation to where a run works; arguments as `evaluate`, whose checks have been made.
+    """Write all files of an evaluation to where a run works; other arguments as `evaluate`, which has checked them.
+
+    Args:
+        work: Where the run works.
+        monitor: That is evaluated.
+        dataset: Images with ground truth.
+        detectors: By name.
+        settings: For run.json.
+        protocols: Of anomaly segmentation.
+        facts: What a table must say.
+        progress: Called after every image.
 
     Returns:
         The scores, and why images failed; where all did, there are no scores.
     """
-    settings = run_begun(work, run_settings(monitor, "Evaluation", facts.get("data", "")))
+    settings = run_begun(work, settings)
     failures = Failures(work.new / LOG)
     with ResultsWriter(work.new, settings, ground_truth=True) as writer:
         writing = _Writing(monitor, dataset, writer, work, failures)

@@ -19,6 +19,9 @@ from synthcp.system.provenance import command_line, commit, hardware, now, versi
 
 OF_FIT = ("data", "model", "imperfect predictions", "command", "commit", "precision", "threads")
 
+FAILED = "failed"
+"""Fact of a run: how many of its images could not be judged, and why the first could not."""
+
 
 def run_settings(monitor: Monitor, title: str, data: str) -> RunSettings:
     """Return what run.json holds of the output folder of a monitor.
