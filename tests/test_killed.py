@@ -1,8 +1,8 @@
 """kill -9 at any moment: the folder is the old run's or the new one's, whole, and --resume ends with the same bytes.
 
-A moment is one of the calls by which the program opens, renames or removes something beside the output folder, for these
-are the moments at which a folder could be left half changed. What differs between two equal runs is named here: the date
-("created"), the word --resume in the command, and the number of the run in files.json.
+A moment is one of the calls by which the program opens, renames or removes something in or beside the output folder:
+then it could be left half changed. What differs between two equal runs is named here: the date ("created"), the word
+--resume in the command, and the number of the run in files.json.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class Killer:
     process: subprocess.Popen[str]
     around: Path
 
-    def __call__(self, *arguments: object, moment: int = -1) -> str:
-        """Return "killed", or the exit code and the number of moments."""
+    def __call__(self, *arguments: object, moment: int = -1, at: str = "") -> str:
+        """Return "killed", or the exit code and the number of moments, those alone whose file is named by `at`."""
         assert self.process.stdin is not None and self.process.stdout is not None
-        order = [[str(argument) for argument in arguments], str(self.around), moment]
+        order = [[str(argument) for argument in arguments], at or str(self.around), moment]
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return self.process.stdout.readline().strip()
@@ -167,13 +167,11 @@ def test_calibrate_is_killed(killer: Killer, run_folder: Path, tmp_path: Path, k
 def test_what_is_done_is_not_done_again(killer: Killer, run_folder: Path, images: Path, tmp_path: Path) -> None:
     out, options = tmp_path / "out", ["--monitor", run_folder, "--device", "cpu", "--quiet"]
     command = ["score", images, "--out", out, *options]
-    moments = int(killer(*command).split()[1])
-    shutil.rmtree(out)
-    assert killer(*command, moment=moments - 5) == "killed"
+    assert killer(*command, moment=1, at="report.html") == "killed"
     done = sorted((tmp_path / ".out.partial" / "done").iterdir())
     times = [path.stat().st_mtime_ns for path in done]
     assert len(done) == 3
-    assert killer(*command, "--resume", moment=20) == "killed"
+    assert killer(*command, "--resume", moment=1, at="report.html") == "killed"
     assert [path.stat().st_mtime_ns for path in done] == times
 
 
@@ -204,9 +202,7 @@ def test_another_run_is_not_taken_up(
 ) -> None:
     out = tmp_path / "out"
     command = ["score", images, "--out", out, "--monitor", run_folder, "--device", "cpu", "--quiet"]
-    moments = int(killer(*command).split()[1])
-    shutil.rmtree(out)
-    assert killer(*command, moment=moments - 5) == "killed"
+    assert killer(*command, moment=1, at="report.html") == "killed"
     change(images)
     ended = synthcp(*command, *options, "--resume")
     assert (ended.code, len(ended.stderr)) == (2, 1) and message in ended.stderr[0] and "without" in ended.stderr[0]

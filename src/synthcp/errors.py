@@ -52,7 +52,8 @@ class MissingExtraError(SynthCPError, ImportError):
 def is_disk_full(error: BaseException | None) -> bool:
     """Whether an error, or one that it came from, says that a disk or a quota is full."""
     while error is not None:
-        if getattr(error, "errno", None) in _FULL or "No space left on device" in str(error):
+        texts = [part for part in error.args if isinstance(part, str)]  # of libraries that know no error numbers
+        if getattr(error, "errno", None) in _FULL or any("No space left on device" in text for text in texts):
             return True
         error = error.__cause__ or error.__context__
     return False

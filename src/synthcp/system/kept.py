@@ -77,6 +77,10 @@ class Work:
             raise RunError(f"{name} has changed since the run was interrupted; begin anew, without --resume")
         return Done(digest, about["text"], tensors)
 
+    def finish(self) -> None:
+        """Say that the run is at its end, so that nobody goes on with it."""
+        (self.beside / _ASKED).unlink()
+
     @property
     def _done(self) -> Path:
         return self.beside / "done"

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -65,27 +65,24 @@ def _taken(beside: Path, folder: Path) -> TextIOWrapper:
     """The lock file, held; it is taken again when the run before removed it between opening and locking."""
     while True:
         beside.mkdir(parents=True, exist_ok=True)
-        try:
-            lock = open(beside / _LOCK, "a+", encoding="utf-8")
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with ExitStack() as opened, suppress(FileNotFoundError):
+            lock = opened.enter_context(open(beside / _LOCK, "a+", encoding="utf-8"))
+            _hold(lock, folder)
             if os.path.samestat(os.fstat(lock.fileno()), os.stat(beside / _LOCK)):
-                return _signed(lock)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise InputError(
-                f"another run (process {lock.read() or 'unknown'}) is at work on {folder}; wait until it ends, or "
-                "choose another folder"
-            ) from error
-        except FileNotFoundError:
-            pass
-        lock.close()
+                opened.pop_all()
+                return lock
 
 
-def _signed(lock: TextIOWrapper) -> TextIOWrapper:
+def _hold(lock: TextIOWrapper, folder: Path) -> None:
+    """Lock a file and write into it who holds it."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        raise InputError(
+            f"another run (process {lock.read() or 'unknown'}) is at work on {folder}; wait until it ends, or choose "
+            "another folder"
+        ) from error
     lock.truncate(0)
     lock.write(str(os.getpid()))
     lock.flush()
-    return lock

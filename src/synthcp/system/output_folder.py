@@ -47,6 +47,7 @@ def output_folder(out: Path, asked: Mapping[str, str] | None = None, resume: boo
         _require_ours(place, out)
         save_json(work.new / FILES, {"run": work.run, "files": sorted(_files(work.new))})
         with writing(out):
+            work.finish()
             _put(work, place)
 
 

@@ -109,6 +109,7 @@ def calibrate(
             fingerprint=fingerprint,
         )
         calibration = replace(calibration, failed=failures.told(len(dataset)))
+        work.finish()
         save_settings(folder, replace(load_settings(folder), calibration=calibration))
     monitor.settings = replace(monitor.settings, calibration=calibration)
     return calibration
