@@ -219,6 +219,10 @@ def test_files_that_a_run_adds_later_are_its_own(tmp_path: Path, fails: Fails) -
     with fails("holds foreign, which"):
         write(out, "new")
     (out / "foreign").unlink()
+    (out / ".12.partial.report.html").touch()  # of a report that was killed
+    with changing(out):
+        assert not (out / ".12.partial.report.html").exists()
+    (out / ".12.partial.report.html").touch()
     write(out, "new")
     assert names(out) == {"new"}
     with changing(tmp_path / "nowhere"):

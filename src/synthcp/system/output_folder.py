@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +17,10 @@ from synthcp.system.lock import OLD, locked
 
 FILES = "files.json"
 """Lists the files that the run wrote: they alone are replaced by the next one."""
-_LITTER = {".DS_Store", "Thumbs.db", "desktop.ini"}
-"""What file managers leave behind."""
+_HALF = r"\.\d+\.partial\..+"
+"""What a dead run leaves of a file that was to be replaced whole."""
+_LITTER = re.compile(rf"\.DS_Store|Thumbs\.db|desktop\.ini|{_HALF}")
+"""That, and what file managers leave behind."""
 _EXCHANGE, _HERE = 2, -100
 """RENAME_EXCHANGE and AT_FDCWD of Linux."""
 
@@ -43,6 +46,7 @@ def output_folder(out: Path, asked: Mapping[str, str] | None = None, resume: boo
         _require_ours(place, out)
         with writing(out):
             work.new.mkdir(exist_ok=True)
+            _remove_halves(work.new)
         yield work
         _require_ours(place, out)
         save_json(work.new / FILES, {"run": work.run, "files": sorted(_files(work.new))})
@@ -62,6 +66,7 @@ def changing(out: Path) -> Iterator[None]:
         yield
         return
     with locked(out):
+        _remove_halves(out)
         before = _files(out)
         yield
         listed = load_json(out / FILES)
@@ -93,13 +98,19 @@ def _require_ours(place: Path, out: Path) -> None:
 
 
 def _files(folder: Path) -> set[str]:
-    """Every file and link below a folder, without what file managers leave behind."""
+    """Every file and link below a folder, without litter."""
     found = set[str]()
     for root, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(root, name))]
         inside = Path(root).relative_to(folder)
-        found |= {(inside / name).as_posix() for name in {*files, *links} - _LITTER}
+        found |= {(inside / name).as_posix() for name in (*files, *links) if not _LITTER.fullmatch(name)}
     return found
+
+
+def _remove_halves(folder: Path) -> None:
+    for path in list(folder.rglob(".*.partial.*")):
+        if re.fullmatch(_HALF, path.name):
+            path.unlink()
 
 
 def _put(work: Work, place: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -24,9 +25,11 @@ from synthcp.monitor.settings import load_settings, save_settings
 from synthcp.records import Sample
 from synthcp.report.rows import ResultRow, row_from_json, row_of, row_to_json
 from synthcp.system.failures import LOG, Costing, Failures
+from synthcp.system.files import writing
 from synthcp.system.kept import Done, Work, at_work
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
+from synthcp.system.run_folder import SETTINGS
 from synthcp.verbs.checks import require_match, require_some, require_unseen
 from synthcp.verbs.facts import digest_of, identity
 from synthcp.verbs.given import AnyData, AnyMonitor, folder_of, open_data, open_monitor
@@ -109,8 +112,10 @@ def calibrate(
             fingerprint=fingerprint,
         )
         calibration = replace(calibration, failed=failures.told(len(dataset)))
+        save_settings(work.beside, replace(load_settings(folder), calibration=calibration))
         work.finish()
-        save_settings(folder, replace(load_settings(folder), calibration=calibration))
+        with writing(folder / SETTINGS):
+            os.replace(work.beside / SETTINGS, folder / SETTINGS)
     monitor.settings = replace(monitor.settings, calibration=calibration)
     return calibration
 
