@@ -39,9 +39,9 @@ from synthcp.fitting.gathering import Gathered, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, Head
 from synthcp.fitting.stages import Stages
 from synthcp.metrics.ranking import RankingScores
-from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
 from synthcp.rivals.synthcp import failure_detector
+from synthcp.system.files import save_text
 from synthcp.system.provenance import commit, hardware
 from synthcp.training.comparator import DIRECT
 
@@ -145,7 +145,7 @@ def judged(run: FitData, stages: Stages, gathered: Gathered, aside: Dataset, num
         detectors = {"MSP": LogitDetector(LOGIT_SCORES["msp"]), **heads}
         side, classes = run.context.settings.scale.side, run.context.settings.classes
         results = judge(detectors, run.segmenter, aside, runtime=run.context.runtime, side=side, classes=classes)
-        write_text(path, to_json(results))
+        save_text(path, to_json(results))
     return {result.name: result for result in from_json(path.read_text(encoding="utf-8")).detectors}
 
 

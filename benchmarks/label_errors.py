@@ -29,8 +29,8 @@ from synthcp.fitting.heads import UNTRAINED, control_path
 from synthcp.fitting.run import fit
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Sample
-from synthcp.report.outputs import write_text
 from synthcp.rivals.catalogue import fit_data_of
+from synthcp.system.files import save_text
 from synthcp.system.provenance import command_line, commit, hardware, versions
 from synthcp.verbs.audit.case import case_of
 from synthcp.verbs.audit.suspects import Suspect, suspects_of, worst_first
@@ -131,7 +131,7 @@ def main() -> None:
     text = page({name: [found[name] for found in by_seed] for name in monitors}, planted, told)
     print(text)
     if arguments.markdown is not None:
-        write_text(arguments.markdown, text)
+        save_text(arguments.markdown, text)
 
 
 def opened(folder: Path | None, dataset: Dataset) -> dict[str, Monitor]:

@@ -19,9 +19,10 @@ from synthcp.monitor.anomaly_rule import fit_anomaly, score_curve
 from synthcp.monitor.intervals import Intervals, fit_intervals
 from synthcp.monitor.promise import Promise, images_for_share
 from synthcp.monitor.review import THRESHOLDS, ReviewRule, fit_review
-from synthcp.report.outputs import map_path, read_settings, write_text
+from synthcp.report.outputs import map_path, read_settings
 from synthcp.report.pictures import IGNORED, read_grey, read_picture
 from synthcp.report.rows import ResultRow, read_rows
+from synthcp.system.files import save_text
 from synthcp.system.provenance import command_line, commit, hardware, versions
 
 Floats = NDArray[np.floating]
@@ -91,7 +92,7 @@ def main() -> None:
     text = "\n\n".join([*parts, settings(arguments.seed)]) + "\n"
     print(text)
     if arguments.markdown is not None:
-        write_text(arguments.markdown, text)
+        save_text(arguments.markdown, text)
 
 
 def simulated(rng: np.random.Generator) -> Iterator[str]:

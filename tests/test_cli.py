@@ -25,7 +25,7 @@ from synthcp.monitor.thresholds import Thresholds
 from synthcp.report.pictures import image_picture
 from synthcp.report.rows import read_rows
 
-VERBS = ["demo", "fit", "calibrate", "score", "eval", "audit", "reproduce", "report", "doctor"]
+VERBS = ["demo", "fit", "calibrate", "score", "eval", "audit", "reproduce", "merge", "report", "doctor"]
 SCENES = "scenes:?count=3&size=48x64"
 
 
@@ -179,7 +179,11 @@ DEBUG = "internal error: RuntimeError: one two; set SYNTHCP_DEBUG=1 to see the t
     ("error", "code", "line"),
     [
         (RuntimeError("one\ntwo"), 1, DEBUG),
-        (OSError(28, "No space left on device"), 2, "error: [Errno 28] No space left on device"),
+        (
+            OSError(28, "No space left on device", "x"),
+            2,
+            "error: [Errno 28] No space left on device: 'x'; make room, and give the command again",
+        ),
         (package.SynthCPError("loss became nan"), 2, "error: loss became nan"),
         (KeyboardInterrupt(), 130, WAY_ON),
     ],

@@ -4,13 +4,18 @@ SynthCPError
 ├── InputError        something the user gave is unusable: a file, a SPEC, an option
 │   ├── DataError     an image, a label map or a data set
 │   ├── WeightsError  a weights file or a run folder
-│   └── ShapeError    a tensor whose shape breaks a rule
+│   ├── ShapeError    a tensor whose shape breaks a rule
+│   └── RunError      a run cannot go on, whatever its other inputs are
 └── MissingExtraError an optional library is not installed
 
 A message is one line: what came, the rule, the remedy. The command line prints it and exits with code 2.
 """
 
 from __future__ import annotations
+
+import errno
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class SynthCPError(Exception):
@@ -33,8 +38,22 @@ class ShapeError(InputError):
     """A tensor has a shape that breaks a rule."""
 
 
+class RunError(InputError):
+    """A run cannot go on, whatever its other inputs are."""
+
+
 class MissingExtraError(SynthCPError, ImportError):
     """An optional library is not installed; the message names the extra that brings it."""
 
     def __init__(self, library: str, extra: str) -> None:
         super().__init__(f'{library} is not installed; it comes with: pip install "synthcp[{extra}]"')
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came from, says that a disk or a quota is full."""
+    while error is not None:
+        texts = [part for part in error.args if isinstance(part, str)]  # of libraries that know no error numbers
+        if getattr(error, "errno", None) in _FULL or any("No space left on device" in text for text in texts):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

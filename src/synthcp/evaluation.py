@@ -14,6 +14,7 @@ from torch import Tensor
 from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.prepared import resized
+from synthcp.data.readable import Readable
 from synthcp.errors import InputError, ShapeError
 from synthcp.metrics.overlap import confusion_matrix, image_quality, intersection_over_union
 from synthcp.metrics.protocols import PROTOCOLS, AnomalyScores
@@ -23,6 +24,7 @@ from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Measure, Prediction, Sample, measure_of
 from synthcp.segmentation.base import Predictor, at_size, in_numbers
+from synthcp.system.failures import Costing, raising
 from synthcp.system.runtime import Runtime
 
 DEFAULT_PROTOCOLS = ("pooled", "caos")
@@ -126,26 +128,56 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """All that is known of one image once every detector has judged it.
+class Said:
+    """What M and every row say of one image, at the working size: all that the scores need of them.
+
+    Attributes:
+        label_map: y_hat, shape (*S), int64, on the CPU.
+        detections: What every row says.
+    """
+
+    label_map: Tensor
+    detections: Mapping[Row, Detection]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that the scores need of one image.
 
     Attributes:
         index: Of the image in the data set.
         original: The sample as it came.
         sample: The same at the working size.
-        prediction: Of M for the original, at M's own size.
-        label_map: y_hat at the working size, shape (*S), int64, on the CPU.
-        detections: What every row says, at the working size.
+        said: Of it by M and every row.
         truth: None without a label map.
     """
 
     index: int
     original: Sample
     sample: Sample
-    prediction: Prediction
-    label_map: Tensor
-    detections: Mapping[Row, Detection]
+    said: Said
     truth: Truth | None
+
+
+@dataclass(frozen=True)
+class Judged(Outcome):
+    """All that is known of one image once every detector has judged it.
+
+    Attributes:
+        prediction: Of M for the original, at M's own size.
+    """
+
+    prediction: Prediction
+
+    @property
+    def label_map(self) -> Tensor:
+        """y_hat at the working size, shape (*S), int64, on the CPU."""
+        return self.said.label_map
+
+    @property
+    def detections(self) -> Mapping[Row, Detection]:
+        """What every row says, at the working size."""
+        return self.said.detections
 
 
 class _Accumulator:
@@ -172,7 +204,7 @@ class _Accumulator:
     def add_anomalies(self, detection: Detection, mask: Tensor, roi: Tensor) -> None:
         if detection.anomaly_map is None:
             return
-        scores = resize(detection.anomaly_map[:, None].float(), mask.shape)[0, 0].cpu()
+        scores = _at(mask, detection.anomaly_map)
         self.anomalous += int((mask & roi).sum())
         for protocol in self.anomaly.values():
             protocol.update(scores, mask, roi)
@@ -217,21 +249,24 @@ class _Scores:
         self.structures = [classes.names.index(name) for name in classes.structures]
         self.confusion = torch.zeros(len(classes), len(classes), dtype=torch.int64)
         self.qualities: list[Tensor] = []
+        self.images = 0
         self.rows: defaultdict[Row, _Accumulator] = defaultdict(lambda: _Accumulator(protocols, self.structures))
 
-    def add(self, judged: Judged) -> None:
-        original, true, truth = judged.original, judged.sample.label_map, judged.truth
+    def add(self, outcome: Outcome) -> None:
+        original, true, truth = outcome.original, outcome.sample.label_map, outcome.truth
         if true is not None and truth is not None:
-            self.confusion += confusion_matrix(true, judged.label_map, len(self.classes), self.classes.ignore_index)
+            predicted, ignore_index = outcome.said.label_map, self.classes.ignore_index
+            self.confusion += confusion_matrix(true, predicted, len(self.classes), ignore_index)
             self.qualities.append(truth.quality)
+        self.images += 1
         mask, roi = original.anomaly_mask, region_of_interest(original, self.classes.ignore_index)
-        for row, detection in judged.detections.items():
+        for row, detection in outcome.said.detections.items():
             if truth is not None:
                 self.rows[row].add_failures(detection, truth)
             if mask is not None:
                 self.rows[row].add_anomalies(detection, mask, roi)
 
-    def results(self, images: int, facts: Mapping[str, str]) -> Results:
+    def results(self, facts: Mapping[str, str]) -> Results:
         quality = intersection_over_union(self.confusion)
         if self.measure == "Dice" and self.qualities:  # 1 in every volume is no merit, of a class that is in none
             quality = torch.stack(self.qualities).nanmean(dim=0).where(~quality.isnan(), torch.nan)
@@ -239,7 +274,7 @@ class _Scores:
             detectors=tuple(scores.result(row) for row, scores in self.rows.items()),
             mean_quality=float(quality[self.structures].nanmean()),
             segmenter_quality=dict(zip(self.classes.names, quality.tolist(), strict=True)),
-            images=images,
+            images=self.images,
             class_quality=self._class_quality(),
             settings=dict(facts),
             measure=self.measure,
@@ -261,6 +296,11 @@ def _silent(step: int, steps: int) -> None:
     """Report nothing."""
 
 
+def _nothing(index: int, original: Sample) -> Said | None:
+    """Remember nothing."""
+    return None
+
+
 @torch.no_grad()
 def judge(
     detectors: Mapping[Name, Detector],
@@ -274,6 +314,8 @@ def judge(
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     progress: Callable[[int, int], None] = _silent,
     watch: Callable[[Judged], None] | None = None,
+    costing: Costing = raising,
+    recall: Callable[[int, Sample], Said | None] = _nothing,
 ) -> Results:
     """Judge every image of a data set by every detector.
 
@@ -291,22 +333,57 @@ def judge(
         protocols: Of anomaly segmentation, by name.
         progress: Called with (images done, images).
         watch: Called once for every image, after it was judged.
+        costing: Called with an id; where it swallows what reading, judging or watching the image raises, the image is
+            left out. By default nothing is swallowed.
+        recall: Called with an index and its sample; what it returns is taken for what was said, and the image is judged
+            and watched no more.
 
     Raises:
         ShapeError: An anomaly mask has another size than its image.
         InputError: There are anomalies, but scores are undefined under every protocol.
     """
-    classes, measure = classes or dataset.classes, measure_of(dataset[0].image.dim() - 1)
+    classes, measure = classes or dataset.classes, measure_of(Readable(dataset)[0].image.dim() - 1)
     rows = {name if isinstance(name, Row) else Row(name): detector for name, detector in detectors.items()}
     judged_by = _Judges(rows, predictor, runtime, classes, measure)
     scores = _Scores(classes, measure, protocols)
-    for index, original in enumerate(dataset):
-        judged = judged_by(index, original, resized(original, side))
-        scores.add(judged)
-        if watch is not None:
-            watch(judged)
+    for index, sample_id in enumerate(dataset.ids):
+        outcome: Outcome | None = None
+        with costing(sample_id):
+            original = dataset[index]
+            sample, said = resized(original, side), recall(index, original)
+            if said is None:
+                judged = judged_by(index, original, sample)
+                _require_rankable(judged, classes.ignore_index)
+                if watch is not None:
+                    watch(judged)
+                outcome = judged
+            else:
+                outcome = Outcome(index, original, sample, said, judged_by.truth(sample, said.label_map))
+        if outcome is not None:
+            scores.add(outcome)
         progress(index + 1, len(dataset))
-    return scores.results(len(dataset), facts or {})
+    return scores.results(facts or {})
+
+
+def _require_rankable(outcome: Outcome, ignore_index: int) -> None:
+    """Refuse an image of which no scores can be taken before some are."""
+    original, truth = outcome.original, outcome.truth
+    judged = region_of_interest(original, ignore_index)
+    for row, detection in outcome.said.detections.items():
+        errors, unknown = detection.error_map, detection.anomaly_map
+        if truth is not None and errors is not None and _holds_nan(errors[0].cpu(), truth.known):
+            raise InputError(f"the error map of {row} for {original.id} holds NaN, which has no rank")
+        if original.anomaly_mask is not None and unknown is not None and _holds_nan(_at(judged, unknown), judged):
+            raise InputError(f"the anomaly map of {row} for {original.id} holds NaN, which has no rank")
+
+
+def _holds_nan(values: Tensor, where: Tensor) -> bool:
+    return bool(values.isnan().any()) and bool(values[where].isnan().any())
+
+
+def _at(mask: Tensor, anomaly_map: Tensor) -> Tensor:
+    """Anomaly scores (1, *s) at the size of a mask, shape (*S), on the CPU."""
+    return resize(anomaly_map[:, None].float(), mask.shape)[0, 0].cpu()
 
 
 @dataclass(frozen=True)
@@ -324,8 +401,8 @@ class _Judges:
             prediction = in_numbers(self.predictor.predict(sample.id, self.runtime.send(original.image[None])))
         small = at_size(prediction, sample.image.shape[1:])
         detections = self._detections(self.runtime.send(sample.image[None]), small)
-        label_map = small.label_map[0].cpu()
-        return Judged(index, original, sample, prediction, label_map, detections, self._truth(sample, label_map))
+        said = Said(small.label_map[0].cpu(), detections)
+        return Judged(index, original, sample, said, self.truth(sample, said.label_map), prediction)
 
     def _detections(self, image: Tensor, prediction: Prediction) -> dict[Row, Detection]:
         """What every row says; a learned detector's raw error map has a row of its own before the whole."""
@@ -339,7 +416,7 @@ class _Judges:
             found[row] = detection
         return found
 
-    def _truth(self, sample: Sample, predicted: Tensor) -> Truth | None:
+    def truth(self, sample: Sample, predicted: Tensor) -> Truth | None:
         """What is true of a prediction; None without a label map."""
         label_map, ignore_index = sample.label_map, self.classes.ignore_index
         if label_map is None:

@@ -3,7 +3,7 @@
 import pytest
 
 from synthcp.errors import InputError
-from synthcp.report.annotate import forget_choice, read_choice, write_choice
+from synthcp.report.annotate import read_choice, write_choice
 from synthcp.report.rows import ResultRow
 
 ROWS = [ResultRow("b/2", "images/b/2.png", error_share=0.25), ResultRow('a,"1"', 'images/a,"1".png', error_share=1 / 3)]
@@ -22,9 +22,11 @@ def test_the_order_is_kept(tmp_path):
 
 def test_no_choice_is_none(tmp_path):
     assert read_choice(tmp_path) == {}
-    write_choice(tmp_path, ROWS)
-    forget_choice(tmp_path)
-    assert read_choice(tmp_path) == {} and not list(tmp_path.iterdir())
+
+
+def test_a_name_is_written_as_the_disk_has_it(tmp_path):
+    write_choice(tmp_path, [ResultRow("a", "caf\udce9.png", error_share=0.5)])
+    assert (tmp_path / "annotate.txt").read_bytes() == b"caf\xe9.png\n"
 
 
 @pytest.mark.parametrize("text", ["rank,name\n1,a\n", "rank,id\nfirst,a\n", "rank,id\n1\n,,,\n"])

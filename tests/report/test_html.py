@@ -14,9 +14,10 @@ from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.metrics.ranking import RankingScores
 from synthcp.report.annotate import write_choice
 from synthcp.report.html import write_report
-from synthcp.report.outputs import map_path, write_text
+from synthcp.report.outputs import map_path
 from synthcp.report.rows import read_rows
 from synthcp.report.tables import to_json
+from synthcp.system.files import save_text
 
 Write = Callable[..., Path]
 Attributes = dict[str, str | None]
@@ -149,7 +150,7 @@ def test_the_slider_starts_at_the_threshold_of_the_run(write_folder: Write) -> N
 def test_the_evaluation_is_shown(write_folder: Write) -> None:
     out = write_folder({"a": 0.2})
     scores = RankingScores(0.91, 0.537, 0.98, 0.3, 0.081, 7, 1, 0)
-    write_text(out / "metrics.json", to_json(Results((DetectorResult(Row("<u>ours"), scores),), 0.618, {}, 1)))
+    save_text(out / "metrics.json", to_json(Results((DetectorResult(Row("<u>ours"), scores),), 0.618, {}, 1)))
     page = Page(write_report(out))
     assert {"61.8 %", "53.7 %"} <= set(page.texts["dd"])
     assert "chance 8.1 %, <u>ours" in page.texts["small"]

@@ -10,8 +10,9 @@ from PIL import Image
 
 from synthcp.errors import InputError, ShapeError
 from synthcp.records import AnomalousRegion, Assessment, Classes
-from synthcp.report.outputs import ResultsWriter, RunSettings, map_path, read_settings, replacing, write_text
-from synthcp.report.rows import ResultRow, read_rows
+from synthcp.report.outputs import ResultsWriter, RunSettings, map_path, read_settings
+from synthcp.report.rows import ResultRow, read_rows, row_from_json, row_to_json
+from synthcp.system.files import replace_whole, save_text
 
 Write = Callable[..., Path]
 
@@ -89,26 +90,36 @@ def test_settings_come_back(tmp_path: Path, settings: RunSettings) -> None:
     assert json.loads((tmp_path / "run.json").read_text())["thresholds"] == {"error": 0.3, "anomaly": 1.5}
 
 
-def test_a_run_that_dies_keeps_its_rows_aside(
-    tmp_path: Path, settings: RunSettings, regions: tuple[AnomalousRegion, ...]
-) -> None:
-    with pytest.raises(KeyboardInterrupt), ResultsWriter(tmp_path, settings) as writer:
-        writer.add_row(ResultRow("a", "a.png", error_share=0.5, regions=regions))
-        raise KeyboardInterrupt
-    with pytest.raises(InputError, match=r"results\.csv cannot be read.*rename results\.csv\.partial"):
+def test_a_table_that_is_missing_is_named(tmp_path: Path, settings: RunSettings) -> None:
+    with pytest.raises(InputError, match=r"results\.csv cannot be read.*give a folder that a run wrote"):
         read_rows(tmp_path)
-    for name in ("results.csv", "regions.csv"):
-        (tmp_path / f"{name}.partial").rename(tmp_path / name)
-    assert (read_rows(tmp_path)[0].error_share, read_rows(tmp_path)[0].regions) == (0.5, regions)
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_text(path, "old")
-    with pytest.raises(InputError, match=r"report\.html cannot be written"), replacing(path) as partial:
+    save_text(path, "old")
+    with pytest.raises(InputError, match=r"report\.html cannot be written .*make room"), replace_whole(path) as partial:
         partial.write_text("half of the n")
         raise OSError(28, "No space left on device")
-    assert path.read_text() == "old"
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_the_maps_of_an_image_that_failed_are_removed_and_no_others(tmp_path: Path, settings: RunSettings) -> None:
+    with ResultsWriter(tmp_path, settings) as writer:
+        for image_id in ("a", "a_error", "b/a"):
+            writer.write_maps(image_id, torch.rand(3, 5, 7), random_assessment())
+        kept = {path for path in tmp_path.rglob("*") if not path.name.startswith("a_") or path.parent.name == "b"}
+        kept |= {path for path in tmp_path.rglob("a_error_*") if path.name != "a_error_16bit.png"}
+        writer.forget_maps("a")
+        writer.forget_maps("never/seen")
+    assert {path for path in tmp_path.rglob("*")} == kept
+
+
+def test_a_row_comes_back_to_the_last_digit(regions: tuple[AnomalousRegion, ...]) -> None:
+    intervals = {"road": (0.1, 1 / 3)}
+    row = ResultRow("a", "a\udcff.png", error_share=1 / 3, alarms=("b", "c"), intervals=intervals, regions=regions)
+    again = row_from_json(row_to_json(row))
+    assert repr(again) == repr(row)  # NaN is not equal to itself
 
 
 def test_an_unwritable_folder_is_named(tmp_path: Path, settings: RunSettings) -> None:

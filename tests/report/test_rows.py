@@ -9,8 +9,9 @@ import torch
 
 from synthcp.errors import InputError
 from synthcp.records import AnomalousRegion, Assessment, Classes
-from synthcp.report.outputs import ResultsWriter, RunSettings, write_text
+from synthcp.report.outputs import ResultsWriter, RunSettings
 from synthcp.report.rows import ResultRow, cells, columns, read_regions, read_rows, region_cells, region_columns, row_of
+from synthcp.system.files import save_text
 
 Write = Callable[..., Path]
 
@@ -134,7 +135,7 @@ def test_the_box_of_a_volume_has_three_axes(tmp_path: Path, regions: tuple[Anoma
     assert region_columns(3)[6:] == ("x0", "y0", "z0", "x1", "y1", "z1", "predicted")
     known = region_cells("a", 1, region)
     assert [known[name] for name in region_columns(3)[6:]] == ["1", "4", "2", "3", "9", "8", "<i>car"]
-    write_text(tmp_path / "regions.csv", "\n".join(map(",".join, (known, known.values()))))
+    save_text(tmp_path / "regions.csv", "\n".join(map(",".join, (known, known.values()))))
     assert read_regions(tmp_path) == {"a": (region,)}
 
 
@@ -142,5 +143,7 @@ def test_tables_of_two_runs_are_not_read_as_one(write_folder: Write) -> None:
     out = write_folder({"a": 0.2}, regions=True)
     path = out / "regions.csv"
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(InputError, match=r"regions\.csv has 1 regions of a, results\.csv counts 2; both .*\.partial"):
+    with pytest.raises(
+        InputError, match=r"regions\.csv has 1 regions of a, results\.csv counts 2; both .*write the folder again"
+    ):
         read_rows(out)

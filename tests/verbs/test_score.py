@@ -17,6 +17,7 @@ from synthcp.report.annotate import read_choice
 from synthcp.report.outputs import map_path, read_settings
 from synthcp.report.pictures import read_grey
 from synthcp.report.rows import read_regions, read_rows
+from synthcp.verbs.evaluate import evaluate
 from synthcp.verbs.score import parse_shard, score
 from synthcp.verbs.select import select
 
@@ -42,9 +43,9 @@ def test_a_shard_without_an_image_is_refused(monitor, images, tmp_path, fails):
         score(monitor, [images], tmp_path, shard="6/6")
 
 
-def test_scores_are_those_of_the_monitor(monitor, run_folder, images, tmp_path):
+def test_scores_are_those_of_the_monitor(monitor, run_folder, images, scenes, tmp_path):
     calls = []
-    (tmp_path / "metrics.json").write_text("of an evaluation that was here before")
+    evaluate(monitor, scenes, tmp_path, detectors=["msp"])  # its folder is replaced
     rows = score(run_folder, [images], tmp_path, progress=lambda *call: calls.append(call))
     assert calls == [("score", step, 5, {}) for step in range(1, 6)]
     assert [row.id for row in rows] == [row.id for row in read_rows(tmp_path)] == IDS

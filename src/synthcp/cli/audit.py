@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from synthcp.cli import options
-from synthcp.cli.options import at_work, load_monitor
+from synthcp.cli.options import at_work, load_monitor, tell_failed
 
 
 def audit_verb(
@@ -24,16 +24,19 @@ def audit_verb(
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-) -> None:
+) -> int:
     """Rank likely label errors of labelled images.
 
     Writes suspects.csv and audit.html, worst first: regions where another label explains the image better.
     """
     with at_work(threads, quiet) as progress:
-        from synthcp.verbs.audit.run import audit
+        from synthcp.system.files import load_json
+        from synthcp.verbs.audit.run import FACTS, audit
+        from synthcp.verbs.facts import FAILED
         from synthcp.verbs.given import open_data
 
         dataset, facts = open_data(data, split)
         opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
         suspects = audit(opened, dataset, out, most=most, seed=seed, facts=facts, progress=progress)
     typer.echo(f"{len(suspects)} suspects in {len(dataset)} images; report: {out / 'audit.html'}")
+    return tell_failed(load_json(out / FACTS).get(FAILED, ""), opened.settings.scored)

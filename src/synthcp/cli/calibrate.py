@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from synthcp.cli import options
-from synthcp.cli.options import at_work, load_monitor
+from synthcp.cli.options import at_work, load_monitor, tell_failed
+from synthcp.system.progress import Terminal
 
 if TYPE_CHECKING:
     from synthcp.monitor.calibration import Calibration
@@ -26,6 +26,7 @@ def calibrate_verb(
         float, typer.Option(metavar="QUALITY", help="Mean IoU (volumes: Dice) below which a prediction is bad.")
     ] = 0.5,
     area: Annotated[float, typer.Option(metavar="SHARE", help="Of an image's pixels, flagged though known.")] = 0.01,
+    resume: options.Resume = False,
     model: options.Model = None,
     predictions: options.Predictions = None,
     trust_code: options.TrustCode = False,
@@ -33,7 +34,7 @@ def calibrate_verb(
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-) -> None:
+) -> int:
     """Set alarms with a promise, on labelled images that the fit has not seen.
 
     Stores in the monitor, and prints: an interval for the IoU (volumes: Dice) of each class, a threshold for what goes
@@ -47,10 +48,11 @@ def calibrate_verb(
         promise = Promise(alpha=alpha, delta=delta, floor=floor, area=area)
         dataset, facts = open_data(data, split)
         opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
-        calibration = calibrate(opened, dataset, promise=promise, facts=facts, progress=progress)
+        calibration = calibrate(opened, dataset, promise=promise, facts=facts, resume=resume, progress=progress)
     for table in _tables(calibration, opened.settings.measure):
-        Console().print(table)
+        Terminal().print(table)
     typer.echo(f"next: synthcp score IMAGES --monitor {monitor} --out out/{monitor.name}")
+    return tell_failed(calibration.failed, opened.settings.scored)
 
 
 def _tables(calibration: Calibration, measure: str) -> tuple[Table, Table]:

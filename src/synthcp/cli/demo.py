@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from synthcp.cli.options import Out, Quiet, Seed, Threads, at_work
+from synthcp.cli.options import Out, Quiet, Seed, Threads, at_work, tell_failed
+from synthcp.system.progress import Terminal
 
 
 def demo_verb(
@@ -17,12 +17,14 @@ def demo_verb(
     seed: Seed = 0,
     threads: Threads = None,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Fit and evaluate on drawn streets; there is nothing to download."""
     with at_work(threads or 1, quiet) as progress:  # a second thread costs its small networks more than it brings
         from synthcp.report.tables import summary
         from synthcp.verbs.demo import demo
+        from synthcp.verbs.facts import FAILED
 
         results, report = demo(out, volumes=volumes, seed=seed, progress=progress)
-    Console().print(summary(results))
+    Terminal().print(summary(results))
     typer.echo(f"report: {report}")
+    return tell_failed(results.settings.get(FAILED, ""), "images")

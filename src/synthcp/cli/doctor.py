@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from synthcp.cli.exit_codes import BAD_INPUT, FINE
 from synthcp.cli.options import Device, Model, Threads, TrustCode, use_threads
+from synthcp.system.progress import Terminal
 
 if TYPE_CHECKING:
     from synthcp.doctor.base import Finding
@@ -61,7 +61,7 @@ def doctor_verb(
     states = Counter[str]()
     for title, findings in examine(scope):
         states.update(finding.state for finding in findings)
-        _print_json(findings) if as_json else Console().print(_table(title, findings))
+        _print_json(findings) if as_json else Terminal().print(_table(title, findings))
     if not as_json:
         typer.echo(f"{states['good']} good, {states['note']} to note, {states['bad']} bad")
     return BAD_INPUT if states["bad"] else FINE

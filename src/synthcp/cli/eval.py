@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from synthcp.cli import options
-from synthcp.cli.options import at_work, load_monitor
+from synthcp.cli.options import at_work, load_monitor, tell_failed
+from synthcp.system.progress import Terminal
 
 
 def eval_verb(
@@ -28,6 +29,7 @@ def eval_verb(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the tables and settings for a document too.")
     ] = None,
+    resume: options.Resume = False,
     model: options.Model = None,
     predictions: options.Predictions = None,
     trust_code: options.TrustCode = False,
@@ -35,16 +37,18 @@ def eval_verb(
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
     quiet: options.Quiet = False,
-) -> None:
+) -> int:
     """Compare detectors and controls with ground truth.
 
     Prints the tables and writes metrics.json, results.csv, regions.csv, maps/ and report.html.
     """
     with at_work(threads, quiet) as progress:
-        from synthcp.report.outputs import write_text
         from synthcp.report.tables import to_markdown, to_rich
+        from synthcp.system.files import save_text
+        from synthcp.system.output_folder import changing
         from synthcp.verbs.checks import seen_in_fitting
         from synthcp.verbs.evaluate import evaluate
+        from synthcp.verbs.facts import FAILED
         from synthcp.verbs.given import open_data
 
         dataset, facts = open_data(data, split)
@@ -56,14 +60,17 @@ def eval_verb(
             detectors=None if detectors is None else detectors.split(","),
             protocols=protocols.split(","),
             facts=facts,
+            resume=resume,
             progress=progress,
         )
     for table in to_rich(results):
-        Console().print(table)
+        Terminal().print(table)
     if markdown is not None:
-        write_text(markdown, f"# Results on {data.partition(':')[0]}\n\n{to_markdown(results)}")
+        with changing(out) if markdown.resolve().is_relative_to(out.resolve()) else nullcontext():
+            save_text(markdown, f"# Results on {data.partition(':')[0]}\n\n{to_markdown(results)}")
     options.tell_unused(opened)
     seen = seen_in_fitting(dataset, opened.settings.training_ids)
     if seen:
         print(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter", file=sys.stderr)
     typer.echo(f"report: {out / 'report.html'}")
+    return tell_failed(results.settings.get(FAILED, ""), opened.settings.scored)

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
 from synthcp.errors import InputError
 from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.synthesis.catalogue import GENERATORS
-from synthcp.system.progress import show_progress
+from synthcp.system.progress import Terminal, show_progress
 
 
 def fit_verb(
@@ -116,7 +115,7 @@ def fit_verb(
         told = f"{', '.join(absent)} never occur{'' if len(absent) > 1 else 's'} in the {len(dataset)} label maps"
         print(f"warning: {told}, so that nothing can be learnt of it", file=sys.stderr)
     facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
-    with show_progress(Console(), quiet) as progress:
+    with show_progress(Terminal(), quiet) as progress:
         fit(dataset, out, asked, progress=progress, facts=facts)
     typer.echo(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from synthcp.cli.exit_codes import FINE, SOME_FAILED
 from synthcp.errors import InputError
-from synthcp.system.progress import Progress, show_progress
+from synthcp.system.progress import Progress, Terminal, show_progress
 from synthcp.system.spec import PREDICTIONS
 
 if TYPE_CHECKING:
@@ -46,7 +46,16 @@ Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of everything rando
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
 Precision = Annotated[str, typer.Option(metavar="NAME", help="auto, fp32 or bf16; auto measures which is faster.")]
 Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CPU; by default one per usable core.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with this very command where it was interrupted.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+
+
+def tell_failed(failed: str, scored: str) -> int:
+    """Say how many inputs failed and why the first did, if one did; return the exit code."""
+    if not failed:
+        return FINE
+    print(f"{scored} that could not be judged: {failed}", file=sys.stderr)
+    return SOME_FAILED
 
 
 def load_monitor(
@@ -88,5 +97,5 @@ def tell_unused(monitor: Monitor) -> None:
 def at_work(threads: int | None, quiet: bool) -> Iterator[Progress]:
     """Give the callable that shows progress, with the number of threads set."""
     use_threads(threads)
-    with show_progress(Console(), quiet) as progress:
+    with show_progress(Terminal(), quiet) as progress:
         yield progress

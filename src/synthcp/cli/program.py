@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -16,12 +18,13 @@ from synthcp.cli.calibrate import calibrate_verb
 from synthcp.cli.demo import demo_verb
 from synthcp.cli.doctor import doctor_verb
 from synthcp.cli.eval import eval_verb
-from synthcp.cli.exit_codes import BAD_INPUT, FINE, INTERNAL_ERROR, INTERRUPTED
+from synthcp.cli.exit_codes import BAD_INPUT, BROKEN_PIPE, FINE, INTERNAL_ERROR, INTERRUPTED, TERMINATED
 from synthcp.cli.fit import fit_verb
+from synthcp.cli.merge import merge_verb
 from synthcp.cli.report import report_verb
 from synthcp.cli.reproduce import reproduce_verb
 from synthcp.cli.score import score_verb
-from synthcp.errors import SynthCPError
+from synthcp.errors import SynthCPError, is_disk_full
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 VERBS: dict[Callable[..., int | None], str] = {
@@ -32,10 +35,14 @@ VERBS: dict[Callable[..., int | None], str] = {
     eval_verb: "eval --monitor runs/a --data folder:street --out out/a",
     audit_verb: "audit --monitor runs/a --data folder:street --out out/a",
     reproduce_verb: "reproduce table3 --data heldout:folder:street?classes=car",
+    merge_verb: "merge out/part1 out/part2 --out out/images",
     report_verb: "report out/images",
     doctor_verb: "doctor --data folder:street --fit",
 }
 """Every verb with an example, whose first word is its name."""
+
+WAY_ON = "given again reproduce goes on where it stopped, and so does fit with --resume"
+"""What to do after an interruption of what says nothing else."""
 
 for verb, example in VERBS.items():
     app.command(example.split()[0], epilog=f"Example: synthcp {example}")(verb)
@@ -53,26 +60,69 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every failure is one line on stderr."""
     try:
-        with typer.main.get_command(app).make_context("synthcp", arguments) as context:
-            return int(context.command.invoke(context) or FINE)
+        with _terminable(), typer.main.get_command(app).make_context("synthcp", arguments) as context:
+            code = int(context.command.invoke(context) or FINE)
+            sys.stdout.flush()
+            return code
     except typer.Exit as end:
         return end.exit_code
     except (Exception, KeyboardInterrupt) as error:
         if os.environ.get("SYNTHCP_DEBUG") == "1":
             raise
         message, code = _explain(error)
-        print(" ".join(message.split()), file=sys.stderr)
+        _let_go_of_output()
+        with suppress(OSError):  # nobody may read this either
+            print(" ".join(message.split()), file=sys.stderr)
         return code
+
+
+class Terminated(KeyboardInterrupt):
+    """Another program asks this one to end (SIGTERM)."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM interrupt the command, so that it ends in order."""
+
+    def terminate(number: int, frame: object) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, terminate)
+    except ValueError:  # not the main thread, which alone gets signals
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _let_go_of_output() -> None:
+    """Write what was printed; where nobody reads it any more, let it vanish, also at the end of the program."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _explain(error: BaseException) -> tuple[str, int]:
     """The line and the exit code that an error ends with."""
     if isinstance(error, typer.TyperException):
         return f"error: {error.format_message()} (see --help)", BAD_INPUT
+    notes = "; ".join(getattr(error, "__notes__", ()))
+    if isinstance(error, BrokenPipeError):
+        told = "nobody reads the output any more (broken pipe), so the command stops; write it to a file instead"
+        return f"error: {'; '.join(filter(None, (told, notes)))}", BROKEN_PIPE
+    if isinstance(error, KeyboardInterrupt):
+        what, code = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        return f"{what}; {notes or WAY_ON}", code
+    if is_disk_full(error):
+        remedy = notes or ("" if isinstance(error, SynthCPError) else "make room, and give the command again")
+        return "; ".join(filter(None, (f"error: {error}", remedy))), BAD_INPUT
     if isinstance(error, SynthCPError | OSError):
         return f"error: {error}", BAD_INPUT
-    if isinstance(error, KeyboardInterrupt):
-        return "interrupted; given again reproduce goes on where it stopped, and so does fit with --resume", INTERRUPTED
     problem = f"{type(error).__name__}: {error}"
     return f"internal error: {problem}; set SYNTHCP_DEBUG=1 to see the traceback", INTERNAL_ERROR
 
@@ -84,7 +134,8 @@ def program(
 ) -> None:
     """An alarm system for semantic segmentation: where the model is wrong, and what it has never seen.
 
-    Exit codes: 0 fine, 1 internal error, 2 usage or bad input, 3 some inputs failed, 4 an alarm under --fail-on-alarm.
+    Exit codes: 0 fine, 1 internal error, 2 usage or bad input, 3 some inputs failed, 4 an alarm under --fail-on-alarm,
+    130 interrupted, 141 nobody reads the output any more, 143 terminated.
     """
     if version:
         typer.echo(f"synthcp {__version__}")

@@ -11,5 +11,7 @@ import typer
 def report_verb(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that score or eval wrote.")]) -> None:
     """Write the report of an output folder again."""
     from synthcp.report.html import write_report
+    from synthcp.system.output_folder import changing
 
-    typer.echo(f"report: {write_report(out)}")
+    with changing(out):
+        typer.echo(f"report: {write_report(out)}")

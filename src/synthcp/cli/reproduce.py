@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from synthcp.cli.options import DataSpec, Device, Precision, Quiet, Threads, use_threads
 from synthcp.segmentation.catalogue import SEGMENTERS
-from synthcp.system.progress import show_progress
+from synthcp.system.progress import Terminal, show_progress
 
 NAMES = (
     "table1 (failure detection), table2 (failure detection in volumes), table3 (anomaly segmentation) or table4 "
@@ -63,16 +62,16 @@ def reproduce_verb(
     from synthcp.config.values import choose
     from synthcp.experiments.request import TableRequest
     from synthcp.experiments.tables import TABLES, reproduce
-    from synthcp.report.outputs import write_text
+    from synthcp.system.files import save_text
 
     chosen = choose(TABLES, table, "table")
     out = out or Path("out") / chosen.folder
     files = _by_model(weights or [])
     request = TableRequest(data, out, tuple(test or ()), model, scale, seeds, device, precision, only, files)
-    with show_progress(Console(), quiet) as progress:
+    with show_progress(Terminal(), quiet) as progress:
         page = reproduce(chosen, request, progress)
     if markdown is not None and only is None:
-        write_text(markdown, page)
+        save_text(markdown, page)
     typer.echo(page)
 
 

@@ -37,7 +37,10 @@ def score_verb(
     budget: Annotated[
         int | None, typer.Option(min=1, metavar="K", help="Choose K images to annotate: bad ones, of different kinds.")
     ] = None,
-    shard: Annotated[str, typer.Option(metavar="i/n", help="Score part i of n, into a folder of its own.")] = "1/1",
+    shard: Annotated[
+        str, typer.Option(metavar="i/n", help="Score part i of n, into a folder of its own; see synthcp merge.")
+    ] = "1/1",
+    resume: options.Resume = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
     threads: options.Threads = None,
@@ -55,7 +58,7 @@ def score_verb(
         from synthcp.verbs.score import score
 
         opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
-        rows = score(opened, inputs, out, budget=budget, shard=shard, smiyc=smiyc, progress=progress)
+        rows = score(opened, inputs, out, budget=budget, shard=shard, smiyc=smiyc, resume=resume, progress=progress)
     settings = load_settings(monitor)
     _warn_of_other_model(settings, rows)
     options.tell_unused(opened)
@@ -94,9 +97,15 @@ def _print_json(rows: list[ResultRow]) -> None:
 
 def _score_code(rows: list[ResultRow], out: Path, fail_on_alarm: bool, scored: str) -> int:
     """Failures count more than alarms: of an image that failed nobody knows whether it would alarm."""
+    alarmed = ALARM if fail_on_alarm and any(row.alarms for row in rows) else FINE
+    return failures_code(rows, out, scored) or alarmed
+
+
+def failures_code(rows: list[ResultRow], out: Path, scored: str) -> int:
+    """Say how many rows tell of a failure, if one does; return the exit code."""
     failed = [row for row in rows if row.status == "error"]
-    if failed:
-        told = f"{len(failed)} of {len(rows)} {scored} failed, see {out / 'results.csv'}"
-        print(f"{told}; the first: {failed[0].message}", file=sys.stderr)
-        return SOME_FAILED
-    return ALARM if fail_on_alarm and any(row.alarms for row in rows) else FINE
+    if not failed:
+        return FINE
+    told = f"{len(failed)} of {len(rows)} {scored} failed, see {out / 'results.csv'}"
+    print(f"{told}; the first: {failed[0].message}", file=sys.stderr)
+    return SOME_FAILED

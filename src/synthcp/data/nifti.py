@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from synthcp.errors import DataError, InputError, ShapeError
+from synthcp.errors import DataError, ShapeError
 from synthcp.system.extras import import_extra
+from synthcp.system.files import replace_whole
 
 SUFFIXES = (".nii.gz", ".nii")
 RAS = ((0, 1), (1, 1), (2, 1))
@@ -189,15 +189,8 @@ def write_nifti(path: Path, values: NDArray[Any], grid: Grid) -> None:
     if values.shape != grid.size:
         raise ShapeError(f"values of shape {values.shape} do not fit the grid of {path.name}, which is {grid.size}")
     values = grid.from_ras(values.astype(_stored_type(values)))
-    partial = path.with_name(f".partial_{path.name}")  # nibabel goes by the suffix
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _nibabel().save(_volume(values, grid), partial)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); choose a folder that you may write to"
-        ) from error
+    with replace_whole(path) as temporary:  # whose suffix is that of the file: nibabel goes by it
+        _nibabel().save(_volume(values, grid), temporary)
 
 
 def require_same_grid(path: Path, grid: Grid, other_path: Path, other: Grid) -> None:

@@ -21,6 +21,7 @@ from synthcp.report.figures import grid, quality_scatter, save_figure
 from synthcp.report.outputs import write_picture
 from synthcp.report.pictures import heat_picture, image_picture, label_picture, mask_picture
 from synthcp.segmentation.base import at_size
+from synthcp.system.files import replace_whole
 
 WIDTH = 240
 IMAGES = 5
@@ -58,7 +59,8 @@ def figure5(pictured: Pictured) -> None:
     count = len(dataset)
     shown = sorted({(2 * part + 1) * count // (2 * IMAGES) for part in range(min(IMAGES, count))})
     strips = [_failures(pictured, dataset[index]) for index in shown]
-    write_picture(target.with_suffix(".png"), grid(headings, strips, WIDTH))
+    with replace_whole(target.with_suffix(".png")) as temporary:
+        write_picture(temporary, grid(headings, strips, WIDTH))
     points = pictured.judged.results.class_quality
     save_figure(target.with_name(f"{target.name}-iou.png"), quality_scatter(points, most_columns=6))
 
@@ -107,7 +109,8 @@ def figure7(pictured: Pictured, rows: Sequence[str]) -> None:
     detectors = [pictured.detectors[Row(row)] for row in rows]
     chosen = _largest(pictured.dataset, IMAGES)
     strips = [_anomalies(pictured.run, pictured.dataset[index], detectors) for index in chosen]
-    write_picture(pictured.target.with_suffix(".png"), grid(headings, strips, WIDTH))
+    with replace_whole(pictured.target.with_suffix(".png")) as temporary:
+        write_picture(temporary, grid(headings, strips, WIDTH))
 
 
 def _largest(dataset: Dataset, images: int) -> list[int]:

@@ -16,11 +16,10 @@ from synthcp.experiments.table import OTHER_M, FirstSeed, Pictured, SeedResult, 
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED
 from synthcp.fitting.stages import M, Stages
-from synthcp.report.outputs import write_text
 from synthcp.report.tables import from_json, to_json
 from synthcp.rivals.catalogue import DETECTORS
 from synthcp.rivals.synthcp import HEADS, failure_detector
-from synthcp.system.files import load_json, save_json
+from synthcp.system.files import load_json, save_json, save_text
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import commit
 from synthcp.verbs.checks import seen_in_fitting
@@ -147,7 +146,7 @@ class Judges:
             table.figure(Pictured(run, self.detectors, dataset, judged, target))
         judged.cases.save(path.with_suffix(".safetensors"))
         save_json(_costs_path(path), dict(costs))
-        write_text(path, to_json(results))
+        save_text(path, to_json(results))
         return judged
 
     def _evaluated(self, dataset: Dataset, facts: Mapping[str, str]) -> tuple[Results, Cases]:

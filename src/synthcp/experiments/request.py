@@ -19,8 +19,8 @@ from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
 from synthcp.records import Sample
-from synthcp.report.outputs import write_text
 from synthcp.segmentation.catalogue import SEGMENTERS
+from synthcp.system.files import save_text
 from synthcp.system.progress import Progress
 from synthcp.system.provenance import command_line, commit
 
@@ -69,10 +69,16 @@ class TableRequest:
         """The seeds to be run now."""
         return list(range(self.seeds)) if self.only is None else [self.only]
 
+    @property
+    def folders(self) -> list[Path]:
+        """What this run writes to: the folder of every seed, and of the page if it writes one."""
+        seeds = [self.out / f"seed{seed}" for seed in self.numbers]
+        return seeds if self.only is not None else [self.out, *seeds]
+
     def write(self, name: str, page: str) -> None:
         """Write out/NAME.md, if the page is about all seeds."""
         if self.only is None:
-            write_text(self.out / f"{name}.md", page)
+            save_text(self.out / f"{name}.md", page)
 
     def begin(self, dataset: Dataset, folder: Path, model: str, seed: int, progress: Progress) -> Stages:
         """Begin the fit of one M and seed in a folder, or take it up where it was broken off.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
+from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
@@ -16,6 +18,7 @@ from synthcp.experiments.table2 import TABLE2
 from synthcp.experiments.table3 import TABLE3
 from synthcp.experiments.table4 import TABLE4
 from synthcp.fitting.fit_data import FitData
+from synthcp.system.lock import locked
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit, hardware
 
@@ -39,7 +42,8 @@ def reproduce(table: Table, request: TableRequest, progress: Progress = silent) 
         The page, in Markdown, as written to out/NAME.md.
 
     Raises:
-        InputError: The data or options are unusable, or the folder holds runs on other data.
+        InputError: The data or options are unusable, or the folder holds runs on other data or is being written by
+            another run.
         MissingExtraError: A row needs a library that is not installed.
     """
     if len(table.models) > 1 and request.model not in ("", *table.models):
@@ -49,6 +53,15 @@ def reproduce(table: Table, request: TableRequest, progress: Progress = silent) 
     train = open_dataset(request.data)
     check_labels(train)
     tests = open_tests(request, table, train)
+    with ExitStack() as locks:
+        for folder in request.folders:
+            locks.enter_context(locked(folder))
+        page = _page(table, request, train, tests, progress)
+        request.write(table.name, page)
+    return page
+
+
+def _page(table: Table, request: TableRequest, train: Dataset, tests: Mapping[str, Dataset], progress: Progress) -> str:
     judged: dict[str, dict[str, list[SeedResult]]] = {spec: {} for spec in tests}
     facts = list[Mapping[str, str]]()
     for seed in request.numbers:
@@ -64,9 +77,7 @@ def reproduce(table: Table, request: TableRequest, progress: Progress = silent) 
                 )
                 target = request.out / name if seed == 0 else None
                 judged[spec].setdefault(model, []).append(judges.judged(spec, dataset, number, target))
-    page = page_of(table, judged, _told(facts))
-    request.write(table.name, page)
-    return page
+    return page_of(table, judged, _told(facts))
 
 
 def _facts(table: Table, request: TableRequest, run: FitData) -> Mapping[str, str]:

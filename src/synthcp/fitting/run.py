@@ -25,6 +25,7 @@ from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import OpenedModel, open_model
+from synthcp.system.lock import locked
 from synthcp.system.progress import Progress, silent
 from synthcp.system.run_folder import CONFIG, SETTINGS, clear_up
 from synthcp.system.runtime import Runtime, choose_runtime
@@ -49,9 +50,13 @@ def fit(
         facts: Kept with the monitor, for the report.
 
     Raises:
-        InputError: The folder holds another run, or the data or options are unusable.
+        InputError: The folder holds another run or is being written by one, or the data or options are unusable.
     """
-    out, config = Path(out), config or FitConfig()
+    with locked(Path(out)):
+        return _fitted(data, Path(out), config or FitConfig(), progress, facts)
+
+
+def _fitted(data: Dataset, out: Path, config: FitConfig, progress: Progress, facts: dict[str, str] | None) -> Monitor:
     if not (out / SETTINGS).exists():
         return begin(data, out, config, progress=progress, facts=facts).run()
     opened = _opened(data, out, config, facts or {})  # resumed although finished, or killed while clearing up

@@ -30,6 +30,7 @@ class Calibration:
         anomaly: Which pixels are flagged as unknown; None for a monitor without anomaly maps.
         model: SPEC of the M that made the predictions; the promise is about no other.
         fingerprint: Of this M's weights, "" where they cannot be seen.
+        failed: How many of the images could not be judged, and why the first could not; "" when all could.
     """
 
     promise: Promise
@@ -42,6 +43,7 @@ class Calibration:
     anomaly: AnomalyRule | None = None
     model: str = ""
     fingerprint: str = ""
+    failed: str = ""
 
     def __post_init__(self) -> None:
         check_ranges(self, images=COUNT, groups=COUNT)

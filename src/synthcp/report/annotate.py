@@ -8,26 +8,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from synthcp.report.csv_files import read_table
-from synthcp.report.outputs import write_text
 from synthcp.report.rows import ResultRow
+from synthcp.system.files import save_text
 
 LIST, TABLE = "annotate.txt", "annotate.csv"
 
 
 def write_choice(out: Path, chosen: Sequence[ResultRow]) -> None:
     """Write annotate.txt, one source per line, and annotate.csv; raises InputError when the folder is not writable."""
-    write_text(out / LIST, "".join(f"{row.source}\n" for row in chosen))
+    save_text(out / LIST, "".join(f"{row.source}\n" for row in chosen))
     table = io.StringIO()
     lines = csv.writer(table, lineterminator="\n")
     lines.writerow(["rank", "id", "source", "error_share"])
     lines.writerows([rank, row.id, row.source, f"{row.error_share:.6g}"] for rank, row in enumerate(chosen, start=1))
-    write_text(out / TABLE, table.getvalue())
-
-
-def forget_choice(out: Path) -> None:
-    """Remove the choice of a run that was here before."""
-    for name in (LIST, TABLE):
-        (out / name).unlink(missing_ok=True)
+    save_text(out / TABLE, table.getvalue())
 
 
 def read_choice(out: Path) -> dict[str, int]:

@@ -49,7 +49,6 @@ def read_table(path: Path, parse: Callable[[Mapping[str, str]], Line]) -> list[L
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             return [parse(line) for line in csv.DictReader(file)]
     except OSError as error:
-        rule = f"it appears when a run ends; for a run that stopped early rename {path.name}.partial to {path.name}"
-        raise InputError(f"{path} cannot be read ({error.strerror}); {rule}") from error
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a folder that a run wrote") from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is not as a run writes it ({error!r}); write the folder again") from error

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from synthcp.metrics.regression import regression_scores
 from synthcp.metrics.risk import reliability, risk_coverage
 from synthcp.records import Measure
-from synthcp.report.outputs import replacing
+from synthcp.system.files import replace_whole
 
 Pairs = Sequence[tuple[float, float]]
 Floats = NDArray[np.float64]
@@ -79,8 +79,8 @@ def to_svg(figure: Figure) -> str:
 
 def save_figure(path: Path, figure: Figure) -> None:
     """Writes the figure as a picture, in the format of the suffix; raises InputError when it cannot be written."""
-    with replacing(path) as partial:
-        figure.savefig(partial, dpi=150, facecolor="white")
+    with replace_whole(path) as temporary:
+        figure.savefig(temporary, dpi=150, facecolor="white")
 
 
 def grid(headings: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: int) -> Image.Image:

@@ -16,13 +16,14 @@ from synthcp.records import Classes
 from synthcp.report.annotate import read_choice
 from synthcp.report.cards import STEPS, VIEWS, Card, card_of, hex_color
 from synthcp.report.figures import quality_scatter, to_svg
-from synthcp.report.outputs import RunSettings, read_settings, write_text
+from synthcp.report.outputs import RunSettings, read_settings
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.planes import PLANES, RULE
 from synthcp.report.rows import ResultRow, mean, read_rows
 from synthcp.report.score_tables import headline, mean_name, mean_note, percent, tables
 from synthcp.report.tables import from_json
 from synthcp.report.trust import trust_of
+from synthcp.system.files import save_text
 
 _TEMPLATES = Path(__file__).parent
 _DEFAULT_THRESHOLD = 0.5
@@ -72,7 +73,7 @@ def write_report(out: Path, limit: int = 100) -> Path:
             details=_details(settings, results),
         )
     )
-    write_text(out / "report.html", report)
+    save_text(out / "report.html", report)
     return out / "report.html"
 
 

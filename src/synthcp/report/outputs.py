@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 
 from PIL import Image
 from torch import Tensor
@@ -21,7 +19,11 @@ from synthcp.ranges import check_ranges
 from synthcp.records import Assessment, Classes, Measure
 from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, cells, columns, region_cells, region_columns
-from synthcp.system.files import load_json
+from synthcp.system.files import load_json, save_text, writing
+
+RUN = "run.json"
+MAP = re.compile(r"(image|synthesis|prediction|truth|unknown|error|anomaly)(_\d{4}|_16bit)?\.(png|jpg|nii\.gz)")
+"""How the name of a map ends, behind the id of its image."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,8 @@ class RunSettings:
         promise: Of a calibrated monitor, in words, by subject.
         anomaly_range: Largest value of an anomaly map, white in its pictures; the smallest is 0.
         measure: Of the quality of a class, in every table and text.
+        shard: Which part of the images it is about, "i/n"; empty of all.
+        run: Digest of all that the results depend on but the shard; equal in all shards of one run.
     """
 
     classes: Classes
@@ -61,6 +65,8 @@ class RunSettings:
     promise: dict[str, str] = field(default_factory=dict)
     anomaly_range: float = 2.0
     measure: Measure = "IoU"
+    shard: str = ""
+    run: str = ""
 
     def __post_init__(self) -> None:
         check_ranges(self, thresholds=(0.0, 1e6), anomaly_range=(1e-6, 1e6))
@@ -72,11 +78,7 @@ class RunSettings:
 
 
 class ResultsWriter:
-    """Writes the output folder image by image; the tables appear, whole, at the end of a `with` without an error.
-
-    Until then the rows are in results.csv.partial, and those of their regions in regions.csv.partial. Every file is
-    renamed into place, so none is ever half written.
-    """
+    """Writes the files of an output folder image by image, where nobody looks before the whole folder is written."""
 
     def __init__(self, out: Path, settings: RunSettings, ground_truth: bool = False) -> None:
         """Creates the folder and run.json; with ground truth, results.csv has columns of true quality.
@@ -88,7 +90,7 @@ class ResultsWriter:
             raise InputError(f"{len(settings.classes)} classes: a palette PNG holds at most 255; merge rare classes")
         self.out = out
         self.settings = settings
-        write_text(out / "run.json", json.dumps(to_dict(settings), indent=2))
+        save_text(out / RUN, json.dumps(to_dict(settings), indent=2))
         header = columns(settings.classes, settings.measure, ground_truth, calibrated=bool(settings.promise))
         self._rows = _Table(out / RESULTS, header)
         self._regions = _Table(out / REGIONS, region_columns(3 if settings.has_volumes else 2))
@@ -116,8 +118,16 @@ class ResultsWriter:
         for kind, picture in pictures_of(flat, classes, self.settings.anomaly_range).items():
             write_picture(map_path(self.out, image_id, kind), picture)
 
+    def forget_maps(self, image_id: str) -> None:
+        """Removes what was written of an image that failed."""
+        some = map_path(self.out, image_id, "error")
+        start = some.name.removesuffix("error.png")
+        for path in list(some.parent.iterdir()) if some.parent.is_dir() else ():
+            if path.name.startswith(start) and MAP.fullmatch(path.name.removeprefix(start)):
+                path.unlink()
+
     def add_row(self, row: ResultRow) -> None:
-        """Appends one line, after those of its regions, safe on disk when the call returns."""
+        """Appends one line, and those of its regions."""
         for number, region in enumerate(row.regions or (), start=1):
             self._regions.add(region_cells(row.id, number, region))
         self._rows.add(cells(row, self.settings.measure))
@@ -125,33 +135,28 @@ class ResultsWriter:
     def __enter__(self) -> ResultsWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         for table in (self._regions, self._rows):
-            table.end(whole=kind is None)
+            table.close()
 
 
 class _Table:
-    """A CSV file that grows line by line beside its path, and is renamed to it when it is whole."""
+    """A CSV file that grows line by line."""
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
-        self._path, self._partial = path, path.with_name(f"{path.name}.partial")
-        with _writing(self._partial):
-            self._file = open(self._partial, "w", encoding="utf-8", errors="surrogateescape", newline="")
+        self._path = path
+        with writing(path):
+            self._file = open(path, "w", encoding="utf-8", errors="surrogateescape", newline="")
         self._csv = csv.DictWriter(self._file, header)
         self._csv.writeheader()
 
     def add(self, known: Mapping[str, str]) -> None:
-        with _writing(self._partial):
+        with writing(self._path):
             self._csv.writerow({name: known.get(name, "") for name in self._csv.fieldnames})
-            self._file.flush()
 
-    def end(self, whole: bool) -> None:
-        self._file.close()
-        if whole:
-            with _writing(self._path):
-                os.replace(self._partial, self._path)
+    def close(self) -> None:
+        with writing(self._path):
+            self._file.close()
 
 
 def map_path(out: Path, image_id: str, kind: str) -> Path:
@@ -165,7 +170,7 @@ def map_path(out: Path, image_id: str, kind: str) -> Path:
 
 def read_settings(out: Path) -> RunSettings:
     """What run.json holds; raises InputError, naming the file, when it is missing or broken."""
-    path = out / "run.json"
+    path = out / RUN
     record = load_json(path)
     try:
         return from_dict(RunSettings, record)
@@ -173,34 +178,8 @@ def read_settings(out: Path) -> RunSettings:
         raise InputError(f"{path} holds no settings of a run: {error}; write the folder again") from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file in one step: it is there whole or not at all."""
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8", errors="replace")
-
-
 def write_picture(path: Path, picture: Image.Image) -> None:
-    """Writes a picture in one step, in the format of its suffix."""
-    with replacing(path) as partial:
-        picture.save(partial, quality=90) if path.suffix == ".jpg" else picture.save(partial)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside the target, renamed to it at the end; raises InputError, naming the target."""
-    partial = path.with_name(f".partial_{path.name}")
-    with _writing(path):
+    """Writes a picture, in the format of its suffix; raises InputError when it cannot be written."""
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        os.replace(partial, path)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be written ({error.strerror}); the output folder must be writable and have room; "
-            "choose another one"
-        ) from error
+        picture.save(path, quality=90) if path.suffix == ".jpg" else picture.save(path)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Literal
@@ -111,6 +112,25 @@ def row_of(
         volumes={} if grid is None else _volumes(assessment, classes, grid),
         worst_point=() if grid is None else _worst_point(assessment, grid),
     )
+
+
+def row_to_json(row: ResultRow) -> str:
+    """A row with every digit of its numbers, for row_from_json."""
+    return json.dumps(asdict(row))
+
+
+def row_from_json(text: str) -> ResultRow:
+    """The very row that row_to_json wrote."""
+    values = json.loads(text)
+    regions = values["regions"]
+    values["intervals"] = {name: tuple(ends) for name, ends in values["intervals"].items()}
+    if regions is not None:
+        boxes = [tuple(map(tuple, region["box"])) for region in regions]
+        values["regions"] = tuple(
+            AnomalousRegion(**region | {"box": box}) for region, box in zip(regions, boxes, strict=True)
+        )
+    lists = {name: tuple(values[name]) for name in ("alarms", "reasons", "worst_point")}
+    return ResultRow(**values | lists)
 
 
 def mean(values: Iterable[float]) -> float:
@@ -272,7 +292,7 @@ def _with_regions(row: ResultRow, count: int | None, regions: tuple[AnomalousReg
     if len(regions) != count:
         raise InputError(
             f"{out / REGIONS} has {len(regions)} regions of {row.id}, {RESULTS} counts {count}; both must be of "
-            "one run: of a run that stopped early rename both .partial files, or write the folder again"
+            "one run; write the folder again"
         )
     return replace(row, regions=regions)
 

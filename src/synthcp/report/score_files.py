@@ -8,7 +8,6 @@ scores as a float16 dataset named "value" of the size of the image, compressed w
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from synthcp.errors import InputError, ShapeError
 from synthcp.system.extras import import_extra
+from synthcp.system.files import replace_whole
 
 _LARGEST = float(np.finfo(np.float16).max)
 
@@ -45,14 +45,8 @@ def write_scores(outputs: Path, method: str, dataset: str, frame: str, scores: T
     path = scores_path(outputs, method, dataset, frame)
     values = _as_float16(scores, frame)
     h5py = import_extra("h5py", "smiyc")
-    partial = path.with_name(f".partial_{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with h5py.File(partial, "w") as file:
-            file.create_dataset("value", data=values, compression="gzip", compression_opts=9)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({' '.join(str(error).split())}); choose another folder") from error
+    with replace_whole(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("value", data=values, compression="gzip", compression_opts=9)
     return path
 
 

@@ -71,6 +71,11 @@ class SavedPredictions:
         """Whether some of them are label maps, which do not say how sure M was."""
         return any(path.suffix != ".npz" for path in self.files.values())
 
+    def stamp(self) -> str:
+        """Size and time of every file: another text once a prediction is written again."""
+        states = ((key, path.stat()) for key, path in sorted(self.files.items()))
+        return ", ".join(f"{key} {state.st_size} {state.st_mtime_ns}" for key, state in states)
+
     def require(self, ids: Sequence[str]) -> None:
         """Pair the images with the files, and check that every image has a prediction.
 

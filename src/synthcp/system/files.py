@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.overrides import TorchFunctionMode
 
-from synthcp.errors import InputError, SynthCPError, WeightsError
+from synthcp.errors import InputError, SynthCPError, WeightsError, is_disk_full
 
 Network = TypeVar("Network", bound=nn.Module)
 Shapes = Mapping[str, tuple[int, ...]]
@@ -36,6 +36,22 @@ LARGEST_WEIGHT = 1e18
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Name a file, the rule and the remedy when it cannot be written.
+
+    Raises:
+        InputError: The body fails for want of a right, of room or of a legal name.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        problem = getattr(error, "strerror", None) or " ".join(str(error).split())
+        full = is_disk_full(error)
+        remedy = "make room there" if full else "choose a folder that you may write to, or choose another name"
+        raise InputError(f"{path} cannot be written ({problem}); {remedy}") from error
+
+
+@contextmanager
 def replace_whole(path: Path) -> Iterator[Path]:
     """Give a temporary path beside a file, which takes the file's place in one step once all is written.
 
@@ -46,11 +62,10 @@ def replace_whole(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be written ({error}); choose a folder that you may write to") from error
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):
             temporary.unlink()
@@ -125,9 +140,9 @@ def _diagnosis(path: Path) -> str:
 
 
 def save_text(path: Path, text: str) -> None:
-    """Write a text as UTF-8, whole or not at all; errors as replace_whole."""
+    """Write a text as UTF-8, file names as the disk has them, whole or not at all; errors as replace_whole."""
     with replace_whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def save_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +20,14 @@ LINE_SECONDS = 20.0
 
 def silent(stage: str, step: int, steps: int, losses: Mapping[str, float]) -> None:
     """Show nothing."""
+
+
+class Terminal(Console):
+    """A console that says so when nobody reads it any more, instead of ending the program."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what was raised when it was written to."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 @contextmanager

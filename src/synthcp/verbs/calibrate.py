@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,11 +23,17 @@ from synthcp.monitor.promise import Promise
 from synthcp.monitor.review import fit_review
 from synthcp.monitor.settings import load_settings, save_settings
 from synthcp.records import Sample
-from synthcp.report.rows import ResultRow, row_of
+from synthcp.report.rows import ResultRow, row_from_json, row_of, row_to_json
+from synthcp.system.failures import LOG, Costing, Failures
+from synthcp.system.files import writing
+from synthcp.system.kept import Done, Work, at_work
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
-from synthcp.verbs.checks import require_match, require_unseen
+from synthcp.system.run_folder import SETTINGS
+from synthcp.verbs.checks import require_match, require_some, require_unseen
+from synthcp.verbs.facts import digest_of, identity
 from synthcp.verbs.given import AnyData, AnyMonitor, folder_of, open_data, open_monitor
+from synthcp.verbs.said import digest_of_sample
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,12 @@ class Outcomes:
     curves: list[ScoreCurve] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
 
+    def add(self, outcome: Outcome) -> None:
+        """Count one more image."""
+        self.rows.append(outcome.row)
+        self.groups.update(filter(None, [outcome.group]))
+        self.curves.extend(filter(None, [outcome.curve]))
+
     def column(self, name: str) -> NDArray[np.float64]:
         """One number of each image, shape (images,), or one of each of its classes, shape (images, classes)."""
         values = [getattr(row, name) for row in self.rows]
@@ -52,12 +68,13 @@ def calibrate(
     *,
     promise: Promise | None = None,
     facts: Mapping[str, str] | None = None,
+    resume: bool = False,
     progress: Progress = silent,
 ) -> Calibration:
     """Set intervals and thresholds on labelled images, and store them in the monitor in place of older ones.
 
     Quality and flagged pixels are judged at the working size, as in an evaluation. An image without a known pixel is
-    left out.
+    left out, and so is one that cannot be judged, of which the calibration tells.
 
     Args:
         monitor: A monitor, or the folder of one.
@@ -65,49 +82,99 @@ def calibrate(
             split is "val" unless it names another.
         promise: What shall hold.
         facts: Names of the "data" and their "split", for the record; a SPEC is told without it.
+        resume: Go on from what the same run has done, if it was interrupted.
         progress: Called after every image.
 
     Raises:
         InputError: The monitor has seen an image, the images are too few for the promise, or the data does not fit the
-            monitor.
+            monitor, not one image can be judged, or another run is at work on the monitor.
     """
     promise = promise or Promise()
     monitor = open_monitor(monitor)
     folder, (dataset, named) = folder_of(monitor), open_data(data, "val")
+    facts = named | dict(facts or {})
     require_unseen(dataset, monitor)
     promise.check_images(len(dataset), flags_pixels=monitor.segmenter is not None)
     require_match(dataset, monitor)
-    outcomes = _outcomes(dataset, monitor, progress)
-    promise.check_images(len(outcomes.rows), flags_pixels=bool(outcomes.curves))
-    spec, fingerprint = monitor.settings.model.identity
-    calibration = fit_calibration(
-        outcomes,
-        promise,
-        monitor.classes.names,
-        data=", split ".join((named | dict(facts or {})).values()),
-        model=spec,
-        fingerprint=fingerprint,
-    )
-    save_settings(folder, replace(load_settings(folder), calibration=calibration))
+    asked = {"verb": "calibrate", "promise": str(promise), "data": digest_of(*dataset.ids, *facts.values())}
+    with at_work(folder, asked | identity(monitor), resume) as work:
+        failures = Failures(folder / LOG)
+        outcomes = _outcomes(dataset, monitor, work, failures.costing, progress)
+        require_some(failures, len(dataset), "judged")
+        promise.check_images(len(outcomes.rows), flags_pixels=bool(outcomes.curves))
+        spec, fingerprint = monitor.settings.model.identity
+        calibration = fit_calibration(
+            outcomes,
+            promise,
+            monitor.classes.names,
+            data=", split ".join(facts.values()),
+            model=spec,
+            fingerprint=fingerprint,
+        )
+        calibration = replace(calibration, failed=failures.told(len(dataset)))
+        save_settings(work.beside, replace(load_settings(folder), calibration=calibration))
+        work.finish()
+        with writing(folder / SETTINGS):
+            os.replace(work.beside / SETTINGS, folder / SETTINGS)
     monitor.settings = replace(monitor.settings, calibration=calibration)
     return calibration
 
 
-def _outcomes(dataset: Dataset, monitor: Monitor, progress: Progress) -> Outcomes:
-    outcomes, ignore_index = Outcomes(), dataset.classes.ignore_index
-    for number, original in enumerate(dataset, start=1):
-        sample = resized(original, monitor.settings.scale.side)
-        assert sample.label_map is not None  # require_match ran before
-        assessment = monitor.assess(original.image, sample.id, size=sample.image.shape[1:])
-        known = _known(sample, sample.label_map, ignore_index)
-        if known.any():
-            row = row_of(sample.id, sample.id, assessment, dataset.classes, label_map=sample.label_map)
-            outcomes.rows.append(row)
-            outcomes.groups.update(filter(None, [sample.group]))
-            if assessment.anomaly_map is not None:
-                outcomes.curves.append(score_curve(assessment.anomaly_map[known].numpy()))
-        progress("calibrate", number, len(dataset), {})
+class Outcome(NamedTuple):
+    """What one calibration image shows."""
+
+    row: ResultRow
+    curve: ScoreCurve | None
+    group: str
+
+
+def _outcomes(dataset: Dataset, monitor: Monitor, work: Work, costing: Costing, progress: Progress) -> Outcomes:
+    outcomes = Outcomes()
+    for index, sample_id in enumerate(dataset.ids):
+        outcome: Outcome | None = None
+        with costing(sample_id):
+            original = dataset[index]
+            digest = digest_of_sample(original)
+            done = work.kept(index, digest, sample_id)
+            outcome = _outcome(original, dataset, monitor) if done is None else _outcome_of(done)
+            if done is None:
+                work.keep(index, _done(digest, outcome))
+        if outcome is not None:
+            outcomes.add(outcome)
+        progress("calibrate", index + 1, len(dataset), {})
     return outcomes
+
+
+def _outcome(original: Sample, dataset: Dataset, monitor: Monitor) -> Outcome | None:
+    """What an image shows; None when no pixel of it is known."""
+    sample = resized(original, monitor.settings.scale.side)
+    assert sample.label_map is not None  # require_match ran before
+    known = _known(sample, sample.label_map, dataset.classes.ignore_index)
+    if not known.any():
+        return None
+    assessment = monitor.assess(original.image, sample.id, size=sample.image.shape[1:])
+    row = row_of(sample.id, sample.id, assessment, dataset.classes, label_map=sample.label_map)
+    scores = assessment.anomaly_map
+    return Outcome(row, None if scores is None else score_curve(scores[known].numpy()), sample.group)
+
+
+def _done(digest: str, outcome: Outcome | None) -> Done:
+    if outcome is None:
+        return Done(digest, "", {})
+    curve, text = outcome.curve, json.dumps([row_to_json(outcome.row), outcome.group])
+    if curve is None:
+        return Done(digest, text, {})
+    parts = {"keys": curve.keys.view(np.int32), "shares": curve.shares}
+    return Done(digest, text, {name: torch.from_numpy(part) for name, part in parts.items()})
+
+
+def _outcome_of(done: Done) -> Outcome | None:
+    if not done.text:
+        return None
+    row, group = json.loads(done.text)
+    parts = {name: part.numpy() for name, part in done.tensors.items()}
+    curve = ScoreCurve(parts["keys"].view(np.uint32), parts["shares"]) if parts else None
+    return Outcome(row_from_json(row), curve, group)
 
 
 def _known(sample: Sample, label_map: Tensor, ignore_index: int) -> Tensor:

@@ -8,18 +8,21 @@ from pathlib import Path
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.nifti import Grid
+from synthcp.data.readable import Readable
 from synthcp.errors import DataError, InputError
 from synthcp.monitor.inputs import Input
 from synthcp.monitor.monitor import Monitor
+from synthcp.report.outputs import RUN, read_settings
 from synthcp.report.score_files import scores_path
 from synthcp.segmentation.saved import SavedPredictions
+from synthcp.system.failures import Failures
 
 METHOD = "synthcp"
 """Under which name score files are found by the SegmentMeIfYouCan toolkit."""
 
 
 def require_match(dataset: Dataset, monitor: Monitor) -> None:
-    """Read every sample once.
+    """Read every sample once, but for those that cannot be read, of which the row of each will tell.
 
     Raises:
         InputError: Classes or channels are not those of the monitor, a label map is missing or wrong, or a prediction
@@ -31,20 +34,22 @@ def require_match(dataset: Dataset, monitor: Monitor) -> None:
         raise InputError(f"class {unknown[0]!r} of the data is unknown to the monitor; it has {', '.join(known)}")
     if names != known:
         raise InputError(f"the data's classes are {', '.join(names)}; the monitor's are {', '.join(known)}; match them")
-    _require_channels(dataset, monitor)
-    check_labels(dataset)
+    readable = Readable(dataset)
+    _require_channels(readable, monitor)
+    check_labels(readable)
     require_predictions(dataset.ids, monitor)
 
 
 def require_masks(dataset: Dataset, monitor: Monitor) -> None:
-    """Read every sample of a data set without label maps once; its classes do not matter.
+    """Read every sample without label map once, but for those that cannot be read; their classes do not matter.
 
     Raises:
         DataError: The channels are not those of the monitor, an anomaly mask is missing, or none shows an anomaly.
         InputError: A prediction is missing.
     """
-    _require_channels(dataset, monitor)
-    masks = {sample.id: sample.anomaly_mask for sample in dataset}
+    readable = Readable(dataset)
+    _require_channels(readable, monitor)
+    masks = {sample.id: sample.anomaly_mask for sample in readable}
     missing = [sample_id for sample_id, mask in masks.items() if mask is None]
     if missing:
         raise DataError(f"{missing[0]} has neither label map nor anomaly mask; to score images use synthcp score")
@@ -86,9 +91,25 @@ def require_score_files(files: Sequence[Input], monitor: Monitor, out: Path, dat
         first[path] = file
 
 
+def require_own_folder(out: Path, shard: str) -> None:
+    """Refuse to put one shard in the place of another: rows would be lost."""
+    held = read_settings(out).shard if shard and (out / RUN).is_file() else ""
+    if held and held != shard:
+        raise InputError(
+            f"{out} holds shard {held}; give shard {shard} a folder of its own, and put them together by synthcp merge"
+        )
+
+
 def frame_of(file: Input) -> str:
     """Return the name of an image in the toolkit."""
     return Path(file.id).name
+
+
+def require_some(failures: Failures, count: int, did: str) -> None:
+    """Refuse a run in which not one input came out well, with the reason of the first."""
+    if len(failures.messages) == count:
+        others = f" (and none of the {count - 1} others could be {did})" if count > 1 else ""
+        raise DataError(next(iter(failures.messages.values())) + others)
 
 
 def require_unseen(dataset: Dataset, monitor: Monitor) -> None:

@@ -15,12 +15,17 @@ from synthcp.data.specs import open_dataset
 from synthcp.evaluation import Results
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import fit
+from synthcp.monitor.monitor import Monitor
+from synthcp.rivals.catalogue import load_detectors
+from synthcp.system.kept import Work, was_interrupted
+from synthcp.system.output_folder import output_folder
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import command_line, commit
 from synthcp.training.comparator import ComparatorConfig
 from synthcp.training.gan import GanConfig
 from synthcp.training.segmentation import SegmentationConfig
-from synthcp.verbs.evaluate import evaluate
+from synthcp.verbs.evaluate import evaluate_into
+from synthcp.verbs.facts import run_settings
 
 DEMO_SCALE = Scale(
     side=72,
@@ -64,7 +69,7 @@ def demo(out: Path, *, volumes: bool = False, seed: int = 0, progress: Progress 
     """Fit and evaluate; a demo that was broken off goes on where it stopped.
 
     Args:
-        out: Folder of the run and of its evaluation.
+        out: Folder of the run and of its evaluation: new, empty, or that of an older demo, which is replaced.
         volumes: On organs instead of streets. They are written to OUT/phantoms in the Decathlon's layout, on a grid
             that leans; so its NIfTI files can be opened beside the maps.
         seed: Of everything random, the data included.
@@ -74,14 +79,26 @@ def demo(out: Path, *, volumes: bool = False, seed: int = 0, progress: Progress 
         The scores on the test images, and the path of the report.
 
     Raises:
-        InputError: The folder holds another run or cannot be written.
+        InputError: The folder holds what no demo wrote, is in use by another one, or cannot be written.
         MissingExtraError: nibabel, which volumes need, is not installed.
     """
-    train, test, options = _volumes(out, seed) if volumes else _streets(seed)
-    facts = {"data": train, "command": command_line(), "commit": commit()}
-    fit(open_dataset(train), out, options, progress=progress, facts=facts)
-    results = evaluate(out, open_dataset(test), out, facts={"data": test}, progress=progress)
+    out = Path(out)
+    asked = {"verb": "demo", "volumes": str(volumes), "seed": str(seed)}
+    with output_folder(out, asked, resume=was_interrupted(out, asked)) as work:
+        train, test, options = _volumes(work.new, seed) if volumes else _streets(seed)
+        told = {"data": train.replace(str(work.new), str(out)), "command": command_line(), "commit": commit()}
+        fit(open_dataset(train), work.new, options, progress=progress, facts=told)
+        results = _evaluated(work, out, test, progress)
     return results, out / "report.html"
+
+
+def _evaluated(work: Work, out: Path, test: str, progress: Progress) -> Results:
+    """Evaluate the monitor where it was fitted, told of as what it is going to be."""
+    monitor, data = Monitor.load(work.new), test.replace(str(work.new), str(out))
+    settings = replace(run_settings(monitor, "Evaluation", data), monitor=str(out))
+    detectors, facts = load_detectors(work.new, monitor), {"data": data}
+    dataset = open_dataset(test)
+    return evaluate_into(work, monitor, dataset, detectors, settings=settings, facts=facts, progress=progress)[0]
 
 
 def _streets(seed: int) -> tuple[str, str, FitConfig]:

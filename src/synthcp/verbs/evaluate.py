@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synthcp.comparison.base import Detector
 from synthcp.config.values import choose
 from synthcp.data.base import Dataset
-from synthcp.evaluation import DEFAULT_PROTOCOLS, Judged, Results, Row, judge
+from synthcp.data.readable import Readable
+from synthcp.errors import InputError
+from synthcp.evaluation import DEFAULT_PROTOCOLS, Judged, Results, Row, Said, judge
 from synthcp.fitting.heads import SYNTHCP
 from synthcp.metrics.protocols import PROTOCOLS
 from synthcp.monitor.monitor import Monitor
-from synthcp.records import Assessment
+from synthcp.records import Assessment, Sample
 from synthcp.report.html import write_report
-from synthcp.report.outputs import ResultsWriter, write_text
-from synthcp.report.rows import row_of
+from synthcp.report.outputs import ResultsWriter, RunSettings
+from synthcp.report.rows import ResultRow, row_of
 from synthcp.report.tables import to_json
 from synthcp.rivals.catalogue import load_detectors
+from synthcp.system.failures import LOG, Failures
+from synthcp.system.files import save_text
+from synthcp.system.kept import Work
+from synthcp.system.output_folder import output_folder
 from synthcp.system.progress import Progress, silent
-from synthcp.verbs.checks import require_masks, require_match
-from synthcp.verbs.facts import other_model, provenance, run_settings
+from synthcp.verbs.checks import require_masks, require_match, require_some
+from synthcp.verbs.facts import FAILED, digest_of, identity, other_model, provenance, run_begun, run_settings
 from synthcp.verbs.given import AnyData, AnyMonitor, folder_of, open_data, open_monitor
+from synthcp.verbs.said import digest_of_sample, done_of, said_of
 
 METRICS = "metrics.json"
 PROTOCOL = (
@@ -38,6 +47,7 @@ def evaluate(
     detectors: Sequence[str] | None = None,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     facts: Mapping[str, str] | None = None,
+    resume: bool = False,
     progress: Progress = silent,
 ) -> Results:
     """Evaluate the detectors of a monitor against ground truth: metrics.json and what `score` writes.
@@ -46,40 +56,89 @@ def evaluate(
         monitor: A monitor, or the folder of one.
         data: Images with label maps of the monitor's classes, with anomaly masks, or with both; or their SPEC, whose
             split is "test" unless it names another.
-        out: Output folder.
+        out: Output folder: new, empty, or that of an older run, which is replaced as a whole.
         detectors: By name; None takes all that the monitor has.
         protocols: Of anomaly segmentation, names of metrics.protocols.PROTOCOLS.
         facts: What else a table must say, such as the name of the data; a SPEC is told without it.
+        resume: Go on from what the same run has done, if it was interrupted.
         progress: Called after every image.
 
+    Returns:
+        The scores over the images that could be judged; of the others, `settings["failed"]` tells.
+
     Raises:
-        InputError: The monitor, the data, a protocol or a detector's name is unusable, or the folder cannot be written.
+        InputError: The monitor, the data, a protocol or a detector's name is unusable, the folder cannot be written or
+            replaced, another run is at work on it, or not one image can be judged, which the folder then says of each.
     """
     for name in protocols:
         choose(PROTOCOLS, name, "protocol")
     monitor = open_monitor(monitor)
     dataset, named = open_data(data, "test")
     chosen = load_detectors(folder_of(monitor), monitor, None if detectors is None else list(detectors))
-    require = require_masks if dataset[0].label_map is None else require_match
+    require = require_masks if Readable(dataset)[0].label_map is None else require_match
     require(dataset, monitor)
     facts, out = named | dict(facts or {}) | other_model(monitor), Path(out)
-    settings = run_settings(monitor, "Evaluation", facts.get("data", ""))
-    with ResultsWriter(out, settings, ground_truth=True) as writer:
+    asked = {"verb": "eval", "detectors": ", ".join(chosen), "protocols": ", ".join(protocols)} | identity(monitor)
+    asked |= {"data": digest_of(*dataset.ids, *map(str, facts.items()))}
+    with output_folder(out, asked, resume) as work:
+        settings = run_settings(monitor, "Evaluation", facts.get("data", ""))
+        results, failures = evaluate_into(
+            work, monitor, dataset, chosen, settings=settings, protocols=protocols, facts=facts, progress=progress
+        )
+    require_some(failures, len(dataset), "judged")
+    return results
+
+
+def evaluate_into(
+    work: Work,
+    monitor: Monitor,
+    dataset: Dataset,
+    detectors: Mapping[str, Detector],
+    *,
+    settings: RunSettings,
+    protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    facts: Mapping[str, str],
+    progress: Progress = silent,
+) -> tuple[Results, Failures]:
+    """Write all files of an evaluation to where a run works; other arguments as `evaluate`, which has checked them.
+
+    Args:
+        work: Where the run works.
+        monitor: That is evaluated.
+        dataset: Images with ground truth.
+        detectors: By name.
+        settings: For run.json.
+        protocols: Of anomaly segmentation.
+        facts: What a table must say.
+        progress: Called after every image.
+
+    Returns:
+        The scores, and why images failed; where all did, there are no scores.
+    """
+    settings = run_begun(work, settings)
+    failures = Failures(work.new / LOG)
+    with ResultsWriter(work.new, settings, ground_truth=True) as writer:
+        writing = _Writing(monitor, dataset, writer, work, failures)
         results = judge(
-            chosen,
+            detectors,
             monitor.predictor,
             dataset,
             runtime=monitor.runtime,
             side=monitor.settings.scale.side,
             classes=monitor.classes,
-            facts=facts | {"protocol": PROTOCOL} | provenance(monitor),
+            facts={**facts, "protocol": PROTOCOL, **provenance(monitor), "command": settings.command},
             protocols=protocols,
             progress=lambda step, steps: progress("evaluate", step, steps, {}),
-            watch=_Writing(monitor, dataset, writer),
+            watch=writing,
+            costing=writing.costing,
+            recall=writing.recall,
         )
-    write_text(out / METRICS, to_json(results))
-    write_report(out)
-    return results
+    if failures.messages:
+        results = replace(results, settings=results.settings | {FAILED: failures.told(len(dataset))})
+    if results.images:
+        save_text(work.new / METRICS, to_json(results))
+    write_report(work.new)
+    return results, failures
 
 
 @dataclass(frozen=True)
@@ -92,6 +151,8 @@ class _Writing:
     monitor: Monitor
     dataset: Dataset
     writer: ResultsWriter
+    work: Work
+    failures: Failures
 
     def __call__(self, judged: Judged) -> None:
         sample, grid, monitor = judged.sample, self.dataset.grid(judged.index), self.monitor
@@ -99,7 +160,30 @@ class _Writing:
         label_map, mask = sample.label_map, sample.anomaly_mask
         self.writer.write_maps(sample.id, sample.image, assessment, label_map, anomaly_mask=mask, grid=grid)
         row = row_of(sample.id, sample.id, assessment, monitor.classes, threshold, label_map=label_map, grid=grid)
+        self.work.keep(judged.index, done_of(judged, row))
         self.writer.add_row(row)
+
+    @contextmanager
+    def costing(self, sample_id: str) -> Iterator[None]:
+        """Let what an image raises cost its row alone."""
+        with self.failures.costing(sample_id):
+            yield
+        message = self.failures.messages.get(sample_id)
+        if message is not None:
+            with suppress(OSError, InputError):
+                self.writer.forget_maps(sample_id)
+            self.writer.add_row(ResultRow(sample_id, sample_id, status="error", message=message))
+
+    def recall(self, index: int, original: Sample) -> Said | None:
+        """What was said of an image before the run was interrupted, whose row is written again."""
+        if not self.work.goes_on:
+            return None
+        done = self.work.kept(index, digest_of_sample(original), original.id)
+        if done is None:
+            return None
+        said, row = said_of(done)
+        self.writer.add_row(row)
+        return said
 
     def _assessment(self, judged: Judged) -> Assessment:
         """What the monitor says; its detector runs here only where it is not among those that were chosen."""

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from dataclasses import replace
+
+from torch import nn
+
+from synthcp.config.values import to_dict
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import load_settings
-from synthcp.report.outputs import RunSettings
+from synthcp.report.outputs import RUN, RunSettings, read_settings
+from synthcp.segmentation.loaded import fingerprint_of_module
+from synthcp.segmentation.saved import SavedPredictions
+from synthcp.system.kept import Work
 from synthcp.system.provenance import command_line, commit, hardware, now, versions
 
 OF_FIT = ("data", "model", "imperfect predictions", "command", "commit", "precision", "threads")
+
+FAILED = "failed"
+"""Fact of a run: how many of its images could not be judged, and why the first could not."""
 
 
 def run_settings(monitor: Monitor, title: str, data: str) -> RunSettings:
@@ -35,6 +48,33 @@ def run_settings(monitor: Monitor, title: str, data: str) -> RunSettings:
         anomaly_range=monitor.settings.anomaly_range,
         measure=monitor.settings.measure,
     )
+
+
+def identity(monitor: Monitor) -> dict[str, str]:
+    """Return all of a monitor that the results depend on, by name: an interrupted run goes on with the same alone."""
+    predictor = monitor.predictor
+    parts = [part for part in (monitor.generator, monitor.network, predictor) if isinstance(part, nn.Module)]
+    seen = predictor.stamp() if isinstance(predictor, SavedPredictions) else ""
+    settings = json.dumps(to_dict(monitor.settings), sort_keys=True, default=str)
+    return {
+        "monitor": digest_of(settings, seen, *map(fingerprint_of_module, parts)),
+        "device": monitor.runtime.device.type,
+        "precision": monitor.runtime.precision,
+        "version of synthcp or of a library": str(versions()),
+    }
+
+
+def digest_of(*texts: str) -> str:
+    """Return a digest of texts."""
+    return hashlib.blake2b(json.dumps(texts).encode(), digest_size=16).hexdigest()
+
+
+def run_begun(work: Work, settings: RunSettings) -> RunSettings:
+    """Return the settings of a run; of one that goes on, command and time are those with which it was begun."""
+    if not (work.goes_on and (work.new / RUN).is_file()):
+        return settings
+    begun = read_settings(work.new)
+    return replace(settings, command=begun.command, created=begun.created)
 
 
 def provenance(monitor: Monitor) -> dict[str, str]:

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from synthcp.errors import DataError, InputError
+from synthcp.errors import InputError
 from synthcp.monitor.inputs import Input, find_inputs, read_input
 from synthcp.monitor.monitor import Monitor
-from synthcp.report.annotate import forget_choice, write_choice
+from synthcp.report.annotate import write_choice
 from synthcp.report.html import write_report
 from synthcp.report.outputs import ResultsWriter
-from synthcp.report.rows import ResultRow, row_of
+from synthcp.report.rows import ResultRow, row_from_json, row_of, row_to_json
 from synthcp.report.score_files import write_scores
+from synthcp.segmentation.loaded import fingerprint_of_files
+from synthcp.system.failures import LOG, Failures
+from synthcp.system.kept import Done, Work
+from synthcp.system.output_folder import output_folder
 from synthcp.system.progress import Progress, silent
-from synthcp.verbs.checks import METHOD, frame_of, require_grid, require_predictions, require_score_files
-from synthcp.verbs.evaluate import METRICS
-from synthcp.verbs.facts import run_settings
+from synthcp.verbs.checks import (
+    METHOD,
+    frame_of,
+    require_grid,
+    require_own_folder,
+    require_predictions,
+    require_score_files,
+    require_some,
+)
+from synthcp.verbs.facts import digest_of, identity, run_begun, run_settings
 from synthcp.verbs.given import AnyMonitor, open_monitor
 from synthcp.verbs.select import select
+
+_EMBEDDING = "embedding"
 
 
 def score(
@@ -33,6 +48,7 @@ def score(
     budget: int | None = None,
     shard: str = "1/1",
     smiyc: str = "",
+    resume: bool = False,
     progress: Progress = silent,
 ) -> list[ResultRow]:
     """Score images without ground truth: results.csv, regions.csv, maps/ and report.html.
@@ -42,17 +58,19 @@ def score(
     Args:
         monitor: A monitor, or the folder of one.
         inputs: Images and folders of images; NIfTI files and folders of them for a monitor of volumes.
-        out: Output folder.
+        out: Output folder: new, empty, or that of an older run, which is replaced as a whole.
         budget: Number of images to choose for annotation, in annotate.txt and annotate.csv; None chooses none.
         shard: Which part of the images to score: "i/n" takes every n-th, from the i-th on.
         smiyc: Data set of the SegmentMeIfYouCan toolkit for which score files are written; empty writes none.
+        resume: Go on from what the same run has done, if it was interrupted.
         progress: Called after every image.
 
     Returns:
         The rows of results.csv.
 
     Raises:
-        InputError: There is no image or no monitor, the folder cannot be written, or not one image can be scored.
+        InputError: There is no image or no monitor, the folder cannot be written or replaced, another run is at work on
+            it, or not one image can be scored, which the folder then says of each.
     """
     number, count = parse_shard(shard)
     monitor = open_monitor(monitor)
@@ -64,15 +82,25 @@ def score(
     require_predictions([file.id for file in files], monitor)
     if smiyc:
         require_score_files(files, monitor, out, smiyc)
-    embeddings: dict[str, Tensor] | None = None if budget is None else {}
-    with ResultsWriter(out, run_settings(monitor, "Scores", ", ".join(map(str, paths)))) as writer:
-        rows = _Scorer(monitor, writer, smiyc, embeddings).rows(files, progress)
-    _require_a_score(rows)
-    (out / METRICS).unlink(missing_ok=True)  # of an evaluation that was here before
-    forget_choice(out)
-    if budget is not None and embeddings is not None:
-        write_choice(out, _chosen(rows, embeddings, budget))
-    write_report(out)
+    whole = identity(monitor) | {
+        "list of inputs": digest_of(*(f"{file.id} {file.source}" for file in found)),
+        "smiyc": smiyc,
+        "budget": str(budget),
+    }
+    part = f"{number}/{count}" if count > 1 else ""
+    require_own_folder(out, part)
+    settings = run_settings(monitor, "Scores", ", ".join(map(str, paths)))
+    settings = replace(settings, shard=part, run=digest_of(*whole.values()) if part else "")
+    with output_folder(out, {"verb": "score"} | whole | {"shard": part}, resume) as work:
+        failures = Failures(work.new / LOG)
+        with ResultsWriter(work.new, run_begun(work, settings)) as writer:
+            scorer = _Scorer(monitor, writer, smiyc, budget is not None, work, failures)
+            scored = scorer.scored(files, progress)
+        rows = [one.row for one in scored]
+        if budget is not None:
+            write_choice(work.new, _chosen(scored, budget))
+        write_report(work.new)
+    require_some(failures, len(files), "scored")
     return rows
 
 
@@ -88,49 +116,73 @@ def parse_shard(text: str) -> tuple[int, int]:
     return int(number), int(count)
 
 
+class Scored(NamedTuple):
+    """A row, and what tells its image from others where that is wanted."""
+
+    row: ResultRow
+    embedding: Tensor | None = None
+
+
 @dataclass(frozen=True)
 class _Scorer:
-    """A monitor, and what is written of every image; embeddings are kept where they are wanted."""
+    """A monitor, and what is written of every image."""
 
     monitor: Monitor
     writer: ResultsWriter
     smiyc: str
-    embeddings: dict[str, Tensor] | None
+    embeds: bool
+    work: Work
+    failures: Failures
 
-    def rows(self, files: Sequence[Input], progress: Progress) -> list[ResultRow]:
-        rows: list[ResultRow] = []
+    def scored(self, files: Sequence[Input], progress: Progress) -> list[Scored]:
+        scored: list[Scored] = []
         for number, file in enumerate(files, start=1):
-            rows.append(self._row(file))
-            self.writer.add_row(rows[-1])
+            scored.append(self._one(number, file))
+            self.writer.add_row(scored[-1].row)
             progress("score", number, len(files), {})
-        return rows
+        return scored
 
-    def _row(self, file: Input) -> ResultRow:
+    def _one(self, number: int, file: Input) -> Scored:
+        """What is kept of the image, what is found out now, or why it fails."""
+        digest = _digest_of(file)
+        done = self.work.kept(number, digest, file.source) if self.work.goes_on else None
+        if done is not None:
+            return Scored(row_from_json(done.text), done.tensors.get(_EMBEDDING))
+        with self.failures.costing(file.id):
+            scored = self._scored(file)
+            tensors = {} if scored.embedding is None else {_EMBEDDING: scored.embedding}
+            self.work.keep(number, Done(digest, row_to_json(scored.row), tensors))
+            return scored
+        with suppress(OSError, InputError):
+            self.writer.forget_maps(file.id)
+        return Scored(ResultRow(file.id, file.source, status="error", message=self.failures.messages[file.id]))
+
+    def _scored(self, file: Input) -> Scored:
         monitor = self.monitor
-        try:
-            image, grid = read_input(file, monitor.settings)
-            require_grid(file, grid, monitor)
-            prediction = monitor.predict(image[None], file.id)
-            assessment = monitor.assess(image, file.id, prediction, None if grid is None else grid.size)
-        except InputError as error:  # of the file, or of a model that cannot take it
-            return ResultRow(file.id, file.source, status="error", message=str(error))
-        if self.embeddings is not None:
-            self.embeddings[file.id] = monitor.embed(image[None], prediction)[0].cpu()
+        image, grid = read_input(file, monitor.settings)
+        require_grid(file, grid, monitor)
+        prediction = monitor.predict(image[None], file.id)
+        assessment = monitor.assess(image, file.id, prediction, None if grid is None else grid.size)
+        embedding = monitor.embed(image[None], prediction)[0].cpu() if self.embeds else None
         self.writer.write_maps(file.id, image, assessment, grid=grid)
         if self.smiyc and assessment.anomaly_map is not None:
             write_scores(self.writer.out, METHOD, self.smiyc, frame_of(file), assessment.anomaly_map)
-        return row_of(file.id, file.source, assessment, monitor.classes, monitor.settings.usual.anomaly, grid=grid)
+        unknown = monitor.settings.usual.anomaly
+        return Scored(row_of(file.id, file.source, assessment, monitor.classes, unknown, grid=grid), embedding)
 
 
-def _require_a_score(rows: Sequence[ResultRow]) -> None:
-    failed = [row for row in rows if row.status == "error"]
-    if len(failed) == len(rows):
-        others = f" (and none of the {len(rows) - 1} others could be scored)" if len(rows) > 1 else ""
-        raise DataError(failed[0].message + others)
+def _digest_of(file: Input) -> str:
+    """Of its contents; empty where they cannot be read, of which its row will tell."""
+    try:
+        return fingerprint_of_files(file.paths)
+    except OSError:
+        return ""
 
 
-def _chosen(rows: Sequence[ResultRow], embeddings: dict[str, Tensor], budget: int) -> list[ResultRow]:
+def _chosen(scored: Sequence[Scored], budget: int) -> list[ResultRow]:
     """The images to annotate: expected to be bad, and different from each other."""
-    scored = [row for row in rows if row.id in embeddings]
-    stacked = torch.stack([embeddings[row.id] for row in scored]).numpy()
-    return [scored[index] for index in select([row.error_share for row in scored], stacked, budget)]
+    known = [(one.row, one.embedding) for one in scored if one.embedding is not None]
+    if not known:
+        return []
+    stacked = torch.stack([embedding for _, embedding in known]).numpy()
+    return [known[index][0] for index in select([row.error_share for row, _ in known], stacked, budget)]

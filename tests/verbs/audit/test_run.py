@@ -71,7 +71,12 @@ def test_names_are_text_and_what_was_seen_is_told(audited, page):
 
 
 def test_nothing_half_written_is_left(audited):
-    assert sorted(path.name for path in audited[0].iterdir()) == ["audit.html", "audit.json", "suspects.csv"]
+    assert sorted(path.name for path in audited[0].iterdir()) == [
+        "audit.html",
+        "audit.json",
+        "files.json",
+        "suspects.csv",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from synthcp.data.transforms import resize, resize_labels
 from synthcp.records import Classes, Sample
 from synthcp.report.cards import hex_color, webp
 from synthcp.report.html import environment
-from synthcp.report.outputs import write_text
 from synthcp.report.pictures import IGNORED_COLOR, image_picture, label_picture
+from synthcp.system.files import save_text
 from synthcp.verbs.audit.case import Case
 from synthcp.verbs.audit.suspects import Box, Suspect
 
@@ -50,7 +50,7 @@ def write_table(out: Path, suspects: Sequence[Suspect]) -> None:
     for rank, suspect in enumerate(suspects, start=1):
         label = suspect.given, suspect.suggested
         lines.writerow([rank, suspect.id, f"{suspect.score:.6g}", *label, suspect.area, *suspect.box])
-    write_text(out / TABLE, text.getvalue())
+    save_text(out / TABLE, text.getvalue())
 
 
 def write_page(
@@ -71,7 +71,7 @@ def write_page(
     colors = {name: hex_color(color) for name, color in zip(classes.names, classes.colors, strict=True)}
     colors["no label"] = hex_color(IGNORED_COLOR)
     template = environment().get_template("audit.html.j2")
-    write_text(out / PAGE, template.render(exhibits=exhibits, colors=colors, images=images, facts=facts))
+    save_text(out / PAGE, template.render(exhibits=exhibits, colors=colors, images=images, facts=facts))
 
 
 def exhibit(suspect: Suspect, sample: Sample, case: Case) -> Exhibit:

@@ -9,15 +9,17 @@ from pathlib import Path
 from synthcp.data.base import Dataset
 from synthcp.errors import InputError
 from synthcp.monitor.monitor import Monitor
-from synthcp.report.outputs import write_text
+from synthcp.system.failures import LOG, Costing, Failures
+from synthcp.system.files import save_text
+from synthcp.system.output_folder import output_folder
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
 from synthcp.verbs.audit.case import case_of
 from synthcp.verbs.audit.outputs import Exhibit, exhibit, write_page, write_table
 from synthcp.verbs.audit.suspects import Suspect, worst_suspects
 from synthcp.verbs.audit.suspicion import fit_suspicion
-from synthcp.verbs.checks import require_match, seen_in_fitting
-from synthcp.verbs.facts import provenance
+from synthcp.verbs.checks import require_match, require_some, seen_in_fitting
+from synthcp.verbs.facts import FAILED, provenance
 from synthcp.verbs.given import AnyData, AnyMonitor, open_data, open_monitor
 
 FACTS = "audit.json"
@@ -43,7 +45,8 @@ def audit(
         monitor: A monitor of images, or the folder of one.
         data: Labelled images with the classes of the monitor, or their SPEC, whose split is "train" unless it names
             another.
-        out: Output folder; audit.json in it says how the suspects were found.
+        out: Output folder: new, empty, or that of an older run, which is replaced as a whole; audit.json in it says how
+            the suspects were found, and how many images could not be judged.
         most: Number of suspects at most.
         seed: Of the mistakes from which the audit learns.
         facts: What else the page must say, such as the name of the data; a SPEC is told without it.
@@ -53,7 +56,8 @@ def audit(
         The suspects, worst first.
 
     Raises:
-        InputError: The monitor or the data is unusable, or the folder cannot be written.
+        InputError: The monitor or the data is unusable, the folder cannot be written or replaced, another run is at
+            work on it, or not one image can be audited.
     """
     monitor = open_monitor(monitor)
     dataset, named = open_data(data, "train")
@@ -62,26 +66,35 @@ def audit(
         raise InputError(f"{came}; an audit shows flat images; find bad volumes by synthcp eval")
     require_match(dataset, monitor)
     facts, out = named | dict(facts or {}) | _provenance(monitor, dataset), Path(out)
-    write_text(out / FACTS, json.dumps(facts, indent=2))  # a folder that is not writable is found before the work
-    suspicion = fit_suspicion(monitor, dataset, seed=seed, progress=progress)
-    suspects = worst_suspects(monitor, dataset, suspicion, most=most, progress=progress)
-    exhibits = _exhibits(suspects, dataset, monitor, progress)
-    write_page(out, exhibits, classes=monitor.classes, images=len(dataset), facts=facts)
-    write_table(out, suspects)
+    with output_folder(out) as work:
+        failures = Failures(work.new / LOG)
+        costing = failures.costing
+        suspicion = fit_suspicion(monitor, dataset, seed=seed, costing=costing, progress=progress)
+        suspects = worst_suspects(monitor, dataset, suspicion, most=most, costing=costing, progress=progress)
+        exhibits = _exhibits(suspects, dataset, monitor, costing, progress)
+        if failures.messages:
+            facts[FAILED] = failures.told(len(dataset))
+        save_text(work.new / FACTS, json.dumps(facts, indent=2))
+        write_page(work.new, exhibits, classes=monitor.classes, images=len(dataset), facts=facts)
+        write_table(work.new, suspects)
+    require_some(failures, len(dataset), "audited")
     return suspects
 
 
-def _exhibits(suspects: Sequence[Suspect], dataset: Dataset, monitor: Monitor, progress: Progress) -> list[Exhibit]:
+def _exhibits(
+    suspects: Sequence[Suspect], dataset: Dataset, monitor: Monitor, costing: Costing, progress: Progress
+) -> list[Exhibit]:
     """The pictures of every suspect; G sees each image once."""
     index_of = {sample_id: index for index, sample_id in enumerate(dataset.ids)}
     exhibits: dict[Suspect, Exhibit] = {}
     ids = list(dict.fromkeys(suspect.id for suspect in suspects))
     for number, sample_id in enumerate(ids, start=1):
-        sample = dataset[index_of[sample_id]]
-        case = case_of(monitor, sample)
-        exhibits |= {one: exhibit(one, sample, case) for one in suspects if one.id == sample_id}
+        with costing(sample_id):
+            sample = dataset[index_of[sample_id]]
+            case = case_of(monitor, sample)
+            exhibits |= {one: exhibit(one, sample, case) for one in suspects if one.id == sample_id}
         progress("pictures", number, len(ids), {})
-    return [exhibits[suspect] for suspect in suspects]
+    return [exhibits[suspect] for suspect in suspects if suspect in exhibits]
 
 
 def _provenance(monitor: Monitor, dataset: Dataset) -> dict[str, str]:

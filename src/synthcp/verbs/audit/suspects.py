@@ -13,6 +13,7 @@ from scipy import ndimage
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import resize_labels
 from synthcp.monitor.monitor import Monitor
+from synthcp.system.failures import Costing, raising
 from synthcp.system.progress import Progress, silent
 from synthcp.verbs.audit.case import Case, case_of
 from synthcp.verbs.audit.suspicion import Suspicion
@@ -50,7 +51,13 @@ class Suspect:
 
 @torch.no_grad()
 def worst_suspects(
-    monitor: Monitor, dataset: Dataset, suspicion: Suspicion, *, most: int, progress: Progress = silent
+    monitor: Monitor,
+    dataset: Dataset,
+    suspicion: Suspicion,
+    *,
+    most: int,
+    costing: Costing = raising,
+    progress: Progress = silent,
 ) -> list[Suspect]:
     """Return the disputed regions of labelled images that are most suspicious, worst first.
 
@@ -59,13 +66,16 @@ def worst_suspects(
         dataset: Labelled images with the classes of the monitor.
         suspicion: How evidence is weighed.
         most: Number of suspects at most.
+        costing: Called with the id of an image; where it swallows what the image raises, the image has no suspects.
         progress: Called after every image.
     """
     worst: list[Suspect] = []
-    for number, sample in enumerate(dataset, start=1):
-        found = suspects_of(sample.id, case_of(monitor, sample), suspicion, tuple(sample.image.shape[1:]))
-        worst = worst_first([*worst, *found])[:most]
-        progress("audit", number, len(dataset), {})
+    for index, sample_id in enumerate(dataset.ids):
+        with costing(sample_id):
+            sample = dataset[index]
+            found = list(suspects_of(sample_id, case_of(monitor, sample), suspicion, tuple(sample.image.shape[1:])))
+            worst = worst_first([*worst, *found])[:most]
+        progress("audit", index + 1, len(dataset), {})
     return worst
 
 

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from synthcp.comparison.blend import logistic_regression
 from synthcp.data.base import Dataset
+from synthcp.errors import DataError
 from synthcp.monitor.monitor import Monitor
+from synthcp.system.failures import Costing, raising
 from synthcp.system.progress import Progress, silent
 from synthcp.system.runtime import generator_of
 from synthcp.training.corruption import corrupt
@@ -58,6 +60,7 @@ def fit_suspicion(
     seed: int = 0,
     images: int = 40,
     pixels: int = 500,
+    costing: Costing = raising,
     progress: Progress = silent,
 ) -> Suspicion:
     """Learn how much each kind of evidence counts, for this monitor and this data.
@@ -72,14 +75,24 @@ def fit_suspicion(
         seed: Of the mistakes and of the choice of pixels.
         images: Number of label maps, at equal distances in the data set.
         pixels: Number taken from each.
+        costing: Called with the id of an image; where it swallows what the image raises, the image is left out.
         progress: Called after every image.
+
+    Raises:
+        DataError: Not one of the images could be looked at.
     """
     chosen = np.unique(np.linspace(0, len(dataset) - 1, min(images, len(dataset))).round().astype(int)).tolist()
     parts = []
     for number, index in enumerate(chosen):
-        sample = dataset[index]
-        parts.append(_examples(case_of(monitor, sample), evidence, pixels, generator_of(seed, "audit", sample.id)))
+        with costing(dataset.ids[index]):
+            sample = dataset[index]
+            parts.append(_examples(case_of(monitor, sample), evidence, pixels, generator_of(seed, "audit", sample.id)))
         progress("learn from drawn mistakes", number + 1, len(chosen), {})
+    if not parts:
+        first = dataset.ids[chosen[0]]
+        raise DataError(
+            f"none of {len(chosen)} images from which an audit learns can be judged, {first} among them; score it"
+        )
     inputs, mistaken = (torch.cat(part, dim=-1) for part in zip(*parts, strict=True))
     return _fitted(inputs, mistaken, evidence)
 
