@@ -199,7 +199,7 @@ def test_a_failure_is_one_line_and_a_traceback_for_those_who_ask(synthcp, monkey
 
 def test_a_name_that_a_terminal_cannot_write_ends_no_command(synthcp):
     ended = synthcp("report", "no\udcff")
-    assert ended.code == 2 and len(ended.stderr) == 1 and "no?/run.json is missing" in ended.stderr[0]
+    assert ended.code == 2 and len(ended.stderr) == 1 and r"no\udcff/run.json is missing" in ended.stderr[0]
 
 
 def test_fit_takes_every_option(synthcp, fitted, tmp_path):

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from synthcp.cli.options import Out, Quiet, Seed, Threads, at_work
+from synthcp.cli.saying import say
 
 
 def demo_verb(
@@ -25,4 +26,4 @@ def demo_verb(
 
         results, report = demo(out, volumes=volumes, seed=seed, progress=progress)
     Console().print(summary(results))
-    typer.echo(f"report: {report}")
+    say(f"report: {report}")

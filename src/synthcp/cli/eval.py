@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from synthcp.cli import options
 from synthcp.cli.options import at_work, load_monitor
+from synthcp.cli.saying import say, warn
 
 
 def eval_verb(
@@ -63,5 +63,5 @@ def eval_verb(
         write_text(markdown, f"# Results on {data.partition(':')[0]}\n\n{to_markdown(results)}")
     seen = seen_in_fitting(dataset, opened.settings.training_ids)
     if seen:
-        print(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter", file=sys.stderr)
-    typer.echo(f"report: {out / 'report.html'}")
+        warn(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter")
+    say(f"report: {out / 'report.html'}")

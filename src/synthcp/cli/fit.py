@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
+from synthcp.cli.saying import say, warn
 from synthcp.errors import InputError
 from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.synthesis.catalogue import GENERATORS
@@ -85,17 +85,17 @@ def fit_verb(
 
     dataset = open_dataset(data)
     if not quiet:
-        typer.echo(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
+        say(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
     probe = dataset[0].image[None]
     spatial_dims = dims_of(probe)
     model = model or default_model(spatial_dims)
     what, size = (variant, scale) if config is None else read_overrides(config, variant, scale, spatial_dims)
     source = parse_imperfect(imperfect, data, built_in=model in SEGMENTERS, command=train_cmd)
     if isinstance(source, Corrupt):
-        print("warning: corrupted labels are not M's own mistakes; F learns the least from them", file=sys.stderr)
+        warn("warning: corrupted labels are not M's own mistakes; F learns the least from them")
     opened = model if model in SEGMENTERS else open_model(model, dataset.classes, probe, features)
     if isinstance(opened, OpenedModel) and not quiet:
-        typer.echo(opened.settings.in_words())
+        say(opened.settings.in_words())
     asked = FitConfig(
         what,
         size,
@@ -115,7 +115,7 @@ def fit_verb(
     facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:
         fit(dataset, out, asked, progress=progress, facts=facts)
-    typer.echo(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
+    say(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
 
 
 def _vgg19(perceptual: str) -> Path | None:

@@ -5,7 +5,8 @@ A verb takes its options by the names of the Python function that it calls, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +14,27 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from synthcp.errors import InputError
+from synthcp.errors import InputError, shortened
 from synthcp.system.progress import Progress, show_progress
 from synthcp.system.spec import PREDICTIONS
 
 if TYPE_CHECKING:
     from synthcp.monitor.monitor import Monitor
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers of a range; an option has no use for larger ones."""
+
+    def parse(text: str) -> int:
+        digits = str(text).strip()
+        if not re.fullmatch(r"[0-9]{1,20}", digits) or not low <= int(digits) <= high:
+            raise typer.BadParameter(f"{shortened(digits)} is no whole number from {low} to {high}")
+        return int(digits)
+
+    return parse
+
+
+SEEDS, MOST, CORES = whole(0, 2**32 - 1), whole(1, 1_000_000), whole(1, 1024)
 
 DataSpec = Annotated[
     str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, scenes:?count=40 and others: see docs/data.md.")
@@ -38,10 +54,12 @@ Predictions = Annotated[
     typer.Option("--predictions", metavar="DIR", help="M's predictions of the images: --model preds:DIR."),
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of everything random.")]
+Seed = Annotated[int, typer.Option(parser=SEEDS, metavar="N", help="Of everything random.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
 Precision = Annotated[str, typer.Option(metavar="NAME", help="auto, fp32 or bf16; auto measures which is faster.")]
-Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CPU; by default one per usable core.")]
+Threads = Annotated[
+    int | None, typer.Option(parser=CORES, metavar="N", help="Of the CPU; by default one per usable core.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 

@@ -20,8 +20,10 @@ from synthcp.cli.exit_codes import BAD_INPUT, FINE, INTERNAL_ERROR, INTERRUPTED
 from synthcp.cli.fit import fit_verb
 from synthcp.cli.report import report_verb
 from synthcp.cli.reproduce import reproduce_verb
+from synthcp.cli.saying import warn
 from synthcp.cli.score import score_verb
 from synthcp.errors import SynthCPError
+from synthcp.system.telling import told_as_notes
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 VERBS: dict[Callable[..., int | None], str] = {
@@ -53,7 +55,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every failure is one line on stderr."""
     try:
-        with typer.main.get_command(app).make_context("synthcp", arguments) as context:
+        with told_as_notes(), typer.main.get_command(app).make_context("synthcp", arguments) as context:
             return int(context.command.invoke(context) or FINE)
     except typer.Exit as end:
         return end.exit_code
@@ -61,7 +63,7 @@ def run(arguments: list[str]) -> int:
         if os.environ.get("SYNTHCP_DEBUG") == "1":
             raise
         message, code = _explain(error)
-        print(" ".join(message.split()), file=sys.stderr)
+        warn(" ".join(message.split()))
         return code
 
 

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from synthcp.cli.saying import say
+
 
 def report_verb(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that score or eval wrote.")]) -> None:
     """Write the report of an output folder again."""
     from synthcp.report.html import write_report
 
-    typer.echo(f"report: {write_report(out)}")
+    say(f"report: {write_report(out)}")

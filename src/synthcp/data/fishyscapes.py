@@ -15,6 +15,7 @@ from synthcp.data.images import read_image
 from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE
 from synthcp.errors import DataError
 from synthcp.system.spec import folder
+from synthcp.system.walk import walk
 
 LAYOUT = (
     "Fishyscapes is read from any number of files NUMBER_NAME_labels.png, as its archives unpack, and "
@@ -41,9 +42,10 @@ class Fishyscapes(FileDataset):
 
     def __init__(self, root: Path, split: str = "val", images: Path | None = None) -> None:
         require_split(root, split, ("val",))
-        labels = sorted(root.rglob("*_labels.png"))
+        labels = [path for path in walk(root).files if path.match("*_labels.png")]
         require_some(labels, root, "label file", LAYOUT)
-        photos = {path.name.partition("_leftImg8bit.")[0]: path for path in (images or root).rglob("*_leftImg8bit.*")}
+        found = [path for path in walk(images or root).files if path.match("*_leftImg8bit.*")]
+        photos = {path.name.partition("_leftImg8bit.")[0]: path for path in found}
         super().__init__(KNOWN_OR_ANOMALY, [_files(label, photos) for label in labels], ZERO_ONE)
         if len(set(self.ids)) < len(labels):
             twice = max(self.ids, key=self.ids.count)

@@ -20,6 +20,7 @@ from synthcp.nn.spatial import SpatialDims
 from synthcp.records import Classes, Prediction
 from synthcp.segmentation.base import certain, log_probabilities
 from synthcp.segmentation.class_mapping import ClassMapping, read_mapping
+from synthcp.system.walk import walk
 
 SUFFIXES = (".npz", ".nii.gz", ".nii", ".png")
 """What is read; where one image has several files, the earliest of these wins."""
@@ -168,12 +169,11 @@ def _found(folder: Path) -> tuple[Mapping[str, Path], Mapping[str, list[Path]]]:
     """The files by their path without suffix, and by the last part of it."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path of the predictions")
-    files: dict[str, Path] = {}
+    walked, files = walk(folder, results=True), dict[str, Path]()
     for suffix in SUFFIXES:
-        for path in sorted(folder.rglob(f"*{suffix}")):
-            inside = path.relative_to(folder)
-            if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-                files.setdefault(_stem(inside.as_posix()), path)
+        for path in walked.files:
+            if path.name.endswith(suffix):
+                files.setdefault(_stem(path.relative_to(folder).as_posix()), path)
     if not files:
         raise InputError(f"{folder} holds no prediction; put files in it that end in {', '.join(SUFFIXES)}")
     by_name: dict[str, list[Path]] = {}

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
+from synthcp.data.finding import Input
 from synthcp.data.nifti import Grid
 from synthcp.errors import DataError, InputError
-from synthcp.monitor.inputs import Input
 from synthcp.monitor.monitor import Monitor
 from synthcp.report.score_files import scores_path
 from synthcp.segmentation.saved import SavedPredictions
