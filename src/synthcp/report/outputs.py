@@ -21,6 +21,7 @@ from synthcp.records import Assessment, Classes, Measure
 from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, cells, columns, region_cells, region_columns
 from synthcp.system.files import load_json
+from synthcp.system.regular import MEBIBYTE, require_file
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def map_path(out: Path, image_id: str, kind: str) -> Path:
     """Where a map of an image lies; raises InputError for an id that leads out of the folder."""
     maps = out / "maps"
     path = maps / f"{image_id}_{kind}{'.jpg' if kind == 'image' else '.png'}"
-    if not path.resolve().is_relative_to(maps.resolve()):
+    if "\0" in image_id or not path.resolve().is_relative_to(maps.resolve()):
         raise InputError(f"the id {image_id!r} leads out of {maps}; an id is a relative path without '..'")
     return path
 
@@ -162,6 +163,8 @@ def map_path(out: Path, image_id: str, kind: str) -> Path:
 def read_settings(out: Path) -> RunSettings:
     """What run.json holds; raises InputError, naming the file, when it is missing or broken."""
     path = out / "run.json"
+    if path.exists():
+        require_file(path, 64 * MEBIBYTE)
     record = load_json(path)
     try:
         return from_dict(RunSettings, record)
@@ -172,7 +175,7 @@ def read_settings(out: Path) -> RunSettings:
 def write_text(path: Path, text: str) -> None:
     """Writes a text file in one step: it is there whole or not at all."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8", errors="replace")
+        partial.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def write_picture(path: Path, picture: Image.Image) -> None:

@@ -13,7 +13,7 @@ from synthcp.report.outputs import write_text
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
 from synthcp.verbs.audit.case import case_of
-from synthcp.verbs.audit.outputs import Exhibit, exhibit, write_page, write_table
+from synthcp.verbs.audit.outputs import SHOWN, Exhibit, exhibit, write_page, write_table
 from synthcp.verbs.audit.suspects import Suspect, worst_suspects
 from synthcp.verbs.audit.suspicion import fit_suspicion
 from synthcp.verbs.checks import require_match, seen_in_fitting
@@ -65,13 +65,15 @@ def audit(
     write_text(out / FACTS, json.dumps(facts, indent=2))  # a folder that is not writable is found before the work
     suspicion = fit_suspicion(monitor, dataset, seed=seed, progress=progress)
     suspects = worst_suspects(monitor, dataset, suspicion, most=most, progress=progress)
-    exhibits = _exhibits(suspects, dataset, monitor, progress)
-    write_page(out, exhibits, classes=monitor.classes, images=len(dataset), facts=facts)
+    exhibits = _exhibits(out, suspects[:SHOWN], dataset, monitor, progress)
+    write_page(out, exhibits, suspects=len(suspects), classes=monitor.classes, images=len(dataset), facts=facts)
     write_table(out, suspects)
     return suspects
 
 
-def _exhibits(suspects: Sequence[Suspect], dataset: Dataset, monitor: Monitor, progress: Progress) -> list[Exhibit]:
+def _exhibits(
+    out: Path, suspects: Sequence[Suspect], dataset: Dataset, monitor: Monitor, progress: Progress
+) -> list[Exhibit]:
     """The pictures of every suspect; G sees each image once."""
     index_of = {sample_id: index for index, sample_id in enumerate(dataset.ids)}
     exhibits: dict[Suspect, Exhibit] = {}
@@ -79,7 +81,11 @@ def _exhibits(suspects: Sequence[Suspect], dataset: Dataset, monitor: Monitor, p
     for number, sample_id in enumerate(ids, start=1):
         sample = dataset[index_of[sample_id]]
         case = case_of(monitor, sample)
-        exhibits |= {one: exhibit(one, sample, case) for one in suspects if one.id == sample_id}
+        exhibits |= {
+            one: exhibit(out, rank, one, sample, case)
+            for rank, one in enumerate(suspects, start=1)
+            if one.id == sample_id
+        }
         progress("pictures", number, len(ids), {})
     return [exhibits[suspect] for suspect in suspects]
 
