@@ -96,3 +96,18 @@ def test_a_broken_file_is_named_when_it_is_read(flat, fails):
     assert dataset[0].id == "drive_2"
     with fails("park.jpg", error=DataError):
         dataset[2]
+
+
+def test_half_of_the_images_may_lie_behind_a_link(tmp_path, write_image, write_label, write_classes, caplog):
+    root, far = tmp_path / "data", tmp_path / "far"
+    for number in range(4):
+        for home in (root / "images", far / "images"):
+            write_image(home / f"{home.parent.name}_{number}.png")
+        for home in (root / "labels", far / "labels"):
+            write_label(home / f"{home.parent.name}_{number}.png")
+    (root / "images" / "more").symlink_to(far / "images")
+    (root / "labels" / "more").symlink_to(far / "labels")
+    write_classes(root)
+    (root / "images" / "x.heic").touch()
+    assert Folder(root).ids == [*(f"data_{n}" for n in range(4)), *(f"more/far_{n}" for n in range(4))]
+    assert caplog.messages == [f"left out of {root / 'images'}: 1 .heic (x.heic)"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -261,3 +262,12 @@ def test_a_mapping_of_more_classes_than_a_file_holds(tmp_path, saved, fails):
     assert predictions.predict("a", IMAGE).label_map[0].numpy().tolist() == LABELS.tolist()
     with fails("b.npz holds 5 classes, but the mapping names class 99999999999", error=DataError):
         predictions.predict("b", IMAGE)
+
+
+def test_predictions_behind_a_link_are_found(tmp_path, saved):
+    write_png(tmp_path / "far" / "a.png")
+    (tmp_path / "preds").mkdir()
+    (tmp_path / "preds" / "city").symlink_to(tmp_path / "far")
+    assert set(saved().files) == {"far/a"}  # once, at its own place
+    shutil.move(tmp_path / "preds", tmp_path / "far.preds")
+    assert set(SavedPredictions(tmp_path / "far.preds", saved().classes, 2).files) == {"city/a"}
