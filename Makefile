@@ -11,7 +11,7 @@ export OMP_WAIT_POLICY := PASSIVE
 
 test test-all: export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all test-zoo check bench clean
+.PHONY: help install demo test test-all test-zoo check bench soak clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -35,8 +35,11 @@ check: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## run every script in benchmarks/
-	@set -e; for script in $(wildcard benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script; done
+bench: $(STAMP)  ## run every script in benchmarks/ but the soak
+	@set -e; for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+
+soak: $(STAMP)  ## score good and bad inputs in one process for ten minutes: flat memory, same results
+	$(BIN)/python benchmarks/soak.py
 
 clean:  ## remove the environments, builds and caches; runs/ and out/ stay
 	rm -rf .venv $(ZOO) dist build .pytest_cache .mypy_cache .ruff_cache

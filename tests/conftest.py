@@ -33,6 +33,15 @@ LABEL_IDS[: len(CLASSES)] = torch.tensor([23, 11, 7, 8, 21, 17, 26, 24, 20], dty
 OWN_CAR = 1
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests recorded as a "summary", such as how many hostile inputs were tried."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, line in getattr(report, "user_properties", ()):
+                if name == "summary" and report.when == "call":
+                    terminalreporter.write_line(str(line))
+
+
 @dataclass(frozen=True)
 class Ended:
     """How a command line ended."""

@@ -11,6 +11,7 @@ from inspect import Parameter, signature
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import synthcp as package
 from synthcp.cli.fit import fit_verb
@@ -203,7 +204,7 @@ def test_a_failure_is_one_line_and_a_traceback_for_those_who_ask(synthcp, monkey
 
 def test_a_name_that_a_terminal_cannot_write_ends_no_command(synthcp):
     ended = synthcp("report", "no\udcff")
-    assert ended.code == 2 and len(ended.stderr) == 1 and "no?/run.json is missing" in ended.stderr[0]
+    assert ended.code == 2 and len(ended.stderr) == 1 and r"no\udcff/run.json is missing" in ended.stderr[0]
 
 
 def test_fit_takes_every_option(synthcp, fitted, tmp_path):
@@ -384,3 +385,20 @@ def test_a_promise_about_another_model_is_told_not_to_hold(synthcp, score, run, 
     ended = score("--quiet", run=run)
     assert ended.code == 0 and {row.decision for row in read_rows(tmp_path / "out")} == {""}
     assert len(ended.stderr) == 1 and "the calibration is about hf:other, not about this M" in ended.stderr[0]
+
+
+def test_an_output_folder_inside_the_input_is_not_scored_and_what_is_left_out_is_told(synthcp, run_folder, tmp_path):
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("a", "sub/b"):
+        Image.new("RGB", (64, 48), "red").save(folder / f"{name}.png")
+    (folder / "c.heic").touch()
+    line = ("score", folder, "--monitor", run_folder, "--out", folder / "out", "--device", "cpu", "--quiet")
+    told = []
+    for _ in range(3):
+        ended = synthcp(*line)
+        assert ended.code == 0 and ended.stdout.startswith("2 images")
+        assert [row.id for row in read_rows(folder / "out")] == ["a", "sub/b"]
+        told.append(ended.stderr)
+    assert told[0] == [f"note: left out of {folder}: 1 .heic (c.heic)"]
+    assert len(told[2]) == 1 and "1 folder of earlier results (out/maps)" in told[2][0]

@@ -8,7 +8,8 @@ SynthCPError
 │   └── RunError      a run cannot go on, whatever its other inputs are
 └── MissingExtraError an optional library is not installed
 
-A message is one line: what came, the rule, the remedy. The command line prints it and exits with code 2.
+A message is one line: what came, the rule, the remedy. The command line prints it and exits with code 2. Names of files
+and ids are part of messages, so every message is `shown`: nothing in it can move a cursor or turn the text around.
 """
 
 from __future__ import annotations
@@ -18,8 +19,24 @@ import errno
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def shown(text: str) -> str:
+    r"""Return a text as a terminal, a log or a page may show it: what is not printable is escaped, as repr does it.
+
+    A newline becomes "\n", an escape code "\x1b[...", a byte that is no UTF-8 "\udcff"; so the text is one line.
+    """
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def shortened(text: str, most: int = 40) -> str:
+    """Return a text as a message quotes it: its beginning, where it is long."""
+    return repr(text if len(text) <= most else f"{text[:most]}...")
+
+
 class SynthCPError(Exception):
     """Root of the tree; catch it to catch everything that SynthCP raises on purpose."""
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class InputError(SynthCPError, ValueError):

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import os
 import random
 
 import pytest
+from PIL import Image
 
 from synthcp.data.finding import find_images, find_volumes, group_of, natural_key
 from synthcp.errors import DataError
@@ -112,3 +114,38 @@ def test_what_holds_nothing_is_refused(touch, fails, find, item, texts):
     root = touch("empty/notes.txt")
     with fails(item, *texts, error=DataError):
         find([root / item])
+
+
+def test_images_behind_links_and_other_jpeg_suffixes_are_found(touch):
+    root = touch("in/a.png", "far/b.JFIF", "far/c.jpe")
+    (root / "in/far").symlink_to(root / "far")
+    assert images(root / "in") == [("a", "a.png"), ("far/b", "b.JFIF"), ("far/c", "c.jpe")]
+    assert [name for name, _ in images(root / "in", root / "far")] == ["a", "far/b", "far/c"]  # once, as first found
+
+
+def test_a_link_to_a_file_is_a_file_of_its_own(touch):
+    root = touch("in/a.png")
+    (root / "in/b.png").symlink_to("a.png")
+    assert [name for name, _ in images(root / "in")] == ["a", "b"]
+
+
+def test_what_a_folder_holds_besides_is_told(touch, caplog):
+    root = touch("a.png", "b.heic", "c.avif")
+    find_images([root])
+    assert caplog.messages == [f"left out of {root}: 1 .heic (b.heic), 1 .avif (c.avif)"]
+
+
+def test_later_pages_are_told(tmp_path, caplog):
+    first, second = Image.new("RGB", (20, 20)), Image.new("RGB", (20, 20), "red")
+    for name in ("a.tif", "b.webp", "c.png"):
+        first.save(tmp_path / name, save_all=True, append_images=[second])
+    first.save(tmp_path / "d.tiff")
+    assert len(find_images([tmp_path])) == 4
+    came = f"of 3 files with several images, such as {tmp_path / 'a.tif'}, only the first is read; split the files"
+    assert caplog.messages == [came]
+
+
+def test_a_fifo_is_no_input(tmp_path, fails):
+    os.mkfifo(tmp_path / "pipe.png")
+    with fails("pipe.png", "is neither a file nor a folder", "check the path", error=DataError):
+        find_images([tmp_path / "pipe.png"])

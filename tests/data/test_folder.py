@@ -124,3 +124,18 @@ def test_a_label_file_serves_one_image(flat, fails):
     twice = [SampleFiles("park", flat / "images" / f"{name}.jpg") for name in ("park", "drive_2")]
     with fails("are both called park", error=DataError):
         FileDataset(Folder(flat).classes, twice)
+
+
+def test_half_of_the_images_may_lie_behind_a_link(tmp_path, write_image, write_label, write_classes, caplog):
+    root, far = tmp_path / "data", tmp_path / "far"
+    for number in range(4):
+        for home in (root / "images", far / "images"):
+            write_image(home / f"{home.parent.name}_{number}.png")
+        for home in (root / "labels", far / "labels"):
+            write_label(home / f"{home.parent.name}_{number}.png")
+    (root / "images" / "more").symlink_to(far / "images")
+    (root / "labels" / "more").symlink_to(far / "labels")
+    write_classes(root)
+    (root / "images" / "x.heic").touch()
+    assert Folder(root).ids == [*(f"data_{n}" for n in range(4)), *(f"more/far_{n}" for n in range(4))]
+    assert caplog.messages == [f"left out of {root / 'images'}: 1 .heic (x.heic)"]

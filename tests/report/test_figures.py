@@ -59,3 +59,10 @@ def test_a_grid_has_its_pictures_in_rows_under_headings() -> None:
     assert (pixels[:26] < 255).any() and (pixels[26:32] == 255).all() and (pixels[72:78] == 255).all()
     for part in (pixels[32:72], pixels[78:]):
         assert (part[:, :80] == (255, 0, 0)).all() and (part[:, 86:] == (0, 0, 255)).all()
+
+
+def test_many_points_do_not_make_a_large_figure() -> None:
+    sizes = [
+        len(to_svg(quality_scatter({"road": [(n / count, 0.5) for n in range(count)]}))) for count in (200, 20_000)
+    ]
+    assert sizes[1] < 1.5 * sizes[0]

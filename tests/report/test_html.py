@@ -1,9 +1,9 @@
-import base64
-import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -13,8 +13,9 @@ from synthcp.errors import DataError, InputError
 from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.metrics.ranking import RankingScores
 from synthcp.report.annotate import write_choice
-from synthcp.report.html import write_report
+from synthcp.report.html import CARDS, write_report
 from synthcp.report.outputs import map_path
+from synthcp.report.pictures import read_picture
 from synthcp.report.rows import read_rows
 from synthcp.report.tables import to_json
 from synthcp.system.files import save_text
@@ -22,6 +23,8 @@ from synthcp.system.files import save_text
 Write = Callable[..., Path]
 Attributes = dict[str, str | None]
 VOID = {"meta", "img", "input"}
+KINDS = ("image.jpg", "error.png")
+MAPS = ("image.jpg", "prediction.png", "synthesis.png", "error.png", "anomaly.png", "truth.png")
 
 
 class Page(HTMLParser):
@@ -54,22 +57,30 @@ class Page(HTMLParser):
         return self.all("article")
 
     def views(self) -> list[str | None]:
-        return [attributes["data-view"] for attributes in self.all("img")]
+        return [attributes["data-view"] for attributes in self.pictures()]
+
+    def pictures(self) -> list[Attributes]:
+        return [attributes for attributes in self.all("img") if "data-view" in attributes]
 
 
-def decoded(uri: str | None) -> Image.Image:
-    assert uri is not None
-    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+def links_of(page: Page) -> list[str]:
+    """Everything that the page names, as a browser resolves it, but places in the page itself."""
+    named = [attributes.get(name) for _, attributes in page.elements for name in ("src", "href", "data-src")]
+    return [unquote(link) for link in named if link and not link.startswith("#")]
 
 
-def test_the_page_is_whole_and_needs_no_other_file(write_folder: Write) -> None:
-    page = Page(write_report(write_folder({"a": 0.2, "b": 0.7})))
+def test_the_page_is_whole_and_needs_no_file_but_those_beside_it(write_folder: Write) -> None:
+    out = write_folder({"city/a b#1?é": 0.2, "b": 0.7, "c": 0.6})
+    page = Page(write_report(out, limit=2))
     assert page.open == []
-    assert not {"link", "iframe", "object"} & {tag for tag, _ in page.elements}
-    for _, attributes in page.elements:
-        links = [attributes.get(name) for name in ("src", "href", "data-src", "xlink:href")]
-        assert all(link.startswith(("data:image/", "#")) for link in links if link)
+    assert not {"link", "iframe", "object", "base"} & {tag for tag, _ in page.elements}
+    links = links_of(page)
+    assert len(links) == 2 * 8 + 2 and all((out / link).is_file() for link in links)
+    assert not any(Path(link).is_absolute() or ".." in Path(link).parts for link in links)
+    assert all("xlink:href" not in part or part["xlink:href"].startswith("#") for _, part in page.elements)
     assert "url(http" not in page.source and "@import" not in page.source
+    (policy,) = (part["content"] for part in page.all("meta") if "http-equiv" in part)
+    assert "default-src 'none'; img-src 'self' file: data:;" in policy
 
 
 def test_worst_first(write_folder: Write) -> None:
@@ -80,17 +91,38 @@ def test_worst_first(write_folder: Write) -> None:
 def test_the_limit_says_what_it_leaves_out(write_folder: Write) -> None:
     page = Page(write_report(write_folder({"mild": 0.2, "worst": 0.7, "middle": 0.4}), limit=1))
     assert len(page.cards()) == 1
-    assert any("2 more are left out" in text for text in page.texts["p"])
+    assert "2 more, worst first" in page.texts["summary"]
+    assert [text.split()[-1] for text in page.texts["li"] if "%" in text] == ["middle", "mild"]
+    links = [unquote(part["href"] or "") for part in page.all("a")]
+    assert links == ["#others", *(f"maps/{name}_{kind}" for name in ("middle", "mild") for kind in KINDS)]
 
 
-def test_the_chosen_are_marked_and_shown_below_the_limit(write_folder: Write) -> None:
+def test_a_report_of_two_thousand_images_stays_small(write_folder: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = write_folder({"a": 0.2})
+    row = read_rows(out)[0]
+    rows = [replace(row, id=f"camera-7/2026-01-01/frame_{number:06d}") for number in range(2000)]
+    monkeypatch.setattr("synthcp.report.html.read_rows", lambda folder: rows)
+    write_choice(out, rows[500:])  # a budget lifts no limit
+    page = write_report(out)
+    assert page.stat().st_size < 3_000_000
+    assert len(Page(page).cards()) == CARDS
+    assert len(Page(page).all("a")) == 1 + 2 * (2000 - CARDS)
+    monkeypatch.setattr("synthcp.report.html.LINES", 50)
+    page = Page(write_report(out))
+    assert f"{2000 - CARDS - 50} more are in" in page.texts["p"]
+    assert [part["href"] for part in page.all("a")][-2:] == ["results.csv", "maps/"]
+
+
+def test_the_chosen_come_first_within_the_limit(write_folder: Write) -> None:
     out = write_folder({"mild": 0.2, "worst": 0.7, "middle": 0.4})
     write_choice(out, [row for name in ("worst", "mild") for row in read_rows(out) if row.id == name])
-    page = Page(write_report(out, limit=1))
+    page = Page(write_report(out, limit=2))
     assert [text for text in page.texts["h3"] if text in ("mild", "worst", "middle")] == ["worst", "mild"]
     assert [text for text in page.texts["span"] if "annotate" in text] == ["to annotate: 1", "to annotate: 2"]
     assert len(page.cards()) == 2
-    assert any("and those to annotate; 1 more are left out" in text for text in page.texts["p"])
+    assert any("those to annotate first, then those with the highest" in text for text in page.texts["p"])
+    page = Page(write_report(out, limit=1))
+    assert len(page.cards()) == 1 and "to annotate: 2" in page.texts["b"]
 
 
 def test_verdict_and_failures(write_folder: Write) -> None:
@@ -121,21 +153,25 @@ def test_ground_truth_only_if_known(write_folder: Write) -> None:
 
 
 def test_only_the_first_view_is_loaded_at_once_and_its_button_pressed(write_folder: Write) -> None:
-    page = Page(write_report(write_folder({"a": 0.2})))
-    pictures, buttons = page.all("img"), page.all("button")
+    out = write_folder({"a": 0.2})
+    page = Page(write_report(out))
+    pictures, buttons = page.pictures(), page.all("button")
     pressed = [button["data-view"] for button in buttons if button["aria-pressed"] == "true"]
     assert len(buttons) == 7 + 7 and pressed == ["image", "image"]
     assert ["src" in picture for picture in pictures] == [True] + [False] * 6
-    assert all(picture["loading"] == "lazy" for picture in pictures)
-    assert all(decoded(picture.get("src") or picture.get("data-src")).format == "WEBP" for picture in pictures)
+    assert all(picture["loading"] == "lazy" for picture in page.all("img"))
+    names = [str(picture.get("src") or picture.get("data-src")) for picture in pictures]
+    assert names == [*(f"maps/a_{kind}" for kind in MAPS), "report_files/a_true_errors.png"]
+    assert [read_picture(out / name).size for name in names] == [(4, 2)] * 7
 
 
 def test_the_card_holds_the_numbers_of_the_slider(write_folder: Write) -> None:
     out = write_folder({"a": 0.3})
-    card = Page(write_report(out)).cards()[0]
+    page = Page(write_report(out))
+    card, (marked,) = page.cards()[0], [part for part in page.all("img") if part.get("class") == "marked"]
     with Image.open(map_path(out, "a", "error_16bit")) as picture:
         error_map = np.asarray(picture) / 65535
-    assert np.abs(np.asarray(decoded(card["data-levels"])) / 255 - error_map).max() <= 0.51 / 255
+    assert marked["src"] == "maps/a_error_16bit.png" and "hidden" in marked
     flagged = json.loads(card["data-flagged"] or "")
     assert flagged == [pytest.approx((error_map > step / 100).mean()) for step in range(101)]
 

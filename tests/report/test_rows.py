@@ -1,6 +1,7 @@
 import csv
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,14 @@ import torch
 
 from synthcp.errors import InputError
 from synthcp.records import AnomalousRegion, Assessment, Classes
+from synthcp.report.annotate import read_choice, write_choice
+from synthcp.report.csv_files import TEXT
 from synthcp.report.outputs import ResultsWriter, RunSettings
 from synthcp.report.rows import ResultRow, cells, columns, read_regions, read_rows, region_cells, region_columns, row_of
 from synthcp.system.files import save_text
 
 Write = Callable[..., Path]
+Fails = Callable[..., AbstractContextManager[None]]
 
 
 def test_rows_come_back(tmp_path: Path, settings: RunSettings, regions: tuple[AnomalousRegion, ...]) -> None:
@@ -147,3 +151,71 @@ def test_tables_of_two_runs_are_not_read_as_one(write_folder: Write) -> None:
         InputError, match=r"regions\.csv has 1 regions of a, results\.csv counts 2; both .*write the folder again"
     ):
         read_rows(out)
+
+
+HOSTILE = (
+    *("=HYPERLINK(1)", "+1", "-1", "@SUM(A1)", "\ttab", "\rreturn", "\nline", "'=1", "''", "'", "\uff1d1", "\uff20a"),
+    *("a,b", 'a"b', "a\nb", "ordinary", "=", " =1", "\udcff"),
+)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_no_text_is_a_formula_and_every_text_comes_back(tmp_path: Path, settings: RunSettings, name: str) -> None:
+    region = AnomalousRegion(2, 0.25, 1.5, 1.75, ((0, 1), (1, 3)), name)
+    row = ResultRow(name, name, message=name, error_share=0.5, alarms=(name, "b"), reasons=(name,), regions=(region,))
+    with ResultsWriter(tmp_path, settings) as writer:
+        writer.add_row(row)
+    write_choice(tmp_path, [row])
+    (back,) = read_rows(tmp_path)
+    assert (back.id, back.source, back.message, back.alarms, back.reasons, back.regions) == (
+        *(name, name, name),
+        *((name, "b"), (name,), (region,)),
+    )
+    assert read_choice(tmp_path) == {name: 1}
+    for table in ("results.csv", "regions.csv", "annotate.csv"):
+        with open(tmp_path / table, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            cells = [cell for line in csv.reader(file) for cell in line]
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff20")) for cell in cells)
+
+
+def test_an_ordinary_text_is_written_as_it_is() -> None:
+    assert [TEXT.write(text) for text in ("a", "=a", "'a")] == ["a", "'=a", "''a"]
+
+
+@pytest.mark.parametrize(
+    ("column", "cell", "rule"),
+    [
+        ("error_share", "much", "much"),
+        ("error_share", "1.5", "no number from 0 to 1"),
+        ("error_share", "-0.1", "no number from 0 to 1"),
+        ("mean_quality", "inf", "no number from 0 to 1"),
+        ("predicted_iou:road", "1e999", "no number from 0 to 1"),
+        ("regions", "9" * 5000, "no whole number of at most 15 digits"),
+        ("status", "perhaps", "neither ok nor error"),
+        ("message", "x" * 200_000, "field larger than field limit"),
+        ("message", "x" * 2_000_000, "a line has 1000000 characters or more"),
+    ],
+)
+def test_a_cell_that_no_run_writes_is_refused(
+    write_folder: Write, fails: Fails, column: str, cell: str, rule: str
+) -> None:
+    path = write_folder({"a": 0.2}) / "results.csv"
+    with path.open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    lines[0][column] = cell
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, list(lines[0]))
+        table.writeheader()
+        table.writerows(lines)
+    with fails(f"{path} is not as a run writes it", rule, "write the folder again"):
+        read_rows(path.parent)
+
+
+@pytest.mark.parametrize(("name", "value"), [("y0", "-1"), ("x1", "9" * 400), ("x0", "3"), ("peak_score", "nan")])
+def test_a_region_that_no_run_writes_is_refused(write_folder: Write, fails: Fails, name: str, value: str) -> None:
+    path = write_folder({"a": 0.2}, regions=True) / "regions.csv"
+    header, *lines = path.read_text().splitlines()
+    line = dict(zip(header.split(","), lines[0].split(","), strict=True)) | {name: value}
+    path.write_text("\n".join([header, ",".join(line.values()), *lines[1:]]))
+    with fails(f"{path} is not as a run writes it", "write the folder again"):
+        read_rows(path.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -343,3 +344,12 @@ def test_a_file_by_its_whole_path_belongs_to_no_other_folder(tmp_path, saved):
     predictions = saved()
     assert predictions._file("/data/a/001") == tmp_path / "a" / "001.png"
     assert predictions._file("/data/b/001") is None
+
+
+def test_predictions_behind_a_link_are_found(tmp_path, saved):
+    write_png(tmp_path / "far" / "a.png")
+    (tmp_path / "preds").mkdir()
+    (tmp_path / "preds" / "city").symlink_to(tmp_path / "far")
+    assert set(saved().files) == {"far/a"}  # once, at its own place
+    shutil.move(tmp_path / "preds", tmp_path / "far.preds")
+    assert set(SavedPredictions(tmp_path / "far.preds", saved().classes, 2).files) == {"city/a"}

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from synthcp.cli import options
 from synthcp.cli.options import at_work, load_monitor, tell_failed
+from synthcp.cli.saying import say
+from synthcp.errors import shown
 from synthcp.system.progress import Terminal
 
 if TYPE_CHECKING:
@@ -51,16 +53,16 @@ def calibrate_verb(
         calibration = calibrate(opened, dataset, promise=promise, facts=facts, resume=resume, progress=progress)
     for table in _tables(calibration, opened.settings.measure):
         Terminal().print(table)
-    typer.echo(f"next: synthcp score IMAGES --monitor {monitor} --out out/{monitor.name}")
+    say(f"next: synthcp score IMAGES --monitor {monitor} --out out/{monitor.name}")
     return tell_failed(calibration.failed, opened.settings.scored)
 
 
 def _tables(calibration: Calibration, measure: str) -> tuple[Table, Table]:
     words = Table(title="What is promised", title_justify="left", show_header=False)
     for subject, sentence in calibration.in_words().items():
-        words.add_row(Text(subject), Text(sentence))
+        words.add_row(Text(shown(subject)), Text(shown(sentence)))
     radii = Table("Class", f"Predicted {measure}", title="Intervals", title_justify="left")
     for name, radius in calibration.intervals.radii.items():
         rare = " (too rare for a promise of its own)" if name in calibration.intervals.rare else ""
-        radii.add_row(Text(name), Text(f"+- {radius:.2f}{rare}"))
+        radii.add_row(Text(shown(name)), Text(f"+- {radius:.2f}{rare}"))
     return words, radii

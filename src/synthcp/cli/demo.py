@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from synthcp.cli.options import Out, Quiet, Seed, Threads, at_work, tell_failed
+from synthcp.cli.saying import say
 from synthcp.system.progress import Terminal
 
 
@@ -26,5 +27,5 @@ def demo_verb(
 
         results, report = demo(out, volumes=volumes, seed=seed, progress=progress)
     Terminal().print(summary(results))
-    typer.echo(f"report: {report}")
+    say(f"report: {report}")
     return tell_failed(results.settings.get(FAILED, ""), "images")

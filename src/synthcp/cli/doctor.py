@@ -15,6 +15,8 @@ from rich.text import Text
 
 from synthcp.cli.exit_codes import BAD_INPUT, FINE
 from synthcp.cli.options import Device, Model, Threads, TrustCode, use_threads
+from synthcp.cli.saying import say
+from synthcp.errors import shown
 from synthcp.system.progress import Terminal
 
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ def doctor_verb(
         states.update(finding.state for finding in findings)
         _print_json(findings) if as_json else Terminal().print(_table(title, findings))
     if not as_json:
-        typer.echo(f"{states['good']} good, {states['note']} to note, {states['bad']} bad")
+        say(f"{states['good']} good, {states['note']} to note, {states['bad']} bad")
     return BAD_INPUT if states["bad"] else FINE
 
 
@@ -73,9 +75,10 @@ def _print_json(findings: list[Finding]) -> None:
 
 
 def _table(title: str, findings: list[Finding]) -> Table:
-    """Texts, no markup: "[" may be part of them."""
+    """Texts, no markup: "[" may be part of them, and whatever a name holds."""
     table = Table("Name", "State", "What", "Remedy", title=Text(title, "bold"), title_justify="left", box=SIMPLE)
     for finding in findings:
         state = Text(finding.state, STYLES[finding.state])
-        table.add_row(Text(finding.name), state, Text(finding.what), Text(finding.remedy))
+        told = [Text(shown(text)) for text in (finding.name, finding.what, finding.remedy)]
+        table.add_row(told[0], state, *told[1:])
     return table

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from synthcp.cli import options
 from synthcp.cli.options import at_work, load_monitor, tell_failed
+from synthcp.cli.saying import say, warn
 from synthcp.system.progress import Terminal
 
 
@@ -71,6 +71,6 @@ def eval_verb(
     options.tell_unused(opened)
     seen = seen_in_fitting(dataset, opened.settings.training_ids)
     if seen:
-        print(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter", file=sys.stderr)
-    typer.echo(f"report: {out / 'report.html'}")
+        warn(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter")
+    say(f"report: {out / 'report.html'}")
     return tell_failed(results.settings.get(FAILED, ""), opened.settings.scored)

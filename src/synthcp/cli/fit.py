@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
+from synthcp.cli.saying import say, warn
 from synthcp.errors import InputError
 from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.synthesis.catalogue import GENERATORS
@@ -84,17 +84,17 @@ def fit_verb(
 
     dataset = open_dataset(data)
     if not quiet:
-        typer.echo(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
+        say(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
     probe = dataset[0].image[None]
     spatial_dims = dims_of(probe)
     model = model or default_model(spatial_dims)
     what, size = (variant, scale) if config is None else read_overrides(config, variant, scale, spatial_dims)
     source = parse_imperfect(imperfect, data, built_in=model in SEGMENTERS, command=train_cmd)
     if isinstance(source, Corrupt):
-        print("warning: corrupted labels are not M's own mistakes; F learns the least from them", file=sys.stderr)
+        warn("warning: corrupted labels are not M's own mistakes; F learns the least from them")
     opened = model if model in SEGMENTERS else open_model(model, dataset.classes, probe, features)
     if isinstance(opened, OpenedModel) and not quiet:
-        typer.echo(opened.settings.in_words())
+        say(opened.settings.in_words())
     asked = FitConfig(
         what,
         size,
@@ -113,11 +113,11 @@ def fit_verb(
     absent = check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     if absent:
         told = f"{', '.join(absent)} never occur{'' if len(absent) > 1 else 's'} in the {len(dataset)} label maps"
-        print(f"warning: {told}, so that nothing can be learnt of it", file=sys.stderr)
+        warn(f"warning: {told}, so that nothing can be learnt of it")
     facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
     with show_progress(Terminal(), quiet) as progress:
         fit(dataset, out, asked, progress=progress, facts=facts)
-    typer.echo(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
+    say(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
 
 
 def _vgg19(perceptual: str) -> Path | None:

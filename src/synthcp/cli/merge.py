@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from synthcp.cli.options import Out
+from synthcp.cli.saying import say
 
 
 def merge_verb(
@@ -22,5 +23,5 @@ def merge_verb(
     from synthcp.verbs.merge import merge
 
     rows = merge(shards, out)
-    typer.echo(f"{len(rows)} rows of {len(shards)} shards; report: {out / 'report.html'}")
+    say(f"{len(rows)} rows of {len(shards)} shards; report: {out / 'report.html'}")
     return failures_code(rows, out, "inputs")

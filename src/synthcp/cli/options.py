@@ -5,8 +5,8 @@ A verb takes its options by the names of the Python function that it calls, and 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,12 +14,28 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from synthcp.cli.exit_codes import FINE, SOME_FAILED
-from synthcp.errors import InputError
+from synthcp.cli.saying import warn
+from synthcp.errors import InputError, shortened
 from synthcp.system.progress import Progress, Terminal, show_progress
 from synthcp.system.spec import PREDICTIONS
 
 if TYPE_CHECKING:
     from synthcp.monitor.monitor import Monitor
+
+
+def whole(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers of a range; an option has no use for larger ones."""
+
+    def parse(text: str) -> int:
+        digits = str(text).strip()
+        if not re.fullmatch(r"[0-9]{1,20}", digits) or not low <= int(digits) <= high:
+            raise typer.BadParameter(f"{shortened(digits)} is no whole number from {low} to {high}")
+        return int(digits)
+
+    return parse
+
+
+SEEDS, MOST, CORES = whole(0, 2**32 - 1), whole(1, 1_000_000), whole(1, 1024)
 
 DataSpec = Annotated[
     str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, scenes:?count=40 and others: see docs/data.md.")
@@ -42,10 +58,12 @@ TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run the code that the monitor names as its M, such as file.py:factory.")
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
-Seed = Annotated[int, typer.Option(min=0, metavar="N", help="Of everything random.")]
+Seed = Annotated[int, typer.Option(parser=SEEDS, metavar="N", help="Of everything random.")]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
 Precision = Annotated[str, typer.Option(metavar="NAME", help="auto, fp32 or bf16; auto measures which is faster.")]
-Threads = Annotated[int | None, typer.Option(min=1, metavar="N", help="Of the CPU; by default one per usable core.")]
+Threads = Annotated[
+    int | None, typer.Option(parser=CORES, metavar="N", help="Of the CPU; by default one per usable core.")
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with this very command where it was interrupted.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
@@ -54,7 +72,7 @@ def tell_failed(failed: str, scored: str) -> int:
     """Say how many inputs failed and why the first did, if one did; return the exit code."""
     if not failed:
         return FINE
-    print(f"{scored} that could not be judged: {failed}", file=sys.stderr)
+    warn(f"{scored} that could not be judged: {failed}")
     return SOME_FAILED
 
 
@@ -90,7 +108,7 @@ def tell_unused(monitor: Monitor) -> None:
     saved = monitor.predictor
     if isinstance(saved, SavedPredictions) and saved.unused:
         told = f"{len(saved.unused)} of {len(saved.files)} predictions belong to none of these images"
-        print(f"note: {told}, such as {saved.unused[0]}", file=sys.stderr)
+        warn(f"note: {told}, such as {saved.unused[0]}")
 
 
 @contextmanager

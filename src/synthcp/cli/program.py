@@ -23,8 +23,10 @@ from synthcp.cli.fit import fit_verb
 from synthcp.cli.merge import merge_verb
 from synthcp.cli.report import report_verb
 from synthcp.cli.reproduce import reproduce_verb
+from synthcp.cli.saying import warn
 from synthcp.cli.score import score_verb
 from synthcp.errors import SynthCPError, is_disk_full
+from synthcp.system.telling import told_as_notes
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 VERBS: dict[Callable[..., int | None], str] = {
@@ -60,7 +62,11 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; every failure is one line on stderr."""
     try:
-        with _terminable(), typer.main.get_command(app).make_context("synthcp", arguments) as context:
+        with (
+            _terminable(),
+            told_as_notes(),
+            typer.main.get_command(app).make_context("synthcp", arguments) as context,
+        ):
             code = int(context.command.invoke(context) or FINE)
             sys.stdout.flush()
             return code
@@ -72,7 +78,7 @@ def run(arguments: list[str]) -> int:
         message, code = _explain(error)
         _let_go_of_output()
         with suppress(OSError):  # nobody may read this either
-            print(" ".join(message.split()), file=sys.stderr)
+            warn(" ".join(message.split()))
         return code
 
 

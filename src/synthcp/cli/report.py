@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from synthcp.cli.saying import say
+
 
 def report_verb(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder that score or eval wrote.")]) -> None:
     """Write the report of an output folder again."""
@@ -14,4 +16,4 @@ def report_verb(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder 
     from synthcp.system.output_folder import changing
 
     with changing(out):
-        typer.echo(f"report: {write_report(out)}")
+        say(f"report: {write_report(out)}")

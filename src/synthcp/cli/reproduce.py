@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from synthcp.cli.options import DataSpec, Device, Precision, Quiet, Threads, use_threads
+from synthcp.cli.options import SEEDS, DataSpec, Device, Precision, Quiet, Threads, use_threads, whole
+from synthcp.cli.saying import say
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.progress import Terminal, show_progress
 
@@ -30,10 +31,14 @@ def reproduce_verb(
         list[str] | None,
         typer.Option(metavar="SPEC", help="Images to be judged on, again and again; by default the data's split test."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, metavar="N", help="Number of seeds: 0, 1, ...")] = 3,
+    seeds: Annotated[int, typer.Option(parser=whole(1, 1000), metavar="N", help="Number of seeds: 0, 1, ...")] = 3,
     only: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Fit and judge this seed alone, and write no table: the others run elsewhere."),
+        typer.Option(
+            parser=SEEDS,
+            metavar="N",
+            help="Fit and judge this seed alone, and write no table: the others run elsewhere.",
+        ),
     ] = None,
     model: Annotated[
         str,
@@ -72,7 +77,8 @@ def reproduce_verb(
         page = reproduce(chosen, request, progress)
     if markdown is not None and only is None:
         save_text(markdown, page)
-    typer.echo(page)
+    for line in page.splitlines():
+        say(line)
 
 
 def _by_model(weights: list[str]) -> dict[str, Path]:

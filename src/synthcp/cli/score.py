@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +12,7 @@ import typer
 from synthcp.cli import options
 from synthcp.cli.exit_codes import ALARM, FINE, SOME_FAILED
 from synthcp.cli.options import at_work, load_monitor
+from synthcp.cli.saying import say, warn
 
 if TYPE_CHECKING:
     from synthcp.monitor.settings import MonitorSettings
@@ -35,7 +35,10 @@ def score_verb(
         ),
     ] = "",
     budget: Annotated[
-        int | None, typer.Option(min=1, metavar="K", help="Choose K images to annotate: bad ones, of different kinds.")
+        int | None,
+        typer.Option(
+            parser=options.MOST, metavar="K", help="Choose K images to annotate: bad ones, of different kinds."
+        ),
     ] = None,
     shard: Annotated[
         str, typer.Option(metavar="i/n", help="Score part i of n, into a folder of its own; see synthcp merge.")
@@ -68,9 +71,9 @@ def score_verb(
         alarms, decisions = sum(bool(row.alarms) for row in rows), [row.decision for row in rows]
         counts = f", {decisions.count('accept')} accepted, {decisions.count('review')} to review"
         decided = counts if any(decisions) else ""
-        typer.echo(f"{len(rows)} {settings.scored}, {alarms} with an alarm{decided}; report: {out / 'report.html'}")
+        say(f"{len(rows)} {settings.scored}, {alarms} with an alarm{decided}; report: {out / 'report.html'}")
         if budget is not None:
-            typer.echo(_choice(rows, out, budget, settings.scored))
+            say(_choice(rows, out, budget, settings.scored))
     return _score_code(rows, out, fail_on_alarm, settings.scored)
 
 
@@ -79,7 +82,7 @@ def _warn_of_other_model(settings: MonitorSettings, rows: list[ResultRow]) -> No
     calibration = settings.calibration
     if calibration is not None and not any(row.decision for row in rows):
         told = f"the calibration is about {calibration.model}, not about this M, so nothing is decided"
-        print(f"warning: {told}; calibrate with the same --model", file=sys.stderr)
+        warn(f"warning: {told}; calibrate with the same --model")
 
 
 def _choice(rows: list[ResultRow], out: Path, budget: int, scored: str) -> str:
@@ -107,5 +110,5 @@ def failures_code(rows: list[ResultRow], out: Path, scored: str) -> int:
     if not failed:
         return FINE
     told = f"{len(failed)} of {len(rows)} {scored} failed, see {out / 'results.csv'}"
-    print(f"{told}; the first: {failed[0].message}", file=sys.stderr)
+    warn(f"{told}; the first: {failed[0].message}")
     return SOME_FAILED

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from synthcp.data.base import Source
 from synthcp.data.files import FileDataset, SampleFiles, only_one, require_some, require_split
-from synthcp.data.finding import files_in, grouped_by
+from synthcp.data.finding import grouped_by
 from synthcp.data.images import read_image
 from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE
 from synthcp.errors import DataError
 from synthcp.system.npz import Shape, read_npz
 from synthcp.system.spec import folder
+from synthcp.system.walk import walk
 
 LAYOUT = (
     "Fishyscapes is read from any number of files NUMBER_NAME_labels.png, as its archives unpack, and "
@@ -45,12 +46,12 @@ class Fishyscapes(FileDataset):
 
     def __init__(self, root: Path, split: str = "val", images: Path | None = None) -> None:
         require_split(root, split, ("val",))
-        labels = sorted(root.rglob("*_labels.png"))
+        labels = [path for path in walk(root).files if path.match("*_labels.png")]
         require_some(labels, root, "label file", LAYOUT)
         twice = next((name for name, times in Counter(path.name for path in labels).items() if times > 1), "")
         if twice:
             raise DataError(f"{root} holds {twice} twice; give every version of a set a root of its own")
-        photos = (path for path in files_in(images or root) if "_leftImg8bit." in path.name)
+        photos = (path for path in walk(images or root).files if path.match("*_leftImg8bit.*"))
         by_name = grouped_by(lambda path: path.name.partition("_leftImg8bit.")[0], photos)
         super().__init__(KNOWN_OR_ANOMALY, [_files(label, by_name) for label in labels], ZERO_ONE)
 

@@ -16,7 +16,7 @@ from synthcp.errors import InputError
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.system.files import save_text
-from synthcp.system.spec import Spec, choices
+from synthcp.system.spec import Spec, choices, up_to
 from synthcp.training.crossfit import FoldRule
 
 CHOICES = "heldout[:SPEC], folds:DIR, kfold:4 with --train-cmd, or corrupt"
@@ -110,7 +110,7 @@ def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> 
     source = Spec.parse(text or ("kfold" if built_in else "heldout"))
     if source.name == "kfold" and (not source.root or source.root.isdecimal()):
         rule = cast(FoldRule | None, source.options(("rule",)).get("rule"))  # KFold refuses what is none
-        return KFold(int(source.root or 0), _checked(command, built_in), rule)
+        return KFold(up_to(10_000)(source.root or "0"), _checked(command, built_in), rule)
     kind, _, value = source.text.partition(":")
     if command:
         raise InputError("--train-cmd trains the models of --imperfect kfold:4; write that, or leave it out")

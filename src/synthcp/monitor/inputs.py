@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from synthcp.data.finding import find_images, find_volumes, is_volume, without_suffix
+from synthcp.data.finding import Input, find_images, find_volumes, is_volume, without_suffix
 from synthcp.data.images import read_image
 from synthcp.data.nifti import Grid
 from synthcp.data.preparation import read_volume
 from synthcp.errors import DataError, InputError
 from synthcp.monitor.settings import MonitorSettings
-
-
-@dataclass(frozen=True)
-class Input:
-    """An image or a volume to be scored.
-
-    Attributes:
-        id: Unique among those found together, a valid relative path; of one file alone, the path as it was given.
-        paths: Its file, or one for each channel of a volume.
-    """
-
-    id: str
-    paths: tuple[Path, ...]
-
-    @property
-    def source(self) -> str:
-        """Its first file."""
-        return str(self.paths[0])
 
 
 def find_inputs(items: Sequence[Path], settings: MonitorSettings) -> list[Input]:
@@ -44,7 +25,7 @@ def find_inputs(items: Sequence[Path], settings: MonitorSettings) -> list[Input]
         if path.is_file():
             _require_kind(path, settings)
     find = find_volumes if settings.spatial_dims == 3 else find_images
-    return [Input(found.id, found.paths) for found in find(items)]
+    return find(items)
 
 
 def input_of(path: Path, settings: MonitorSettings) -> Input:

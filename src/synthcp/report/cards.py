@@ -1,26 +1,29 @@
-"""One image of the report: its pictures as data URIs, its numbers, and its classes from the worst to the best."""
+"""One image of the report: links to its pictures, its numbers, and its classes from the worst to the best."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from synthcp.errors import DataError
 from synthcp.records import AnomalousRegion, Classes
-from synthcp.report.outputs import RunSettings, map_path
-from synthcp.report.pictures import overlay, read_picture, true_error_picture
+from synthcp.report.outputs import RunSettings, map_path, write_picture
+from synthcp.report.pictures import overlay, picture_size, read_picture, true_error_picture
 from synthcp.report.planes import PANEL
 from synthcp.report.rows import ResultRow
 
 WIDTH, WIDTH_OF_PLANES = 640, 3 * PANEL
 STEPS = 100
+FILES = "report_files"
+"""Folder beside the page, of pictures that are drawn for it."""
 OBJECTS = 10
 """Unknown objects that are shown of an image; more boxes hide the picture, and regions.csv has them all."""
 
@@ -90,9 +93,9 @@ class Card:
 
     Attributes:
         row: Its numbers.
-        pictures: Data URIs of the views that the folder has.
+        pictures: Links to the views that the folder has, relative to it.
         size: Width and height of the pictures.
-        error_levels: The error map as grey PNG, level / 255, as a data URI; empty without an error map.
+        error_levels: Link to the error map as grey PNG; empty without an error map.
         flagged: Share of pixels whose error probability is above step / STEPS, for every step; empty likewise, and of a
             volume, of which three planes do not tell it.
         qualities: The classes of the prediction and the truth, or all structures of a volume, worst predicted quality
@@ -112,23 +115,62 @@ class Card:
 
 
 def card_of(out: Path, row: ResultRow, settings: RunSettings, annotate: int | None = None) -> Card:
-    """The card of a row; raises InputError when the id leads out of the folder or a map is not a picture."""
+    """The card of a row; a view that no file of maps/ shows is drawn into report_files/.
+
+    Raises:
+        InputError: The id leads out of the folder, a map is not a picture, or report_files/ cannot be written.
+    """
     width = WIDTH_OF_PLANES if settings.has_volumes else WIDTH
     background = settings.classes.background
-    opened = {view: open_view(out, row.id, view, width, background) for view in VIEWS}
-    known = {view: picture for view, picture in opened.items() if picture is not None}
-    error = _open_map(out, row.id, "error_16bit")
-    levels = None if error is None else np.asarray(error, dtype=np.uint16)
+    found = {view: _view_path(out, row.id, view, width, background) for view in VIEWS}
+    files = {view: path for view, path in found.items() if path is not None}
+    sizes = [picture_size(path) for path in files.values()]
+    error = map_path(out, row.id, "error_16bit")
+    levels = _levels(error) if error.is_file() else None
     return Card(
         row=row,
-        pictures={view: webp(part, view.flat and not _overlaid(view, background)) for view, part in known.items()},
-        size=next((picture.size for picture in known.values()), (0, 0)),
-        error_levels="" if levels is None else _grey_png(levels, width),
+        pictures={view: link(out, path) for view, path in files.items()},
+        size=sizes[0] if sizes else (0, 0),
+        error_levels="" if levels is None else link(out, error),
         flagged=() if levels is None or settings.has_volumes else _flagged(levels),
         qualities=_qualities(row, settings.classes, _shown(out, row, settings)),
         objects=() if levels is None else unknown_objects(row.regions or (), levels.shape),
         annotate=annotate,
     )
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the report tells of an image without a card: its numbers, and links to its maps by their names."""
+
+    row: ResultRow
+    links: dict[str, str]
+    annotate: int | None = None
+
+
+def line_of(out: Path, row: ResultRow, annotate: int | None = None) -> Line:
+    """The line of a row; raises InputError when the id leads out of the folder. No file is looked at."""
+    kinds = {"image": "image", "error map": "error"}
+    return Line(row, {name: link(out, map_path(out, row.id, kind)) for name, kind in kinds.items()}, annotate)
+
+
+def link(out: Path, path: Path) -> str:
+    """A file of the output folder as the page names it: relative, and of letters that every URL may have."""
+    return quote(os.fsencode(path.relative_to(out)))
+
+
+def _view_path(out: Path, image_id: str, view: MapView, width: int, background: int | None) -> Path | None:
+    """The file that shows a view; None when the folder does not have it."""
+    lies_there = view.key != "true_errors" and not _overlaid(view, background)
+    if lies_there:
+        path = map_path(out, image_id, view.key)
+        return path if path.is_file() else None
+    picture = open_view(out, image_id, view, width, background)
+    if picture is None:
+        return None
+    path = out / FILES / f"{image_id}_{view.key}.png"
+    write_picture(path, picture)
+    return path
 
 
 def open_view(out: Path, image_id: str, view: MapView, width: int, background: int | None = None) -> Image.Image | None:
@@ -160,11 +202,6 @@ def hex_color(color: tuple[int, int, int]) -> str:
     """#rrggbb of a colour with parts in 0-255."""
     red, green, blue = color
     return f"#{red:02x}{green:02x}{blue:02x}"
-
-
-def webp(picture: Image.Image, flat: bool) -> str:
-    """A data URI; few flat colours are smaller, and keep their edges, without loss."""
-    return _data_uri(picture, "WEBP", lossless=flat, quality=80)
 
 
 def _overlaid(view: MapView, background: int | None) -> bool:
@@ -222,12 +259,9 @@ def _flagged(levels: NDArray[np.uint16]) -> tuple[float, ...]:
     return tuple(round(float(1 - at_most[step]), 5) for step in steps)
 
 
-def _grey_png(levels: NDArray[np.uint16], width: int) -> str:
-    picture = Image.fromarray((levels / 257).round().astype(np.uint8))
-    return _data_uri(_shrink(picture, width, Image.Resampling.BOX), "PNG", optimize=True)
-
-
-def _data_uri(picture: Image.Image, kind: str, **options: bool | int) -> str:
-    content = io.BytesIO()
-    picture.save(content, kind, **options)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(content.getvalue()).decode()}"
+def _levels(path: Path) -> NDArray[np.uint16]:
+    """A 16-bit grey picture, shape (H, W)."""
+    picture = read_picture(path)
+    if not picture.mode.startswith("I"):
+        raise DataError(f"{path} has pixels of mode {picture.mode}, not 16-bit grey; write the output folder again")
+    return np.asarray(picture).astype(np.uint16)

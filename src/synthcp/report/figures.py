@@ -15,6 +15,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from synthcp.errors import shown
 from synthcp.metrics.regression import regression_scores
 from synthcp.metrics.risk import reliability, risk_coverage
 from synthcp.records import Measure
@@ -24,6 +25,8 @@ Pairs = Sequence[tuple[float, float]]
 Floats = NDArray[np.float64]
 _POINTS = "#3b7dd8"
 _INK = "#4a4a4b"  # in SVG it becomes currentColor, the text colour of the page
+_MOST_MARKS = 200
+"""Points that a plot of an SVG draws each as a mark; more are one picture, whose size does not grow with them."""
 _GAP, _HEADER = 6, 26
 
 
@@ -72,7 +75,7 @@ def to_svg(figure: Figure) -> str:
     text = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "synthcp"}):
-        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+        figure.savefig(text, format="svg", dpi=144, transparent=True, metadata=nothing)
     svg = text.getvalue()
     return svg[svg.index("<svg") :].replace(_INK, "currentColor")
 
@@ -105,10 +108,11 @@ def grid(headings: Sequence[str], rows: Sequence[Sequence[Image.Image]], width: 
 def _scatter(axes: Axes, name: str, pairs: Pairs) -> None:
     true, predicted = np.array(pairs, dtype=np.float64).T
     axes.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.6)
-    axes.scatter(true, predicted, s=16, color=_POINTS, alpha=0.65, linewidths=0)
+    many = len(pairs) > _MOST_MARKS
+    axes.scatter(true, predicted, s=16, color=_POINTS, alpha=0.65, linewidths=0, rasterized=many)
     pearson = regression_scores(true, predicted).pearson
     correlation = "undefined" if math.isnan(pearson) else f"{pearson:.2f}"
-    axes.set_title(f"{name}\nPearson {correlation}", fontsize=9, color=_INK, parse_math=False)
+    axes.set_title(f"{shown(name)}\nPearson {correlation}", fontsize=9, color=_INK, parse_math=False)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.set_box_aspect(1)
     _plain(axes)

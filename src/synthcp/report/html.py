@@ -1,4 +1,7 @@
-"""The report: one self-contained HTML file, built from an output folder alone."""
+"""The report: one HTML file, built from an output folder alone, whose pictures lie beside it.
+
+A run of any size gives a page that opens at once: the worst images have a card, the others a line with links.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from synthcp.errors import InputError
+from synthcp.errors import InputError, shown
 from synthcp.evaluation import Results
 from synthcp.records import Classes
 from synthcp.report.annotate import read_choice
-from synthcp.report.cards import STEPS, VIEWS, Card, card_of, hex_color
+from synthcp.report.cards import STEPS, VIEWS, Card, card_of, hex_color, line_of
 from synthcp.report.figures import quality_scatter, to_svg
 from synthcp.report.outputs import RunSettings, read_settings
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
@@ -24,9 +27,12 @@ from synthcp.report.score_tables import headline, mean_name, mean_note, percent,
 from synthcp.report.tables import from_json
 from synthcp.report.trust import trust_of
 from synthcp.system.files import save_text
+from synthcp.system.regular import MEBIBYTE, require_file
 
 _TEMPLATES = Path(__file__).parent
 _DEFAULT_THRESHOLD = 0.5
+CARDS, LINES = 100, 5_000
+"""How many images the page shows, and how many more it names with links to their maps."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +45,20 @@ class Fact:
     alarming: bool = False
 
 
-def write_report(out: Path, limit: int = 100) -> Path:
-    """Writes report.html with the `limit` worst images, and those chosen for annotation, and returns its path.
+def write_report(out: Path, limit: int = CARDS) -> Path:
+    """Writes report.html and returns its path.
+
+    `limit` images have a card: those chosen for annotation, in the order of the choice, then the worst. The others have
+    a line with links to their maps.
 
     Raises:
         InputError: A file of the folder is missing or broken, or the report cannot be written.
     """
     settings, rows, results = read_settings(out), read_rows(out), _read_results(out)
     scored, choice = sorted((row for row in rows if row.status == "ok"), key=_worst_first), read_choice(out)
-    shown = [row for number, row in enumerate(scored) if number < limit or row.id in choice]
-    cards = [card_of(out, row, settings, choice.get(row.id)) for row in shown]
+    first = sorted(scored, key=lambda row: choice.get(row.id, math.inf))[:limit]
+    cards = [card_of(out, row, settings, choice.get(row.id)) for row in sorted(first, key=_worst_first)]
+    others = _others(scored, first)
     report = (
         environment()
         .get_template("report.html.j2")
@@ -60,7 +70,8 @@ def write_report(out: Path, limit: int = 100) -> Path:
             scatter=_scatter(scored, results, settings),
             trust=trust_of(scored, settings.thresholds, settings.measure),
             cards=cards,
-            left_out=len(scored) - len(cards),
+            lines=[line_of(out, row, choice.get(row.id)) for row in others[:LINES]],
+            left_out=len(others[LINES:]),
             views=[view for view in VIEWS if any(view in card.pictures for card in cards)],
             legend=_legend(settings.classes, cards),
             heat=", ".join(hex_color(tuple(color)) for color in heat_colors()[::15].tolist()),
@@ -78,10 +89,11 @@ def write_report(out: Path, limit: int = 100) -> Path:
 
 
 def environment() -> Environment:
-    """The templates of this folder; everything that is put into them is escaped."""
+    """The templates of this folder; everything that is put into them is shown and escaped."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -96,12 +108,26 @@ def environment() -> Environment:
     return environment
 
 
+def _shown(value: object) -> object:
+    """A text as a page may show it; what is markup stays."""
+    return shown(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
 def _read_results(out: Path) -> Results | None:
     path = out / "metrics.json"
+    if not path.exists():
+        return None
+    require_file(path, 512 * MEBIBYTE)
     try:
-        return from_json(path.read_text(encoding="utf-8-sig")) if path.exists() else None
+        return from_json(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} cannot be read ({error}); run synthcp eval again") from error
+
+
+def _others(scored: Sequence[ResultRow], first: Sequence[ResultRow]) -> list[ResultRow]:
+    """Those without a card, worst first."""
+    carded = set(map(id, first))
+    return [row for row in scored if id(row) not in carded]
 
 
 def _worst_first(row: ResultRow) -> float:
@@ -178,7 +204,7 @@ def _legend(classes: Classes, cards: Sequence[Card]) -> list[tuple[str, str]]:
 
 
 def _threshold_step(settings: RunSettings) -> int:
-    return round(settings.thresholds.get("error", _DEFAULT_THRESHOLD) * STEPS)
+    return round(min(max(settings.thresholds.get("error", _DEFAULT_THRESHOLD), 0.0), 1.0) * STEPS)
 
 
 def _objects_hint(settings: RunSettings) -> str:

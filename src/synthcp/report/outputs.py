@@ -20,6 +20,7 @@ from synthcp.records import Assessment, Classes, Measure
 from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, cells, columns, region_cells, region_columns
 from synthcp.system.files import load_json, save_text, writing
+from synthcp.system.regular import MEBIBYTE, require_file
 
 RUN = "run.json"
 MAP = re.compile(r"(image|synthesis|prediction|truth|unknown|error|anomaly)(_\d{4}|_16bit)?\.(png|jpg|nii\.gz)")
@@ -163,7 +164,7 @@ def map_path(out: Path, image_id: str, kind: str) -> Path:
     """Where a map of an image lies; raises InputError for an id that leads out of the folder."""
     maps = out / "maps"
     path = maps / f"{image_id}_{kind}{'.jpg' if kind == 'image' else '.png'}"
-    if not path.resolve().is_relative_to(maps.resolve()):
+    if "\0" in image_id or not path.resolve().is_relative_to(maps.resolve()):
         raise InputError(f"the id {image_id!r} leads out of {maps}; an id is a relative path without '..'")
     return path
 
@@ -171,6 +172,8 @@ def map_path(out: Path, image_id: str, kind: str) -> Path:
 def read_settings(out: Path) -> RunSettings:
     """What run.json holds; raises InputError, naming the file, when it is missing or broken."""
     path = out / RUN
+    if path.exists():
+        require_file(path, 64 * MEBIBYTE)
     record = load_json(path)
     try:
         return from_dict(RunSettings, record)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
+from synthcp.data.decoding import MAX_PIXELS
 from synthcp.errors import DataError, ShapeError
 from synthcp.records import Classes
 
@@ -83,12 +87,28 @@ def overlay(image: Image.Image, labels: Image.Image, background: int) -> Image.I
 
 def read_picture(path: Path) -> Image.Image:
     """The picture in a file; raises DataError, naming the file, when it cannot be read."""
+    with _opened(path) as picture:
+        picture.load()
+        return picture
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """Width and height of the picture in a file, by its header; raises DataError, naming the file, as read_picture."""
+    with _opened(path) as picture:
+        return picture.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A PNG or JPEG file of bounded size; what its decoder raises becomes a DataError."""
     try:
-        with Image.open(path) as picture:
-            picture.load()
-            return picture
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path} is not a readable picture ({error}); write the output folder again") from error
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG", "JPEG")) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise Image.DecompressionBombError(f"{picture.width}x{picture.height} pixels")
+            yield picture
+    except Exception as error:  # decoders raise nearly anything on damaged bytes
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is not a readable picture ({reason}); write the output folder again") from error
 
 
 def read_grey(path: Path) -> NDArray[np.float64]:

@@ -7,8 +7,6 @@
   const steps = Number(slider.max);
   const mark = document.getElementById("mark");
   const objects = document.getElementById("objects");
-  const visible = new Set();
-  const levels = new Map(); // card -> {width, height, values}, read once, when first painted
 
   const press = (group, view) => {
     for (const button of group.querySelectorAll("button")) {
@@ -20,7 +18,7 @@
     const picture = card.querySelector(`img[data-view="${view}"]`);
     if (!picture) return;
     if (!picture.hasAttribute("src")) picture.src = picture.dataset.src;
-    for (const other of card.querySelectorAll("img")) other.hidden = other !== picture;
+    for (const other of card.querySelectorAll("img[data-view]")) other.hidden = other !== picture;
     card.dataset.view = view;
     card.querySelector(".caption .text").textContent = card.querySelector(`button[data-view="${view}"]`).title;
     press(card, view);
@@ -32,32 +30,23 @@
     for (const card of cards) show(card, view);
   };
 
-  const readLevels = async (card) => {
-    const picture = new Image();
-    picture.src = card.dataset.levels;
-    await picture.decode();
-    const { naturalWidth: width, naturalHeight: height } = picture;
-    const context = new OffscreenCanvas(width, height).getContext("2d");
-    context.drawImage(picture, 0, 0);
-    const pixels = context.getImageData(0, 0, width, height).data;
-    return { width, height, values: pixels.filter((_, index) => index % 4 === 0) };
-  };
-
-  const paint = async (card) => {
-    const canvas = card.querySelector("canvas");
-    if (!canvas || !card.dataset.levels) return;
-    canvas.hidden = !mark.checked || card.dataset.view !== "image";
-    if (canvas.hidden || !visible.has(card)) return;
-    if (!levels.has(card)) levels.set(card, readLevels(card));
-    const { width, height, values } = await levels.get(card);
-    if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
-    const overlay = new ImageData(width, height);
-    const colors = new Uint32Array(overlay.data.buffer);
-    const threshold = (slider.value / steps) * 255;
-    for (let index = 0; index < values.length; index++) {
-      if (values[index] > threshold) colors[index] = 0x99a800ff; // #ff00a8, 60 % opaque
-    }
-    canvas.getContext("2d").putImageData(overlay, 0, 0);
+  // The marks are the error map, of which a filter shows what is above the threshold: alpha = SHARP * (level - threshold).
+  // No pixel is read, so the page works from disk, where a canvas may not read its neighbours.
+  const SHARP = 255 * 64;
+  const filter = (() => {
+    const [svg, filter, matrix] = ["svg", "filter", "feColorMatrix"].map((name) =>
+      document.createElementNS("http://www.w3.org/2000/svg", name));
+    svg.setAttribute("style", "position: absolute; width: 0; height: 0");
+    filter.id = "above";
+    filter.setAttribute("color-interpolation-filters", "sRGB");
+    filter.append(matrix);
+    svg.append(filter);
+    document.body.append(svg);
+    return matrix;
+  })();
+  const paint = (card) => {
+    const marks = card.querySelector("img.marked");
+    if (marks) marks.hidden = !mark.checked || card.dataset.view !== "image";
   };
 
   const update = () => {
@@ -66,20 +55,13 @@
       const output = card.querySelector(".flagged output");
       if (output) output.value = `${(100 * JSON.parse(card.dataset.flagged)[slider.value]).toFixed(1)} %`;
     }
-    visible.forEach(paint);
+    const alpha = `${SHARP} 0 0 0 ${-SHARP * (slider.value / steps)}`;
+    filter.setAttribute("values", `0 0 0 0 1  0 0 0 0 0  0 0 0 0 0.66  ${alpha}`);
   };
 
   const outline = () => {
     for (const boxes of document.querySelectorAll("svg.objects")) boxes.classList.toggle("off", !objects.checked);
   };
-
-  const observer = new IntersectionObserver((entries) => {
-    for (const { target, isIntersecting } of entries) {
-      visible[isIntersecting ? "add" : "delete"](target);
-      if (isIntersecting) paint(target);
-    }
-  }, { rootMargin: "300px" });
-  cards.forEach((card) => observer.observe(card));
 
   document.addEventListener("click", ({ target }) => {
     const button = target.closest("button[data-view]");
@@ -104,5 +86,6 @@
     objects.addEventListener("change", outline);
     outline();
   }
+  cards.forEach(paint);
   update();
 })();

@@ -19,7 +19,7 @@ from synthcp.errors import InputError
 from synthcp.metrics.overlap import image_quality
 from synthcp.monitor.regions import largest_region
 from synthcp.records import AnomalousRegion, Assessment, Classes, Decision, Measure
-from synthcp.report.csv_files import COUNT, NUMBER, POINT, SENTENCES, TEXT, one_of, read_table
+from synthcp.report.csv_files import COUNT, NUMBER, POINT, SENTENCES, SHARE, TEXT, one_of, read_table
 from synthcp.report.maps import extent_of
 from synthcp.report.planes import Planes
 
@@ -167,13 +167,13 @@ COLUMNS = {
     "source": TEXT,
     "status": one_of(Status),
     "message": TEXT,
-    "error_share": NUMBER,
-    "anomaly_share": NUMBER,
-    "mean_quality": NUMBER,
-    "true_error_share": NUMBER,
-    "true_mean_quality": NUMBER,
+    "error_share": SHARE,
+    "anomaly_share": SHARE,
+    "mean_quality": SHARE,
+    "true_error_share": SHARE,
+    "true_mean_quality": SHARE,
     "regions": COUNT,
-    "largest_region": NUMBER,
+    "largest_region": SHARE,
     "largest_region_predicted": TEXT,
     "alarms": SENTENCES,
     "decision": one_of(Decision),
@@ -181,9 +181,10 @@ COLUMNS = {
 }
 """Of every results.csv; behind them are those of each class, and those of a volume."""
 
-REGION_COLUMNS = {"area": COUNT, "share": NUMBER, "mean_score": NUMBER, "peak_score": NUMBER, "predicted": TEXT}
+REGION_COLUMNS = {"area": COUNT, "share": SHARE, "mean_score": NUMBER, "peak_score": NUMBER, "predicted": TEXT}
 """Of regions.csv, beside the image's id, the region's number in it, from 1, and its box."""
 
+_VOLUME = "volume_mm3"
 _AXES = {2: "yx", 3: "xyz"}
 
 
@@ -218,7 +219,7 @@ def _by_class(row: ResultRow, measure: Measure) -> dict[str, dict[str, float]]:
         "interval_low": lows,
         "interval_high": highs,
         f"true_{measure.lower()}": row.true_class_quality,
-        "volume_mm3": row.volumes,
+        _VOLUME: row.volumes,
     }
 
 
@@ -236,7 +237,7 @@ def region_cells(image_id: str, number: int, region: AnomalousRegion) -> dict[st
     known = {name: cell.write(getattr(region, name)) for name, cell in REGION_COLUMNS.items()}
     starts_and_stops = [str(place) for places in zip(*region.box, strict=True) for place in places]
     box = dict(zip(_box_columns(len(region.box)), starts_and_stops, strict=True))
-    return {"id": image_id, "number": str(number), **known, **box}
+    return {"id": TEXT.write(image_id), "number": str(number), **known, **box}
 
 
 def _box_columns(spatial_dims: int) -> list[str]:
@@ -273,14 +274,14 @@ def _row(line: Mapping[str, str]) -> tuple[ResultRow, int | None]:
     for column, cell in line.items():
         part, colon, name = column.partition(":")
         if colon:
-            parts[part][name] = NUMBER.read(cell)
+            parts[part][name] = (NUMBER if part == _VOLUME else SHARE).read(cell)
     lows, highs = parts["interval_low"], parts["interval_high"]
     row = ResultRow(
         **values,
         class_quality=parts["predicted_iou"] | parts["predicted_dice"],
         true_class_quality=parts["true_iou"] | parts["true_dice"],
         intervals={name: (low, highs[name]) for name, low in lows.items()},
-        volumes={name: volume for name, volume in parts["volume_mm3"].items() if not math.isnan(volume)},
+        volumes={name: volume for name, volume in parts[_VOLUME].items() if not math.isnan(volume)},
         worst_point=POINT.read(line.get("worst_point", "")),
     )
     return row, count
@@ -298,7 +299,10 @@ def _with_regions(row: ResultRow, count: int | None, regions: tuple[AnomalousReg
 
 
 def _region(line: Mapping[str, str]) -> tuple[str, AnomalousRegion]:
-    box = tuple((int(line[f"{axis}0"]), int(line[f"{axis}1"])) for axis in _AXES[3 if "z0" in line else 2])
-    return line["id"], AnomalousRegion(
-        **{name: cell.read(line[name]) for name, cell in REGION_COLUMNS.items()}, box=box
+    box = tuple(
+        (COUNT.read(line[f"{axis}0"]), COUNT.read(line[f"{axis}1"])) for axis in _AXES[3 if "z0" in line else 2]
     )
+    if not all(start is not None and stop is not None and start < stop for start, stop in box):
+        raise ValueError(f"a region has the box {box}, which does not end behind its start")
+    known = {name: cell.read(line[name]) for name, cell in REGION_COLUMNS.items()}
+    return TEXT.read(line["id"]), AnomalousRegion(**known, box=box)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synthcp.config.values import from_dict
-from synthcp.errors import InputError
+from synthcp.errors import InputError, shown
 from synthcp.evaluation import Results
 from synthcp.report.score_tables import ScoreTable, summary_table, tables
 from synthcp.system.files import parse_json
@@ -31,7 +31,7 @@ def to_rich(results: Results) -> list[Table]:
     printed = [_rich_table(part) for table in tables(results) for part in _by_group(table)]
     settings = Table("Setting", "Value", title="Settings")
     for name, value in results.settings.items():
-        settings.add_row(Text(name), Text(value))
+        settings.add_row(Text(shown(name)), Text(shown(value)))
     return [*printed, settings] if results.settings else printed
 
 
@@ -66,7 +66,7 @@ def _markdown_table(table: ScoreTable) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return shown(text.replace("|", "\\|"))
 
 
 def _by_group(table: ScoreTable) -> list[ScoreTable]:
@@ -88,7 +88,7 @@ def _rich_table(table: ScoreTable) -> Table:
     for column in table.columns:
         printed.add_column(f"{column.name}\n{column.group}", justify="right")
     for name, cells in table.rows:
-        printed.add_row(Text(name), *(Text(cell.text, style="bold" if cell.best else "") for cell in cells))
+        printed.add_row(Text(shown(name)), *(Text(cell.text, style="bold" if cell.best else "") for cell in cells))
     return printed
 
 

@@ -24,6 +24,7 @@ from synthcp.segmentation.base import certain, log_probabilities
 from synthcp.segmentation.class_mapping import ClassMapping, read_mapping
 from synthcp.segmentation.pairing import agree, pair
 from synthcp.system.npz import Shape, read_npz
+from synthcp.system.walk import walk
 
 SUFFIXES = (".npz", ".nii.gz", ".nii", ".png")
 """What is read; where one image has several files, the earliest of these wins."""
@@ -211,12 +212,11 @@ def _found(folder: Path) -> Mapping[str, Path]:
     """The files by their path without suffix; those of folds without what comes before, unless it tells them apart."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path of the predictions")
-    files: dict[str, Path] = {}
+    walked, files = walk(folder, results=True), dict[str, Path]()
     for suffix in SUFFIXES:
-        for path in sorted(folder.rglob(f"*{suffix}")):
-            inside = path.relative_to(folder)
-            if path.is_file() and not any(part.startswith(".") for part in inside.parts):
-                files.setdefault(_stem(inside.as_posix()), path)
+        for path in walked.files:
+            if path.name.endswith(suffix):
+                files.setdefault(_stem(path.relative_to(folder).as_posix()), path)
     if not files:
         raise InputError(f"{folder} holds no prediction; put files in it that end in {', '.join(SUFFIXES)}")
     short = {key: match["id"] if (match := FOLD.fullmatch(key)) else key for key in files}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from synthcp.errors import InputError
+from synthcp.errors import InputError, shortened
 
 Options = Mapping[str, str]
 Reader = Callable[[str], Any]
@@ -68,14 +69,25 @@ def _value(key: str, text: str, read: Reader) -> Any:
     try:
         return read(text)
     except InputError as error:
-        raise type(error)(f"{key}={text}: {error}") from error
+        raise type(error)(f"{key}={shortened(text, 200)[1:-1]}: {error}") from error
 
 
-def whole_number(text: str) -> int:
-    """Read a number that is not negative."""
-    if not re.fullmatch("[0-9]+", text):
-        raise InputError("the value must be a whole number, such as 40")
-    return int(text)
+def up_to(high: int) -> Reader:
+    """Return a reader of whole numbers from 0 on."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch("[0-9]{1,20}", text) or int(text) > high:
+            raise InputError(f"the value must be a whole number from 0 to {high}, such as 40")
+        return int(text)
+
+    return read
+
+
+whole_number = up_to(2**32 - 1)
+COUNT = up_to(1_000_000)
+"""Of images."""
+MOST_PIXELS = 100_000_000
+"""Of an image or a volume whose size an option gives."""
 
 
 def low_high(text: str) -> tuple[float, float]:
@@ -115,8 +127,10 @@ def size(form: str, example: str) -> Reader:
 
     def read(text: str) -> tuple[int, ...]:
         sides = text.split("x")
-        if len(sides) != len(example.split("x")) or not all(re.fullmatch("[0-9]+", side) for side in sides):
+        if len(sides) != len(example.split("x")) or not all(re.fullmatch("[0-9]{1,9}", side) for side in sides):
             raise InputError(f"the value must be {form}, such as {example}")
+        if math.prod(map(int, sides)) > MOST_PIXELS:
+            raise InputError(f"the value must be {form} of at most {MOST_PIXELS} in all, such as {example}")
         return tuple(map(int, sides))
 
     return read

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
+from synthcp.data.finding import Input
 from synthcp.data.nifti import Grid
 from synthcp.data.readable import Readable
 from synthcp.errors import DataError, InputError
-from synthcp.monitor.inputs import Input
 from synthcp.monitor.monitor import Monitor
 from synthcp.report.outputs import RUN, read_settings
 from synthcp.report.score_files import scores_path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,8 +12,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from synthcp.errors import InputError
-from synthcp.monitor.inputs import Input, find_inputs, read_input
+from synthcp.data.finding import Input
+from synthcp.errors import InputError, shortened
+from synthcp.monitor.inputs import find_inputs, read_input
 from synthcp.monitor.monitor import Monitor
 from synthcp.report.annotate import write_choice
 from synthcp.report.html import write_report
@@ -110,10 +112,10 @@ def parse_shard(text: str) -> tuple[int, int]:
     Raises:
         InputError: There is no such part.
     """
-    number, _, count = text.partition("/")
-    if not (number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count)):
-        raise InputError(f"shard {text!r}: write i/n with i from 1 to n, such as 1/4")
-    return int(number), int(count)
+    parts = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text)
+    if not parts or not 1 <= int(parts[1]) <= int(parts[2]):
+        raise InputError(f"shard {shortened(text)}: write i/n with i from 1 to n, n at most 999999, such as 1/4")
+    return int(parts[1]), int(parts[2])
 
 
 class Scored(NamedTuple):

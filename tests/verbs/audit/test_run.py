@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import csv
-import io
 import json
 import re
 
@@ -46,18 +44,18 @@ def test_the_table_holds_the_suspects_in_order(audited):
         assert int(line["area"]) == suspect.area and float(line["score"]) == pytest.approx(suspect.score, rel=1e-5)
 
 
-def test_the_page_shows_each_suspect_in_five_pictures_and_needs_no_other_file(audited, page):
-    _, suspects = audited
+def test_the_page_shows_each_suspect_in_five_pictures_that_lie_beside_it(audited, page):
+    out, suspects = audited
     sources = re.findall(r'<img src="([^"]*)"', page)
-    assert len(sources) == 5 * len(suspects) and all(source.startswith("data:image/webp") for source in sources)
+    assert len(sources) == 5 * len(suspects) and all((out / source).is_file() for source in sources)
     assert not re.search("https?:|@import", page)
     heads = re.findall(r'class="rank">(\d+)</span>([^<]+) → ([^<]+)\?', page)
     assert heads == [(str(rank), s.given, s.suggested) for rank, s in enumerate(suspects, start=1)]
 
 
-def test_the_box_is_marked_on_every_picture(page):
+def test_the_box_is_marked_on_every_picture(audited, page):
     for source in re.findall(r'<img src="([^"]*)"', page)[:5]:
-        with Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))) as picture:
+        with Image.open(audited[0] / source) as picture:
             assert picture.width == 240
             red, green, blue = np.asarray(picture.convert("RGB"), dtype=int).transpose(2, 0, 1)
             assert ((red > 150) & (green < 120) & (blue > 90)).sum() > 60
@@ -71,12 +69,9 @@ def test_names_are_text_and_what_was_seen_is_told(audited, page):
 
 
 def test_nothing_half_written_is_left(audited):
-    assert sorted(path.name for path in audited[0].iterdir()) == [
-        "audit.html",
-        "audit.json",
-        "files.json",
-        "suspects.csv",
-    ]
+    names = ["audit.html", "audit.json", "audit_files", "files.json", "suspects.csv"]
+    assert sorted(path.name for path in audited[0].iterdir()) == names
+    assert not list(audited[0].rglob(".*"))
 
 
 @pytest.mark.parametrize(

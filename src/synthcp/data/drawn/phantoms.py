@@ -14,7 +14,7 @@ from synthcp.data.classes import default_colors
 from synthcp.data.fields import blurred, smooth_field
 from synthcp.errors import InputError
 from synthcp.records import Classes, Sample
-from synthcp.system.spec import size, whole_number
+from synthcp.system.spec import COUNT, size, whole_number
 
 SPLITS = ("train", "val", "test")
 CLASSES = Classes(("background", "organ", "lesion"), default_colors(3), background=0)
@@ -123,6 +123,6 @@ class _Artist:
 
 SOURCE = Source(
     lambda _, split, **options: Phantoms(PhantomsConfig(split=split, **options)),
-    {"count": whole_number, "seed": whole_number, "size": size("XxYxZ", "32x32x24")},
+    {"count": COUNT, "seed": whole_number, "size": size("XxYxZ", "32x32x24")},
     root="nothing",
 )

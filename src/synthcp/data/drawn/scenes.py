@@ -16,7 +16,7 @@ from synthcp.data.drawn.oddities import place_oddities
 from synthcp.data.drawn.street import Street, paint_street, plan_street
 from synthcp.errors import InputError
 from synthcp.records import Classes, Sample
-from synthcp.system.spec import size, whole_number
+from synthcp.system.spec import COUNT, size, whole_number
 
 SPLITS = ("train", "val", "test")
 SCENES_PER_DRIVE = 10
@@ -114,6 +114,4 @@ def _open(_: None, split: str, size: tuple[int, int] = (96, 128), **options: Any
     return Scenes(ScenesConfig(height=size[0], width=size[1], split=split, **options))
 
 
-SOURCE = Source(
-    _open, {"count": whole_number, "seed": whole_number, "size": size("HEIGHTxWIDTH", "96x128")}, root="nothing"
-)
+SOURCE = Source(_open, {"count": COUNT, "seed": whole_number, "size": size("HEIGHTxWIDTH", "96x128")}, root="nothing")

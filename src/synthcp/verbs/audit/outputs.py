@@ -1,4 +1,4 @@
-"""suspects.csv and audit.html: the ranking for a program, and each suspect for the eye."""
+"""suspects.csv and audit.html: the ranking for a program, and the worst suspects for the eye, with pictures."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from torch import Tensor
 
 from synthcp.data.transforms import resize, resize_labels
 from synthcp.records import Classes, Sample
-from synthcp.report.cards import hex_color, webp
+from synthcp.report.cards import hex_color, link
+from synthcp.report.csv_files import TEXT
 from synthcp.report.html import environment
+from synthcp.report.outputs import write_picture
 from synthcp.report.pictures import IGNORED_COLOR, image_picture, label_picture
 from synthcp.system.files import save_text
 from synthcp.verbs.audit.case import Case
 from synthcp.verbs.audit.suspects import Box, Suspect
 
-TABLE, PAGE = "suspects.csv", "audit.html"
+TABLE, PAGE, FILES = "suspects.csv", "audit.html", "audit_files"
+SHOWN = 500
+"""How many suspects the page shows; suspects.csv has all of them."""
 COLUMNS = ("rank", "id", "score", "given", "suggested", "area", "x0", "y0", "x1", "y1")
 _WIDTH = 240
 _MARK = (255, 0, 168)
@@ -32,7 +36,7 @@ _SMALLEST = 96
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A suspect, and the data URIs of its pictures by what they show."""
+    """A suspect, and links to its pictures, relative to the page, by what they show."""
 
     suspect: Suspect
     views: dict[str, str]
@@ -45,21 +49,22 @@ def write_table(out: Path, suspects: Sequence[Suspect]) -> None:
         InputError: The folder cannot be written.
     """
     text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
+    lines = csv.writer(text)
     lines.writerow(COLUMNS)
     for rank, suspect in enumerate(suspects, start=1):
-        label = suspect.given, suspect.suggested
-        lines.writerow([rank, suspect.id, f"{suspect.score:.6g}", *label, suspect.area, *suspect.box])
+        name, *label = map(TEXT.write, (suspect.id, suspect.given, suspect.suggested))
+        lines.writerow([rank, name, f"{suspect.score:.6g}", *label, suspect.area, *suspect.box])
     save_text(out / TABLE, text.getvalue())
 
 
 def write_page(
-    out: Path, exhibits: Sequence[Exhibit], *, classes: Classes, images: int, facts: Mapping[str, str]
+    out: Path, exhibits: Sequence[Exhibit], *, suspects: int, classes: Classes, images: int, facts: Mapping[str, str]
 ) -> None:
-    """Write audit.html, one file that needs no other.
+    """Write audit.html.
 
     Args:
         out: Folder.
+        suspects: How many there are; those without an exhibit are in suspects.csv alone.
         exhibits: Worst first.
         classes: Of the data.
         images: Number of images that were audited.
@@ -71,11 +76,16 @@ def write_page(
     colors = {name: hex_color(color) for name, color in zip(classes.names, classes.colors, strict=True)}
     colors["no label"] = hex_color(IGNORED_COLOR)
     template = environment().get_template("audit.html.j2")
-    save_text(out / PAGE, template.render(exhibits=exhibits, colors=colors, images=images, facts=facts))
+    page = template.render(exhibits=exhibits, suspects=suspects, colors=colors, images=images, facts=facts)
+    save_text(out / PAGE, page)
 
 
-def exhibit(suspect: Suspect, sample: Sample, case: Case) -> Exhibit:
-    """Return the pictures of a suspect: the image, the given and the suggested label, and the synthesis of each."""
+def exhibit(out: Path, rank: int, suspect: Suspect, sample: Sample, case: Case) -> Exhibit:
+    """Write the pictures of a suspect: the image, the given and the suggested label, and the synthesis of each.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
     assert sample.label_map is not None
     size, classes = tuple(sample.label_map.shape), case.monitor.classes
     disputed, predicted = (resize_labels(part.cpu(), size) for part in (case.disputed, case.predicted))
@@ -87,7 +97,12 @@ def exhibit(suspect: Suspect, sample: Sample, case: Case) -> Exhibit:
         "synthesis of the suggested label": _picture(case.synthesis_of_suggested, size),
     }
     window = window_of(suspect.box, size)
-    return Exhibit(suspect, {name: _uri(picture, suspect.box, window) for name, picture in pictures.items()})
+    views = dict[str, str]()
+    for number, (name, picture) in enumerate(pictures.items()):
+        path = out / FILES / f"{rank}-{number}.png"
+        write_picture(path, _cut_out(picture, suspect.box, window))
+        views[name] = link(out, path)
+    return Exhibit(suspect, views)
 
 
 def window_of(box: Box, size: Sequence[int]) -> Box:
@@ -109,7 +124,7 @@ def _picture(synthesis: Tensor, size: tuple[int, ...]) -> Image.Image:
     return image_picture(resize(synthesis[0].cpu(), size))
 
 
-def _uri(picture: Image.Image, box: Box, window: Box) -> str:
+def _cut_out(picture: Image.Image, box: Box, window: Box) -> Image.Image:
     """The window of a picture with the box marked; labels keep their colours."""
     flat = picture.mode == "P"
     scale = _WIDTH / (window[2] - window[0])
@@ -118,4 +133,4 @@ def _uri(picture: Image.Image, box: Box, window: Box) -> str:
     shown = picture.convert("RGB").crop(window).resize(size, resampling)
     x0, y0, x1, y1 = (round(scale * (edge - window[axis % 2])) for axis, edge in enumerate(box))
     ImageDraw.Draw(shown).rectangle((x0 - 2, y0 - 2, x1 + 1, y1 + 1), outline=_MARK, width=2)
-    return webp(shown, flat)
+    return shown

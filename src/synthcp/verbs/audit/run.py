@@ -15,7 +15,7 @@ from synthcp.system.output_folder import output_folder
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
 from synthcp.verbs.audit.case import case_of
-from synthcp.verbs.audit.outputs import Exhibit, exhibit, write_page, write_table
+from synthcp.verbs.audit.outputs import SHOWN, Exhibit, exhibit, write_page, write_table
 from synthcp.verbs.audit.suspects import Suspect, worst_suspects
 from synthcp.verbs.audit.suspicion import fit_suspicion
 from synthcp.verbs.checks import require_match, require_some, seen_in_fitting
@@ -71,18 +71,24 @@ def audit(
         costing = failures.costing
         suspicion = fit_suspicion(monitor, dataset, seed=seed, costing=costing, progress=progress)
         suspects = worst_suspects(monitor, dataset, suspicion, most=most, costing=costing, progress=progress)
-        exhibits = _exhibits(suspects, dataset, monitor, costing, progress)
+        exhibits = _exhibits(work.new, suspects[:SHOWN], dataset, monitor, costing, progress)
         if failures.messages:
             facts[FAILED] = failures.told(len(dataset))
         save_text(work.new / FACTS, json.dumps(facts, indent=2))
-        write_page(work.new, exhibits, classes=monitor.classes, images=len(dataset), facts=facts)
+        count = len(suspects)
+        write_page(work.new, exhibits, suspects=count, classes=monitor.classes, images=len(dataset), facts=facts)
         write_table(work.new, suspects)
     require_some(failures, len(dataset), "audited")
     return suspects
 
 
 def _exhibits(
-    suspects: Sequence[Suspect], dataset: Dataset, monitor: Monitor, costing: Costing, progress: Progress
+    out: Path,
+    suspects: Sequence[Suspect],
+    dataset: Dataset,
+    monitor: Monitor,
+    costing: Costing,
+    progress: Progress,
 ) -> list[Exhibit]:
     """The pictures of every suspect; G sees each image once."""
     index_of = {sample_id: index for index, sample_id in enumerate(dataset.ids)}
@@ -92,7 +98,8 @@ def _exhibits(
         with costing(sample_id):
             sample = dataset[index_of[sample_id]]
             case = case_of(monitor, sample)
-            exhibits |= {one: exhibit(one, sample, case) for one in suspects if one.id == sample_id}
+            of_image = [(rank, one) for rank, one in enumerate(suspects, start=1) if one.id == sample_id]
+            exhibits |= {one: exhibit(out, rank, one, sample, case) for rank, one in of_image}
         progress("pictures", number, len(ids), {})
     return [exhibits[suspect] for suspect in suspects if suspect in exhibits]
 
