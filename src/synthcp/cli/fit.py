@@ -113,8 +113,9 @@ def fit_verb(
     )
     absent = check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     if absent:
-        told = f"{', '.join(absent)} never occur{'' if len(absent) > 1 else 's'} in the {len(dataset)} label maps"
-        print(f"warning: {told}, so that nothing can be learnt of it", file=sys.stderr)
+        typer.echo(
+            f"without a pixel in the {len(dataset)} label maps, so that nothing is learnt of it: {', '.join(absent)}"
+        )
     facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
     with show_progress(Console(), quiet) as progress:
         fit(dataset, out, asked, progress=progress, facts=facts)
