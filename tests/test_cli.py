@@ -238,6 +238,14 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     assert facts["data"] == SCENES and facts["command"].startswith("synthcp fit --data ")
 
 
+def test_fit_tells_in_one_line_which_classes_never_occur(synthcp, write_cityscapes, tmp_path):
+    root = write_cityscapes(tmp_path / "cityscapes", {"train": {"aachen": 2, "ulm": 2}})
+    refused = ["--imperfect", "kfold:3?rule=group"]  # after the labels were checked
+    ended = synthcp("fit", "--data", f"cityscapes:{root}", "--out", tmp_path / "run", "--scale", "tiny", *refused)
+    (line,) = (line for line in ended.stdout.splitlines() if "without a pixel" in line)
+    assert "in the 4 label maps" in line and "wall, fence, traffic light" in line and "road" not in line
+
+
 def test_a_run_is_not_fitted_over(synthcp, run_folder):
     ended = synthcp("fit", "--data", SCENES, "--out", run_folder, "--device", "cpu", "--precision", "fp32")
     assert ended.code == 2 and "--resume" in ended.stderr[0]

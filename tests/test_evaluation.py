@@ -370,3 +370,25 @@ def test_a_score_that_is_no_number_is_refused_by_the_name_of_its_detector(
 
     with fails("mine gave", "NaN or infinite", error=DataError):
         judge({"mine": broken}, Reading(), Planted(), runtime=CPU)
+
+
+def test_a_structure_that_no_volume_holds_is_in_no_mean() -> None:
+    class Known(PlantedVolumes):
+        """Of four classes, the last of which is neither there nor predicted."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            names, colors = (*self.classes.names, "never"), (*self.classes.colors, (7, 7, 7))
+            self.classes = replace(self.classes, names=names, colors=colors)
+
+        def __getitem__(self, index: int) -> Sample:
+            sample = super().__getitem__(index)
+            return replace(sample, image=torch.cat([sample.image, torch.full_like(sample.image[:1], -9)]))
+
+    class Logits(Segmenter):
+        def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+            return image, [image]
+
+    results = judge({}, Logits(3, (0.0,), (1.0,)).eval(), Known(), runtime=CPU)
+    without = judge({}, Logits(3, (0.0,), (1.0,)).eval(), PlantedVolumes(), runtime=CPU)
+    assert results.absent == ("never",) and results.mean_quality == pytest.approx(without.mean_quality)

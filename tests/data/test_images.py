@@ -296,3 +296,9 @@ def test_lossy_labels(tmp_path, fails, read, name):
     picture.save(tmp_path / name, **how)
     with fails(f"{name} is compressed as JPEG, which changes values", "labels and masks are PNG", error=DataError):
         read(tmp_path / name)
+
+
+def test_a_mask_of_1_and_255_says_not_what_is_void(tmp_path, fails, write_label):
+    with fails("a.png holds both 1 and 255", "smiyc:", error=DataError):
+        read_mask(write_label(tmp_path / "a.png", 1, 255))
+    assert read_mask(write_label(tmp_path / "a.png", 1, 2, 3)).sum() == 3 * 28  # numbered objects

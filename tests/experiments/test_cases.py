@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from synthcp.errors import InputError
-from synthcp.evaluation import Judged, Row, Truth
+from synthcp.evaluation import Judged, Row, Said, Truth
 from synthcp.experiments.cases import (
     BINS,
     FAILURE_SCORES,
@@ -59,7 +59,7 @@ def cases() -> Cases:
     for rows, truth in images():
         sample, prediction = Sample("", torch.zeros(3, 20, 30)), Prediction(torch.zeros(1, 4, 20, 30))
         said = {Row(name): detection for name, detection in rows.items()}
-        watch(Judged(0, sample, sample, prediction, torch.ones(20, 30).long(), said, truth))
+        watch(Judged(0, sample, sample, Said(torch.ones(20, 30).long(), said), truth, prediction))
     return watch.cases()
 
 

@@ -81,6 +81,7 @@ def whole(run_folder: Path) -> dict[str, Any]:
         "anomaly": {"threshold": 0.9, "usual_share": 0.1},
         "model": content["model"]["spec"],
         "fingerprint": "",
+        "failed": "",
     }
     return content
 

@@ -112,8 +112,8 @@ def fit_verb(
     )
     absent = check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     if absent:
-        told = f"{', '.join(absent)} never occur{'' if len(absent) > 1 else 's'} in the {len(dataset)} label maps"
-        warn(f"warning: {told}, so that nothing can be learnt of it")
+        told = f"without a pixel in the {len(dataset)} label maps, so that nothing is learnt of it"
+        say(f"{told}: {', '.join(absent)}")
     facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
     with show_progress(Terminal(), quiet) as progress:
         fit(dataset, out, asked, progress=progress, facts=facts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,9 @@ def image_of_picture(picture: Image.Image, channels: int | None = None) -> Tenso
 
 
 def _image(path: Path, picture: Picture, channels: int | None) -> Tensor:
-    image = torch.from_numpy(_levels(path, picture)).permute(2, 0, 1).contiguous()
+    levels, white = _levels(path, picture)
+    image = torch.from_numpy(np.atleast_3d(levels)).permute(2, 0, 1).contiguous().float().div_(white)
+    image = 1 - image if picture.is_negative else image
     if channels is not None and channels != len(image):
         raise _wrong_channels(path, picture, len(image), channels)
     return image
@@ -72,25 +75,30 @@ def read_mask(path: Path) -> Tensor:
     """Read a mask from a single-channel file of up to 8 bits: shape (H, W), bool, True where not 0.
 
     Raises:
-        DataError: The file is missing, empty, truncated, lossy, a colour picture, or deeper than 8 bits.
+        DataError: The file is missing, empty, truncated, lossy, a colour picture, or deeper than 8 bits, or holds
+            both 1 and 255, of which one may well mean something else.
     """
-    return torch.from_numpy(_single_channel(path, _decode_exact(path)) != 0)
+    values = _single_channel(path, _decode_exact(path))
+    if (values == 1).any() and (values == 255).any():
+        raise DataError(
+            f"{path} holds both 1 and 255, and every value but 0 is an anomaly in a mask; write 0 for what is none, or "
+            "name a kind of data in which 255 is void, such as smiyc:"
+        )
+    return torch.from_numpy(values != 0)
 
 
-def _levels(path: Path, picture: Picture) -> NDArray[np.float32]:
-    """Grey or RGB levels in [0, 1], shape (H, W, C)."""
+def _levels(path: Path, picture: Picture) -> tuple[NDArray[Any], float]:
+    """Grey (H, W) or RGB (H, W, 3) levels, and what is white."""
     image, mode = picture.image, picture.mode
     if picture.is_deep:
-        levels = np.array(image).astype(np.float32) / np.float32(_WHITES.get(picture.stored, _DEEP))
-    elif mode == "F":
-        levels = _checked_floats(path, np.array(image, dtype=np.float32))
-    elif mode in _TARGET_MODES:
-        image = image.convert("RGBA") if mode in ("P", "PA") else image  # with transparency they may not go to RGB
-        target = "L" if picture.stored.startswith("LA") else _TARGET_MODES[mode]  # 16 bits of both are read as RGBA
-        levels = np.array(image.convert(target)).astype(np.float32) / np.float32(255)
-    else:
+        return np.array(image).astype(np.float32), _WHITES.get(picture.stored, _DEEP)
+    if mode == "F":
+        return _checked_floats(path, np.array(image, dtype=np.float32)), 1.0
+    if mode not in _TARGET_MODES:
         raise _other_mode(path, mode)
-    return np.atleast_3d(1 - levels if picture.is_negative else levels)
+    image = image.convert("RGBA") if mode in ("P", "PA") else image  # with transparency they may not go to RGB at once
+    target = "L" if picture.stored.startswith("LA") else _TARGET_MODES[mode]  # 16 bits of both are decoded as RGBA
+    return np.array(image.convert(target)), 255.0
 
 
 def _checked_floats(path: Path, levels: NDArray[np.float32]) -> NDArray[np.float32]:
