@@ -89,6 +89,8 @@ def colour(out: Path) -> None:
         (settings(thresholds={"error": "high"}), "thresholds.error"),
         (settings(thresholds={"error": 1e300}), "thresholds of RunSettings"),
         (settings(anomaly_range=True), "anomaly_range"),
+        (text("results.csv", "\0" * 1000), "it has no column id"),
+        (text("regions.csv", ""), "it has no column id"),
         (text("annotate.csv", "rank,id\nfirst,a\n"), "annotate.csv is not as a run writes it"),
         (text("metrics.json", '{"detectors": "many"}'), "metrics.json"),
     ],

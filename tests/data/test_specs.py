@@ -44,6 +44,7 @@ def test_options_reach_the_scenes():
         ("scenes:?size=99999x99999", ("size=99999x99999", "HEIGHTxWIDTH of at most 100000000 in all")),
         (f"phantoms:?size={'9' * 5000}x1x1", ("size=999", "XxYxZ")),
         ("scenes:?size=64", ("size=64", "HEIGHTxWIDTH")),
+        ("degraded:" * 500 + "scenes:", ("SPEC 'degraded:degraded:", "more than 50 parts", "at most a few")),
         ("degraded:phantoms:?severity=1", ("severity=1:", "LOW..HIGH")),
         ("scenes:count=3", ("'count=3'", "scenes:?seed=1")),
         ("streethazards:/there?unlabeled=viod", ("unlabeled=viod", "did you mean void?", "known, void")),

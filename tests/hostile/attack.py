@@ -13,6 +13,7 @@ import argparse
 import os
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -162,8 +163,11 @@ if __name__ == "__main__":
     parser.add_argument("--only", default="", help="cases whose name holds this text")
     asked = parser.parse_args()
     chosen = [case for case in CASES if asked.only in case.name and (case.short or not asked.short)]
-    with tempfile.TemporaryDirectory() as folder:
+    folder = tempfile.mkdtemp()
+    try:
         faults = attack(chosen, Path(folder))
+    finally:
+        subprocess.run(["rm", "-rf", folder], check=True)  # shutil cannot remove a thousand folders deep
     print("\n".join(faults))
     print(f"tried {len(chosen)}, faults {len(faults)}")
     sys.exit(bool(faults))

@@ -23,9 +23,11 @@ from synthcp.data import (
 from synthcp.data.base import Dataset, Source
 from synthcp.data.drawn import phantoms, scenes
 from synthcp.data.subset import only
-from synthcp.errors import DataError, InputError
+from synthcp.errors import DataError, InputError, shortened
 from synthcp.system.spec import Options, Spec, choices, values
 
+MOST_PARTS = 50
+"""Of a SPEC around a SPEC around a SPEC, parted by colons."""
 EVERY = ("split", "ids")
 """The options of every kind."""
 DATASETS: dict[str, Source] = {
@@ -58,6 +60,10 @@ def open_dataset(spec: str, split: str = "train") -> Dataset:
         InputError: Unknown name, unknown option or a value that cannot be read.
         DataError: The root is missing or is no such data set.
     """
+    if spec.count(":") > MOST_PARTS:
+        raise InputError(
+            f"SPEC {shortened(spec)} has more than {MOST_PARTS} parts; name at most a few data sets in one"
+        )
     parts = Spec.parse(spec)
     source = _source(parts)
     options = parts.options(_known_options(parts))

@@ -37,7 +37,7 @@ def read_choice(out: Path) -> dict[str, int]:
     """
     if not (out / TABLE).is_file():
         return {}
-    return dict(read_table(out / TABLE, lambda line: (TEXT.read(line["id"]), _rank(line["rank"]))))
+    return dict(read_table(out / TABLE, ("rank", "id"), lambda line: (TEXT.read(line["id"]), _rank(line["rank"]))))
 
 
 def _rank(cell: str) -> int:

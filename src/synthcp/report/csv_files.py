@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO, TypeVar, get_args
 
@@ -89,8 +89,8 @@ SENTENCES = Cell(
 POINT = Cell(lambda point: " ".join(f"{along:.2f}" for along in point), _point)
 
 
-def read_table(path: Path, parse: Callable[[Mapping[str, str]], Line]) -> list[Line]:
-    """Return what `parse` makes of each line of a CSV file, given as text by column.
+def read_table(path: Path, needed: Iterable[str], parse: Callable[[Mapping[str, str]], Line]) -> list[Line]:
+    """Return what `parse` makes of each line of a CSV file, given as text by column; it must have the needed columns.
 
     Raises:
         InputError: The file is missing or broken; the message names it.
@@ -98,7 +98,11 @@ def read_table(path: Path, parse: Callable[[Mapping[str, str]], Line]) -> list[L
     try:
         require_file(path)
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            return [parse(line) for line in csv.DictReader(_lines(file))]
+            table = csv.DictReader(_lines(file))
+            missing = [name for name in needed if name not in (table.fieldnames or ())]
+            if missing:
+                raise ValueError(f"it has no column {missing[0]}")
+            return [parse(line) for line in table]
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); give a folder that a run wrote") from error
     except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:

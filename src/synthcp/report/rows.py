@@ -250,7 +250,7 @@ def read_rows(out: Path) -> list[ResultRow]:
     Raises:
         InputError: results.csv or regions.csv is missing or broken; the message names the file.
     """
-    lines, found = read_table(out / RESULTS, _row), read_regions(out)
+    lines, found = read_table(out / RESULTS, COLUMNS, _row), read_regions(out)
     return [_with_regions(row, count, found.get(row.id, ()), out) for row, count in lines]
 
 
@@ -261,7 +261,7 @@ def read_regions(out: Path) -> dict[str, tuple[AnomalousRegion, ...]]:
         InputError: regions.csv is missing or broken.
     """
     found: dict[str, tuple[AnomalousRegion, ...]] = {}
-    for image_id, region in read_table(out / REGIONS, _region):
+    for image_id, region in read_table(out / REGIONS, ("id", *REGION_COLUMNS), _region):
         found[image_id] = (*found.get(image_id, ()), region)
     return found
 

@@ -91,7 +91,7 @@ def choose_runtime(device: str = "auto", precision: str = "auto") -> Runtime:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
+        torch.zeros(1, device=chosen).item()  # "meta" computes nothing
     except (RuntimeError, AssertionError) as error:
         usable = "auto, cpu or cuda" if torch.cuda.is_available() else "auto or cpu"
         raise InputError(f"device {device!r} is not usable here; use {usable}") from error

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging import Handler, LogRecord, getLogger
+from typing import TextIO
 
 from synthcp.errors import shown
 
@@ -19,13 +21,27 @@ def tell(line: str) -> None:
 
 @contextmanager
 def told_as_notes() -> Iterator[None]:
-    """Print what is told on stderr, each line once."""
+    """Print what is told on stderr, each line once; warnings of Python, of libraries say, are told as well."""
     handler = _Notes()
     _LOG.addHandler(handler)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell_warning
+            yield
     finally:
         _LOG.removeHandler(handler)
+
+
+def _tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Takes the place of warnings.showwarning, and so has its parameters."""
+    tell(f"{category.__name__}: {' '.join(str(message).split())}")
 
 
 class _Notes(Handler):
