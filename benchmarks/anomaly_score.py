@@ -30,9 +30,9 @@ from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.logit_scores import energy, entropy, negative_max_logit, one_minus_msp
 from synthcp.comparison.siamese import Evidence
 from synthcp.data.specs import open_dataset
-from synthcp.experiments.judge import open_runs
 from synthcp.experiments.page import markdown
 from synthcp.experiments.request import Request
+from synthcp.experiments.runs import open_runs
 from synthcp.experiments.table3 import TABLE3
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SYNTHCP, UNTRAINED

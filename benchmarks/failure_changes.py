@@ -30,9 +30,9 @@ from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset
 from synthcp.errors import InputError
 from synthcp.evaluation import RAW, DetectorResult, judge
-from synthcp.experiments.judge import open_runs
 from synthcp.experiments.page import Spread, markdown
 from synthcp.experiments.request import Request
+from synthcp.experiments.runs import open_runs
 from synthcp.experiments.table1 import TABLE1
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.gathering import Gathered, gather

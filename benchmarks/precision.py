@@ -18,14 +18,14 @@ from torch import Tensor
 from synthcp.config.scales import SCALES
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
-from synthcp.data.prepared import Prepared
+from synthcp.data.working_size import Prepared
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.system.runtime import Module, Runtime, bf16_gain, choose_runtime
 from synthcp.training.comparator import ComparatorTraining, ImperfectExamples
-from synthcp.training.crossfit import ImperfectPredictions, Synthesizer
 from synthcp.training.gan import GanTraining
+from synthcp.training.imperfect_predictions import ImperfectPredictions, Synthesizer
 from synthcp.training.loop import Training
 from synthcp.training.segmentation import SegmentationTraining
 

@@ -20,7 +20,7 @@ from synthcp.monitor.networks import build_segmenter
 from synthcp.records import Sample
 from synthcp.segmentation.base import Segmenter
 from synthcp.system.runtime import seed_of
-from synthcp.training.crossfit import assign_folds
+from synthcp.training.imperfect_predictions import assign_folds
 from synthcp.training.segmentation import SegmentationTraining
 
 FOLDER = "provoked"

@@ -21,7 +21,7 @@ from plain_pytorch import network, train
 from synthcp import Assessment, FitConfig, fit, open_dataset
 from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
-from synthcp.fitting.imperfect import Folds
+from synthcp.fitting.imperfect_sources import Folds
 
 
 @torch.no_grad()

@@ -20,11 +20,11 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 
 from synthcp import open_dataset
 from synthcp.data.base import Dataset
-from synthcp.data.prepared import Prepared
 from synthcp.data.subset import Subset
+from synthcp.data.working_size import Prepared
 from synthcp.system.runtime import generator_of
 from synthcp.training.batches import labelled_batch
-from synthcp.training.crossfit import assign_folds
+from synthcp.training.imperfect_predictions import assign_folds
 from synthcp.training.loop import polynomial_decay
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -18,7 +18,7 @@ from synthcp.cli.fit import fit_verb
 from synthcp.config.scales import SCALES
 from synthcp.data.specs import open_dataset
 from synthcp.fitting.config import FitConfig
-from synthcp.fitting.imperfect import KFold
+from synthcp.fitting.imperfect_sources import KFold
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.promise import Promise
 from synthcp.monitor.settings import load_settings, save_settings

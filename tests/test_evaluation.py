@@ -17,8 +17,8 @@ from torch import Tensor
 
 from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
-from synthcp.data.prepared import resized
 from synthcp.data.subset import Subset
+from synthcp.data.working_size import resized
 from synthcp.errors import DataError, ShapeError
 from synthcp.evaluation import Judged, Results, Row, judge
 from synthcp.metrics.protocols import AnomalyScores

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
     from synthcp.data.specs import open_dataset as open_dataset
     from synthcp.errors import SynthCPError as SynthCPError
     from synthcp.fitting.config import FitConfig as FitConfig
-    from synthcp.fitting.imperfect import Corrupt as Corrupt
-    from synthcp.fitting.imperfect import Folds as Folds
-    from synthcp.fitting.imperfect import HeldOut as HeldOut
-    from synthcp.fitting.imperfect import KFold as KFold
+    from synthcp.fitting.imperfect_sources import Corrupt as Corrupt
+    from synthcp.fitting.imperfect_sources import Folds as Folds
+    from synthcp.fitting.imperfect_sources import HeldOut as HeldOut
+    from synthcp.fitting.imperfect_sources import KFold as KFold
     from synthcp.fitting.run import fit as fit
     from synthcp.monitor.monitor import Monitor as Monitor
     from synthcp.monitor.promise import Promise as Promise
@@ -36,12 +36,12 @@ _HOMES = {
     "AnomalousRegion": "records",
     "Assessment": "records",
     "Classes": "records",
-    "Corrupt": "fitting.imperfect",
+    "Corrupt": "fitting.imperfect_sources",
     "Detection": "records",
     "FitConfig": "fitting.config",
-    "Folds": "fitting.imperfect",
-    "HeldOut": "fitting.imperfect",
-    "KFold": "fitting.imperfect",
+    "Folds": "fitting.imperfect_sources",
+    "HeldOut": "fitting.imperfect_sources",
+    "KFold": "fitting.imperfect_sources",
     "Monitor": "monitor.monitor",
     "Prediction": "records",
     "Promise": "monitor.promise",

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
-from synthcp.data.prepared import resized
 from synthcp.data.readable import Readable
+from synthcp.data.working_size import resized
 from synthcp.errors import InputError, ShapeError
 from synthcp.metrics.overlap import confusion_matrix, image_quality, intersection_over_union
 from synthcp.metrics.protocols import PROTOCOLS, AnomalyScores

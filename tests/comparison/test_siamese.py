@@ -8,15 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthcp.comparison.failure_loss import FailureLossConfig, failure_loss
 from synthcp.comparison.logit_scores import msp_log_odds
-from synthcp.comparison.siamese import (
-    Evidence,
-    FailureLossConfig,
-    SiameseConfig,
-    SiameseNetwork,
-    expected_quality,
-    failure_loss,
-)
+from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork, expected_quality
 from synthcp.metrics.overlap import image_iou
 from synthcp.nn.labels import one_hot
 from synthcp.nn.resnet import ResNet, ResNetConfig

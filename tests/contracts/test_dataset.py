@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 
 from synthcp.data.base import Dataset
-from synthcp.data.prepared import Prepared
 from synthcp.data.specs import DATASETS, open_dataset
+from synthcp.data.working_size import Prepared
 
 NAMES = ("city_1", "city_2", "town_10")
 

@@ -30,8 +30,8 @@ from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscr
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples, fit_score
-from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions
 from synthcp.training.gan import GanConfig, GanTraining
+from synthcp.training.imperfect_predictions import ImperfectPrediction, ImperfectPredictions
 from synthcp.training.loop import Stage, Training, train
 from synthcp.training.segmentation import SegmentationConfig, SegmentationTraining
 

@@ -9,7 +9,7 @@ from synthcp.data.cityscapes import CLASSES, Cityscapes
 from synthcp.data.images import read_image
 from synthcp.data.specs import open_dataset
 from synthcp.errors import DataError, InputError
-from synthcp.training.crossfit import assign_folds
+from synthcp.training.imperfect_predictions import assign_folds
 
 CITIES = {"train": {"ulm": 3, "aachen": 2, "bremen": 1}, "val": {"munster": 2}}
 TRAIN_IDS = {

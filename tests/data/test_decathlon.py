@@ -10,8 +10,8 @@ import torch
 
 from synthcp.data.decathlon import Decathlon, leaning, write_decathlon
 from synthcp.data.drawn.phantoms import CLASSES, Phantoms, PhantomsConfig
-from synthcp.data.preparation import VolumePreparation
 from synthcp.data.specs import open_dataset
+from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.errors import DataError, InputError, ShapeError
 
 SIZE = (10, 9, 8)

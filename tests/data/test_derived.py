@@ -10,9 +10,9 @@ from synthcp.data.base import Dataset
 from synthcp.data.degradation import Degraded
 from synthcp.data.derived import Derived
 from synthcp.data.heldout import HeldOutClasses
-from synthcp.data.preparation import VolumePreparation
-from synthcp.data.prepared import Prepared
 from synthcp.data.subset import Subset
+from synthcp.data.volume_preparation import VolumePreparation
+from synthcp.data.working_size import Prepared
 from synthcp.records import Classes, Sample
 
 

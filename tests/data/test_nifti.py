@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from synthcp.data.nifti import Grid, read_grid, read_label_nifti, read_nifti, require_same_grid, write_nifti
-from synthcp.data.preparation import VolumePreparation
 from synthcp.data.transforms import resize_labels
+from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.errors import DataError, InputError, MissingExtraError, ShapeError
 
 SHAPE, ZOOMS = (14, 11, 9), (0.8, 0.8, 2.5)

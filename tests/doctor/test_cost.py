@@ -13,7 +13,7 @@ from PIL import Image
 
 from synthcp.config.scales import SCALES
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
-from synthcp.data.prepared import Prepared
+from synthcp.data.working_size import Prepared
 from synthcp.doctor import cost as module
 from synthcp.doctor.base import Scope
 from synthcp.doctor.cost import (

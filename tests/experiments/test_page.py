@@ -12,8 +12,8 @@ import pytest
 from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.experiments import figures
 from synthcp.experiments.cases import Cases
-from synthcp.experiments.judge import SEEN
 from synthcp.experiments.page import Spread, markdown, page_of
+from synthcp.experiments.runs import SEEN
 from synthcp.experiments.table import Pictured, SeedResult, Table
 from synthcp.experiments.table1 import TABLE1
 from synthcp.experiments.table2 import PAPER, PICTURED, TABLE2

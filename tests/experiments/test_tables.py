@@ -14,7 +14,7 @@ from PIL import Image
 
 from synthcp.config.scales import SCALES, VOLUME_SCALES, Scale
 from synthcp.errors import InputError
-from synthcp.experiments import judge
+from synthcp.experiments import runs
 from synthcp.experiments.figures import WIDTH
 from synthcp.experiments.request import TableRequest
 from synthcp.experiments.table import OTHER_M, Table
@@ -47,7 +47,7 @@ SMALLEST: Mapping[str, Scale] = {
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Reproduce a table at the smallest scale, of the same code every time."""
-    monkeypatch.setattr(judge, "commit", lambda: "abc")
+    monkeypatch.setattr(runs, "commit", lambda: "abc")
 
     def run(table: Table, data: str, tests: str, **options: Any) -> str:
         scale = SMALLEST[table.kind]
@@ -103,7 +103,7 @@ def test_table3_has_every_row_and_table4_takes_its_runs(
     before = trained(tmp_path)
     other = run(TABLES["table4"], STRANGE, f"{STRANGE}&split=test")
     assert set(TABLES["table4"].rows) <= labels_of(other) and trained(tmp_path) == before
-    monkeypatch.setattr(judge, "judge", None)  # all is on disk, of this commit
+    monkeypatch.setattr(runs, "judge", None)  # all is on disk, of this commit
     assert run(TABLES["table4"], STRANGE, f"{STRANGE}&split=test") == other
 
 

@@ -11,7 +11,7 @@ import pytest
 from synthcp.config.scales import Scale
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
-from synthcp.data.prepared import Prepared
+from synthcp.data.working_size import Prepared
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.gathering import LAST, Gathered, View, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, Head
@@ -20,7 +20,7 @@ from synthcp.fitting.stages import M, Stages
 from synthcp.system.files import load_json
 from synthcp.system.run_folder import STEPS, learnt_path
 from synthcp.training.comparator import DIRECT
-from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.imperfect_predictions import ImperfectPredictions
 
 
 def test_the_monitors_own_head_lies_in_its_folder_and_all_others_beside_it() -> None:

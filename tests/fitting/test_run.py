@@ -18,7 +18,7 @@ from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.gathering import fold_segmenter
-from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect, KFold
+from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, Imperfect, KFold
 from synthcp.fitting.run import begin as begin_stages
 from synthcp.fitting.run import fit
 from synthcp.fitting.stages import Stages

@@ -16,7 +16,7 @@ from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.config import FitConfig
-from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, Imperfect
+from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.run import begin, fit
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator
@@ -28,8 +28,8 @@ from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.unet import UNet
 from synthcp.synthesis.losses import AdversarialForm, adversarial_loss
-from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions, Synthesizer
 from synthcp.training.gan import GanTraining
+from synthcp.training.imperfect_predictions import ImperfectPrediction, ImperfectPredictions, Synthesizer
 
 
 class Bright(Segmenter):
@@ -182,7 +182,7 @@ def test_corrupted_labels_leave_f_the_label_map_alone(options: FitConfig, tmp_pa
     assert (variant.uses_uncertainty, variant.label_input, variant.score) == (False, "one_hot", "raw")
     image = scenes("test", 1)[0].image
     assert monitor.assess(image).anomaly_map is not None
-    assert (monitor.settings.usual.anomaly, monitor.settings.usual.anomaly_share) == (NEVER, 1.0)
+    assert (monitor.settings.thresholds.anomaly, monitor.settings.thresholds.anomaly_share) == (NEVER, 1.0)
 
 
 def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options: FitConfig, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options
     chosen = replace(options, imperfect=Folds(tmp_path))
     live = fit(scenes("train", 6), tmp_path / "live", replace(chosen, model=Bright())).settings
     assert (live.variant.uses_uncertainty, live.variant.label_input, live.variant.score) == (False, "one_hot", "raw")
-    assert live.usual.anomaly == NEVER
+    assert live.thresholds.anomaly == NEVER
     saved = fit(scenes("train", 6), tmp_path / "saved", replace(chosen, model=f"preds:{tmp_path}")).settings
     assert saved.variant == VARIANTS["ours"]  # it is as sure when it is used
 

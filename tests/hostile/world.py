@@ -25,7 +25,7 @@ from synthcp.data.decathlon import write_decathlon
 from synthcp.data.drawn.phantoms import CLASSES as ORGANS
 from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.drawn.scenes import CLASSES, Scenes, ScenesConfig
-from synthcp.data.preparation import VolumePreparation
+from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
 from synthcp.monitor.settings import MonitorSettings

@@ -13,7 +13,7 @@ from synthcp.config.scales import VOLUME_SCALES
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.phantoms import CLASSES
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
-from synthcp.data.preparation import VolumePreparation
+from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.errors import DataError
 from synthcp.monitor.in_memory import image_in_memory
 from synthcp.monitor.monitor import Monitor

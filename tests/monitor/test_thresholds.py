@@ -14,7 +14,7 @@ from synthcp.monitor.thresholds import Thresholds, fit_thresholds
 from synthcp.records import Classes, Detection, Sample
 from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import ImperfectExamples
-from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions
+from synthcp.training.imperfect_predictions import ImperfectPrediction, ImperfectPredictions
 
 COUNT, SIZE = 11, (20, 30)
 

@@ -14,7 +14,7 @@ from synthcp.metrics.components import ComponentScores
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
 from synthcp.metrics.regression import RegressionScores
-from synthcp.report.score_tables import headline, percent
+from synthcp.report.metric_tables import headline, percent
 from synthcp.report.tables import from_json, summary, to_json, to_markdown, to_rich
 
 

@@ -27,7 +27,7 @@ from synthcp.training.comparator import (
     failure_targets,
     fit_score,
 )
-from synthcp.training.crossfit import ImperfectPrediction, ImperfectPredictions, Synthesizer
+from synthcp.training.imperfect_predictions import ImperfectPrediction, ImperfectPredictions, Synthesizer
 
 
 @pytest.fixture

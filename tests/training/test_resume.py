@@ -28,8 +28,8 @@ from synthcp.synthesis.style_encoder import StyledSpadeGenerator, StyleEncoderCo
 from synthcp.system.runtime import Runtime
 from synthcp.training import loop
 from synthcp.training.comparator import ComparatorConfig, ComparatorTraining, ImperfectExamples
-from synthcp.training.crossfit import ImperfectPredictions, Synthesizer
 from synthcp.training.gan import GanConfig, GanTraining
+from synthcp.training.imperfect_predictions import ImperfectPredictions, Synthesizer
 from synthcp.training.loop import Stage, Training, train
 from synthcp.training.segmentation import SegmentationConfig, SegmentationTraining
 

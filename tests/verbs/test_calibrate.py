@@ -12,7 +12,7 @@ import torch
 from sklearn.metrics import jaccard_score
 
 from synthcp.data.drawn.scenes import CLASSES, Scenes, ScenesConfig
-from synthcp.data.prepared import resized
+from synthcp.data.working_size import resized
 from synthcp.errors import DataError, InputError
 from synthcp.monitor.intervals import interval_radius
 from synthcp.monitor.monitor import Monitor
@@ -204,7 +204,7 @@ def test_when_nothing_passed_all_goes_to_review_but_what_fails(calibrated, image
 
 def test_pixels_are_flagged_by_the_calibrated_threshold(calibrated, monitor, images, tmp_path):
     rule = calibrated[1].anomaly
-    assert load_settings(calibrated[0]).usual == replace(
+    assert load_settings(calibrated[0]).thresholds == replace(
         monitor.settings.learnt.thresholds, anomaly=rule.threshold, anomaly_share=rule.usual_share
     )
     for row in score(calibrated[0], images, tmp_path / "out"):

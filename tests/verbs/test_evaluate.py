@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
-from synthcp.data.prepared import resized
+from synthcp.data.working_size import resized
 from synthcp.errors import InputError
 from synthcp.monitor.monitor import Monitor
 from synthcp.report.outputs import map_path

@@ -17,7 +17,7 @@ from synthcp.config.variants import VARIANTS
 from synthcp.data.decathlon import Decathlon, leaning, write_decathlon
 from synthcp.data.drawn.phantoms import CLASSES, Phantoms, PhantomsConfig
 from synthcp.data.nifti import Grid, read_grid, read_nifti, write_nifti
-from synthcp.data.preparation import VolumePreparation
+from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.monitor.inputs import find_inputs
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter

@@ -76,7 +76,7 @@ def fit_verb(
     from synthcp.data.check import check_labels
     from synthcp.data.specs import open_dataset
     from synthcp.fitting.config import FitConfig
-    from synthcp.fitting.imperfect import Corrupt, parse_imperfect
+    from synthcp.fitting.imperfect_sources import Corrupt, parse_imperfect
     from synthcp.fitting.run import fit
     from synthcp.nn.spatial import dims_of
     from synthcp.segmentation.specs import OpenedModel, open_model

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthcp.comparison.logit_scores import uncertainty
@@ -19,7 +18,6 @@ from synthcp.nn.labels import one_hot
 from synthcp.nn.padding import at_least, middle
 from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
-from synthcp.ranges import WEIGHT, check_ranges
 from synthcp.records import Measure
 
 LabelInput = Literal["one_hot", "squeezed", "softmax"]
@@ -242,55 +240,3 @@ def expected_quality(logits: Tensor, error_probability: Tensor, measure: Measure
     if measure == "Dice":
         return (2 * true_positive + 1) / (both + 1)
     return true_positive / (both - true_positive).clamp_min(1e-8)
-
-
-@dataclass(frozen=True)
-class FailureLossConfig:
-    """Eq. 8 and its variants; the defaults are the paper's.
-
-    Attributes:
-        smooth: SmoothL1 in place of L1 on the IoU (official).
-        weighted: Weigh every pixel's cross-entropy by MSP squared, ignored pixels counting as right (official).
-        present_only: Judge the IoU only of classes that the ground truth holds, the rest counting as right (official);
-            otherwise of all classes that ground truth or prediction holds.
-        pixel: Factor of the pixels' term; 0 trains the head of the classes alone ("ours separate").
-        quality: Factor of the classes' term; 0 trains the head of the pixels alone.
-    """
-
-    smooth: bool = False
-    weighted: bool = False
-    present_only: bool = False
-    pixel: float = 1.0
-    quality: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_ranges(self, pixel=WEIGHT, quality=WEIGHT)
-
-
-def failure_loss(
-    error_log_odds: Tensor,
-    class_quality: Tensor,
-    error: Tensor,
-    iou: Tensor,
-    logits: Tensor,
-    config: FailureLossConfig,
-) -> tuple[Tensor, Tensor]:
-    """Return the two terms of eq. 8: pixel cross-entropy and IoU distance.
-
-    Args:
-        error_log_odds: Of F, shape (B, *S).
-        class_quality: c_iu of F, shape (B, L).
-        error: c_m of eq. 7: 1 wrong, 0 right, NaN on ignored pixels; shape (B, *S).
-        iou: Eq. 6, shape (B, L); NaN for classes that are not judged.
-        logits: Of M, shape (B, L, *S).
-        config: Which variant.
-    """
-    known = ~error.isnan()
-    weight = logits.float().softmax(dim=1).amax(dim=1) ** 2 if config.weighted else torch.ones_like(error)
-    entropy = F.binary_cross_entropy_with_logits(error_log_odds, error.nan_to_num(), weight * known, reduction="sum")
-    judged = ~iou.isnan()
-    distance = F.smooth_l1_loss if config.smooth else F.l1_loss
-    quality = distance(class_quality[judged], iou[judged], reduction="sum")
-    pixels = error.numel() if config.weighted else int(known.sum())
-    classes = iou.numel() if config.present_only else int(judged.sum())
-    return config.pixel * entropy / max(1, pixels), config.quality * quality / max(1, classes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from synthcp.comparison.siamese import FailureLossConfig, LabelInput
+from synthcp.comparison.failure_loss import FailureLossConfig
+from synthcp.comparison.siamese import LabelInput
 from synthcp.config.values import choose
 from synthcp.ranges import FACTOR, SHARE, check_ranges
 from synthcp.synthesis.catalogue import GENERATORS
-from synthcp.training.crossfit import FoldRule
+from synthcp.training.imperfect_predictions import FoldRule
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Literal
 from torch import Tensor
 
 from synthcp.data.nifti import Grid
-from synthcp.data.preparation import VolumePreparation
+from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.records import Classes, Sample
 from synthcp.system.spec import Reader
 

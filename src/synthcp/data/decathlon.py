@@ -14,7 +14,6 @@ from synthcp.data.classes import make_classes
 from synthcp.data.files import SampleFiles
 from synthcp.data.finding import without_suffix
 from synthcp.data.nifti import Grid, write_nifti
-from synthcp.data.preparation import OPTIONS, WINDOWS, VolumePreparation
 from synthcp.data.volume_dataset import (
     VolumeDataset,
     read_description,
@@ -22,6 +21,7 @@ from synthcp.data.volume_dataset import (
     split_cases,
     volume_files,
 )
+from synthcp.data.volume_preparation import OPTIONS, WINDOWS, VolumePreparation
 from synthcp.errors import DataError, ShapeError
 from synthcp.records import Classes, Sample
 from synthcp.system.files import save_json

@@ -10,7 +10,6 @@ from synthcp.data.base import Dataset, Source
 from synthcp.data.classes import make_classes
 from synthcp.data.files import SampleFiles
 from synthcp.data.nifti import SUFFIXES
-from synthcp.data.preparation import OPTIONS, VolumePreparation
 from synthcp.data.volume_dataset import (
     VolumeDataset,
     read_description,
@@ -18,6 +17,7 @@ from synthcp.data.volume_dataset import (
     split_cases,
     volume_files,
 )
+from synthcp.data.volume_preparation import OPTIONS, VolumePreparation
 from synthcp.errors import DataError
 from synthcp.records import Classes
 from synthcp.system.files import read_json

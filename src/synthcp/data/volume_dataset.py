@@ -11,7 +11,7 @@ from torch import Tensor
 from synthcp.data.files import FileDataset, SampleFiles, require_split
 from synthcp.data.finding import natural_key
 from synthcp.data.nifti import Grid, read_grid, require_same_grid
-from synthcp.data.preparation import VolumePreparation, read_volume, read_volume_labels
+from synthcp.data.volume_preparation import VolumePreparation, read_volume, read_volume_labels
 from synthcp.errors import DataError
 from synthcp.records import Classes, Sample
 from synthcp.system.files import load_json

@@ -29,7 +29,7 @@ from synthcp.doctor.machine import amount, free_disk, free_memory
 from synthcp.errors import InputError, SynthCPError
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.heads import CONTROLS
-from synthcp.fitting.imperfect import HeldOut, KFold
+from synthcp.fitting.imperfect_sources import HeldOut, KFold
 from synthcp.fitting.run import fit
 from synthcp.nn.spatial import dims_of
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from synthcp.evaluation import DetectorResult, Results, Row
 from synthcp.experiments.cases import CaseScore, difference
-from synthcp.experiments.judge import SEEN
+from synthcp.experiments.runs import SEEN
 from synthcp.experiments.table import SeedResult, Shown, Table
 from synthcp.metrics.bootstrap import Interval
 

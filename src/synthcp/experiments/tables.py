@@ -9,9 +9,9 @@ from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
-from synthcp.experiments.judge import Judges, open_runs
 from synthcp.experiments.page import page_of
 from synthcp.experiments.request import TableRequest, open_tests
+from synthcp.experiments.runs import Judges, open_runs
 from synthcp.experiments.table import SeedResult, Table
 from synthcp.experiments.table1 import TABLE1
 from synthcp.experiments.table2 import TABLE2

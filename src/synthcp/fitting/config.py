@@ -9,7 +9,7 @@ from synthcp.config.scales import SCALES, Scale, scales
 from synthcp.config.values import choose
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.errors import InputError
-from synthcp.fitting.imperfect import Imperfect, KFold
+from synthcp.fitting.imperfect_sources import Imperfect, KFold
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.segmentation.specs import AnyModel

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthcp.data.base import Dataset
-from synthcp.data.prepared import Prepared
+from synthcp.data.working_size import Prepared
 from synthcp.errors import WeightsError
 from synthcp.fitting.config import FitConfig
 from synthcp.monitor.networks import build_segmenter

@@ -18,7 +18,7 @@ from synthcp.fitting.context import Context
 from synthcp.fitting.fit_once import fitted_once
 from synthcp.fitting.gathering import Gathered, fold_segmenter, gather
 from synthcp.fitting.heads import SHIPPED, UNTRAINED, Head
-from synthcp.fitting.imperfect import KFold
+from synthcp.fitting.imperfect_sources import KFold
 from synthcp.fitting.stages import Stages
 from synthcp.metrics.overlap import image_quality
 from synthcp.monitor.fitted_comparator import FittedComparator
@@ -29,7 +29,7 @@ from synthcp.segmentation.base import Segmenter, in_numbers
 from synthcp.synthesis.base import Generator
 from synthcp.system.run_folder import learnt_path
 from synthcp.system.runtime import Runtime
-from synthcp.training.crossfit import assign_folds
+from synthcp.training.imperfect_predictions import assign_folds
 from synthcp.training.loop import Training
 
 ASIDE = 4

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.data.degradation import degrade
-from synthcp.data.prepared import Prepared
 from synthcp.data.subset import Subset
+from synthcp.data.working_size import Prepared
 from synthcp.fitting.context import Context, at_working_size
 from synthcp.fitting.fit_once import fit_once
-from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, train_folds
+from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, KFold, train_folds
 from synthcp.records import Prediction
 from synthcp.segmentation.base import Predictor, Segmenter, in_numbers
 from synthcp.segmentation.saved import SavedPredictions
@@ -25,7 +25,7 @@ from synthcp.system.run_folder import FOLDS, IMPERFECT, weights_path
 from synthcp.system.runtime import generator_of, seed_of
 from synthcp.training.comparator import ImperfectExamples
 from synthcp.training.corruption import CorruptedLabels
-from synthcp.training.crossfit import ImperfectPredictions, Synthesizer, assign_folds
+from synthcp.training.imperfect_predictions import ImperfectPredictions, Synthesizer, assign_folds
 from synthcp.training.loop import train
 from synthcp.training.segmentation import SegmentationTraining
 

@@ -16,7 +16,7 @@ from synthcp.errors import InputError
 from synthcp.fitting.begun import Begun, asked_of, taken_up
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.context import Context, at_working_size, start_segmenter
-from synthcp.fitting.imperfect import CHOICES, Folds, HeldOut, KFold
+from synthcp.fitting.imperfect_sources import CHOICES, Folds, HeldOut, KFold
 from synthcp.fitting.stages import Stages
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import MonitorSettings
@@ -29,7 +29,7 @@ from synthcp.system.lock import locked
 from synthcp.system.progress import Progress, silent
 from synthcp.system.run_folder import CONFIG, SETTINGS, clear_up
 from synthcp.system.runtime import Runtime, choose_runtime
-from synthcp.training.crossfit import assign_folds
+from synthcp.training.imperfect_predictions import assign_folds
 
 
 def fit(

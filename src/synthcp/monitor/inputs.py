@@ -10,7 +10,7 @@ from torch import Tensor
 from synthcp.data.finding import Input, find_images, find_volumes, is_volume, without_suffix
 from synthcp.data.images import read_image
 from synthcp.data.nifti import Grid
-from synthcp.data.preparation import read_volume
+from synthcp.data.volume_preparation import read_volume
 from synthcp.errors import DataError, InputError
 from synthcp.monitor.settings import MonitorSettings
 

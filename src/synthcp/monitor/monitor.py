@@ -162,7 +162,7 @@ class Monitor:
             DataError: M, G or F, as the message says, gave a value that is NaN or infinite.
         """
         assessment = self._assessment(prediction, detection, size)
-        unknown = self.settings.usual.anomaly
+        unknown = self.settings.thresholds.anomaly
         regions = anomalous_regions(assessment.anomaly_map, unknown, assessment.label_map, self.classes)
         assessment = replace(assessment, regions=regions)
         assessment = replace(assessment, alarms=self._alarms(assessment))
@@ -194,7 +194,7 @@ class Monitor:
         return tuple(name for name in self.classes.structures if name in held)
 
     def _alarms(self, assessment: Assessment) -> tuple[str, ...]:
-        usual, measure = self.settings.usual, self.settings.measure
+        usual, measure = self.settings.thresholds, self.settings.measure
         parts = "voxels" if self.settings.spatial_dims == 3 else "pixels"
         alarms = []
         if assessment.error_share > usual.error_share:

@@ -10,7 +10,7 @@ from synthcp.comparison.blend import Blend
 from synthcp.config.scales import Scale
 from synthcp.config.values import load_record, save_record
 from synthcp.config.variants import Variant
-from synthcp.data.preparation import VolumePreparation
+from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.errors import InputError
 from synthcp.monitor.calibration import Calibration
 from synthcp.monitor.thresholds import LARGEST_DISTANCE, LARGEST_FUSED, Thresholds
@@ -95,7 +95,7 @@ class MonitorSettings:
         return "volumes" if self.spatial_dims == 3 else "images"
 
     @property
-    def usual(self) -> Thresholds:
+    def thresholds(self) -> Thresholds:
         """The thresholds in force: a calibrated anomaly threshold takes the place of the fitted one."""
         rule, fitted = None if self.calibration is None else self.calibration.anomaly, self.learnt.thresholds
         return fitted if rule is None else replace(fitted, anomaly=rule.threshold, anomaly_share=rule.usual_share)

@@ -19,11 +19,11 @@ from synthcp.records import Classes
 from synthcp.report.annotate import read_choice
 from synthcp.report.cards import STEPS, VIEWS, Card, card_of, hex_color, line_of
 from synthcp.report.figures import quality_scatter, to_svg
+from synthcp.report.metric_tables import headline, mean_name, mean_note, percent, tables
 from synthcp.report.outputs import RunSettings, read_settings
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
 from synthcp.report.planes import PLANES, RULE
 from synthcp.report.rows import ResultRow, mean, read_rows
-from synthcp.report.score_tables import headline, mean_name, mean_note, percent, tables
 from synthcp.report.tables import from_json
 from synthcp.report.trust import trust_of
 from synthcp.system.files import save_text

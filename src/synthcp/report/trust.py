@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from synthcp.metrics.risk import risk_coverage
 from synthcp.records import Measure
 from synthcp.report.figures import risk_figure, to_svg
+from synthcp.report.metric_tables import percent
 from synthcp.report.rows import ResultRow
-from synthcp.report.score_tables import percent
 
 Floats = NDArray[np.float64]
 _QUALITY: dict[Measure, str] = {

@@ -15,7 +15,7 @@ from synthcp.fitting.begun import Begun
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, control_path
-from synthcp.fitting.imperfect import Imperfect, KFold, parse_imperfect
+from synthcp.fitting.imperfect_sources import Imperfect, KFold, parse_imperfect
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
 from synthcp.monitor.monitor import Monitor

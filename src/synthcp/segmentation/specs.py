@@ -15,12 +15,12 @@ from synthcp.nn.spatial import SpatialDims, dims_of
 from synthcp.records import Classes
 from synthcp.segmentation.adapters import AdaptedSegmenter, adapt
 from synthcp.segmentation.base import Predictor, Segmenter
-from synthcp.segmentation.factory import load_factory
 from synthcp.segmentation.huggingface import load_huggingface
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork, fingerprint_of_module
 from synthcp.segmentation.onnx_file import load_onnx
 from synthcp.segmentation.output import IN_WORDS, OUTPUTS, Output
+from synthcp.segmentation.python_file import load_factory
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.zoo import load_smp, load_torchvision

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.blend import Blend, fit_blend
+from synthcp.comparison.failure_loss import FailureLossConfig, failure_loss
 from synthcp.comparison.logit_scores import msp_log_odds
-from synthcp.comparison.siamese import Evidence, FailureLossConfig, SiameseNetwork, failure_loss
+from synthcp.comparison.siamese import Evidence, SiameseNetwork
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import Window, jitter, view
 from synthcp.errors import DataError
@@ -22,7 +23,7 @@ from synthcp.ranges import COUNT, FACTOR, SHARE, WEIGHT, check_ranges
 from synthcp.records import Measure
 from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import draw_window, teaches, window_size
-from synthcp.training.crossfit import ImperfectPredictions
+from synthcp.training.imperfect_predictions import ImperfectPredictions
 from synthcp.training.loop import Training, descend, linear_decay, set_learning_rate, update_average
 
 DIRECT = "direct"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthcp.data.base import Dataset
-from synthcp.data.prepared import resized
+from synthcp.data.working_size import resized
 from synthcp.monitor.anomaly_rule import ScoreCurve, fit_anomaly, score_curve
 from synthcp.monitor.calibration import Calibration
 from synthcp.monitor.intervals import fit_intervals

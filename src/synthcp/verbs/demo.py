@@ -10,8 +10,8 @@ from synthcp.config.variants import VARIANTS
 from synthcp.data.decathlon import leaning, write_decathlon
 from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.drawn.scenes import ScenesConfig
-from synthcp.data.preparation import VolumePreparation
 from synthcp.data.specs import open_dataset
+from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.evaluation import Results
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import fit

@@ -156,7 +156,7 @@ class _Writing:
 
     def __call__(self, judged: Judged) -> None:
         sample, grid, monitor = judged.sample, self.dataset.grid(judged.index), self.monitor
-        assessment, threshold = self._assessment(judged), monitor.settings.usual.anomaly
+        assessment, threshold = self._assessment(judged), monitor.settings.thresholds.anomaly
         label_map, mask = sample.label_map, sample.anomaly_mask
         self.writer.write_maps(sample.id, sample.image, assessment, label_map, anomaly_mask=mask, grid=grid)
         row = row_of(sample.id, sample.id, assessment, monitor.classes, threshold, label_map=label_map, grid=grid)

@@ -31,7 +31,7 @@ def run_settings(monitor: Monitor, title: str, data: str) -> RunSettings:
         title: Of the report.
         data: Name of the data.
     """
-    facts, usual, calibration = monitor.settings.facts, monitor.settings.usual, monitor.settings.calibration
+    facts, usual, calibration = monitor.settings.facts, monitor.settings.thresholds, monitor.settings.calibration
     return RunSettings(
         classes=monitor.classes,
         title=title,

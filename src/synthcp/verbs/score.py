@@ -169,7 +169,7 @@ class _Scorer:
         self.writer.write_maps(file.id, image, assessment, grid=grid)
         if self.smiyc and assessment.anomaly_map is not None:
             write_scores(self.writer.out, METHOD, self.smiyc, frame_of(file), assessment.anomaly_map)
-        unknown = monitor.settings.usual.anomaly
+        unknown = monitor.settings.thresholds.anomaly
         return Scored(row_of(file.id, file.source, assessment, monitor.classes, unknown, grid=grid), embedding)
 
 

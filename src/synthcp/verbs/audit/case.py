@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.feature_distance import FeatureDistance
-from synthcp.data.prepared import resized
+from synthcp.data.working_size import resized
 from synthcp.monitor.monitor import Monitor
 from synthcp.nn.spatial import average_pool
 from synthcp.records import Prediction, Sample

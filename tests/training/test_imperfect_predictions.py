@@ -12,7 +12,13 @@ from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.system.runtime import Runtime
-from synthcp.training.crossfit import FoldRule, ImperfectPrediction, ImperfectPredictions, Synthesizer, assign_folds
+from synthcp.training.imperfect_predictions import (
+    FoldRule,
+    ImperfectPrediction,
+    ImperfectPredictions,
+    Synthesizer,
+    assign_folds,
+)
 
 
 @pytest.mark.parametrize("count", [4, 5, 7, 367, 2975])

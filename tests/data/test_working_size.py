@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from synthcp.data.base import Dataset
-from synthcp.data.prepared import Prepared, resized
 from synthcp.data.transforms import resize, resize_labels
+from synthcp.data.working_size import Prepared, resized
 from synthcp.records import Classes, Sample
 
 

@@ -17,7 +17,7 @@ from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.system.files import save_text
 from synthcp.system.spec import Spec, choices, up_to
-from synthcp.training.crossfit import FoldRule
+from synthcp.training.imperfect_predictions import FoldRule
 
 CHOICES = "heldout[:SPEC], folds:DIR, kfold:4 with --train-cmd, or corrupt"
 PLACES = ("{train_list}", "{val_list}", "{out}")

@@ -7,7 +7,7 @@ import pytest
 
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import DataError, InputError
-from synthcp.fitting.imperfect import Corrupt, Folds, HeldOut, KFold, parse_imperfect, train_folds
+from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, KFold, parse_imperfect, train_folds
 
 SCENES = "scenes:?count=4&size=48x64"
 HALVES = [0, 0, 0, 1, 1, 1]

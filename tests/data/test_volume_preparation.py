@@ -6,7 +6,7 @@ import pytest
 
 from synthcp.config.values import from_dict, to_dict
 from synthcp.data.nifti import Grid
-from synthcp.data.preparation import WINDOWS, VolumePreparation, read_volume, read_volume_labels
+from synthcp.data.volume_preparation import WINDOWS, VolumePreparation, read_volume, read_volume_labels
 from synthcp.errors import DataError, InputError
 
 SHAPE = (6, 5, 4)
