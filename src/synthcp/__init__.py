@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from synthcp.fitting.imperfect_sources import Folds as Folds
     from synthcp.fitting.imperfect_sources import HeldOut as HeldOut
     from synthcp.fitting.imperfect_sources import KFold as KFold
+    from synthcp.fitting.imperfect_sources import Unseen as Unseen
     from synthcp.fitting.run import fit as fit
     from synthcp.monitor.monitor import Monitor as Monitor
     from synthcp.monitor.promise import Promise as Promise
@@ -48,6 +49,7 @@ _HOMES = {
     "Sample": "records",
     "Suspect": "verbs.audit.suspects",
     "SynthCPError": "errors",
+    "Unseen": "fitting.imperfect_sources",
     "audit": "verbs.audit.run",
     "calibrate": "verbs.calibrate",
     "evaluate": "verbs.evaluate",

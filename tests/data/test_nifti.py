@@ -291,3 +291,10 @@ def test_a_header_as_long_as_memory(tmp_path, fails):
     for read in (read_nifti, read_grid):
         with fails("x.nii.gz has a header of 2000000000 bytes", "convert the file anew", error=DataError):
             read(tmp_path / "x.nii.gz")
+
+
+@pytest.mark.parametrize("side", [1e30, 2e4, 1e-6])
+def test_voxels_of_a_side_that_no_scanner_has(save, fails, side):
+    path = save(np.zeros((4, 5, 6), np.int16), np.diag([1.0, side, 1.0, 1.0]))
+    with fails(f"{path} has voxels of 1 x {side:.3g} x 1 mm", "sides are 1e-05 to 10000", error=DataError):
+        read_nifti(path)

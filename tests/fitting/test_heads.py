@@ -39,7 +39,7 @@ def stages(smallest_scale: Scale, tmp_path: Path) -> Stages:
 
 def test_heads_differ_by_seed_and_variant_and_are_read_from_disk(stages: Stages, fails: Any) -> None:
     segmenter = stages.segmenter(M)
-    gathered = gather(stages.context, segmenter, {SYNTHCP: stages.generator(segmenter)})
+    gathered = gather(stages.context, segmenter, {SYNTHCP: stages.generator(segmenter)}, lambda fold, held_out: {})
     half = Head("half", DIRECT, replace(VARIANTS["ours"], branches=1))
     heads = (SHIPPED, Head("again", SYNTHCP, seed=1), Head("paper", SYNTHCP, VARIANTS["paper"]), half)
     fitted = {head.name: stages.comparator(head, gathered, segmenter, segmenter) for head in heads}

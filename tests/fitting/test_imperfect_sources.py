@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import DataError, InputError
-from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, KFold, parse_imperfect, train_folds
+from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, KFold, Unseen, parse_imperfect, train_folds
 
 SCENES = "scenes:?count=4&size=48x64"
 HALVES = [0, 0, 0, 1, 1, 1]
@@ -44,6 +45,17 @@ def test_folds_and_corruption() -> None:
     assert parse_imperfect("kfold:3", SCENES, built_in=False, command=COMMAND) == KFold(3, COMMAND)
 
 
+@pytest.mark.parametrize(("text", "expected"), [("unseen", Unseen()), ("unseen?crossfit=group", Unseen("group"))])
+def test_all_of_the_data_is_unseen_by_a_model_that_is_brought(text: str, expected: Unseen) -> None:
+    source = parse_imperfect(text, SCENES, built_in=False)
+    assert source == expected and str(source) == text
+
+
+def test_generators_are_crossfitted_by_groups_only(fails: Any) -> None:
+    with fails("crossfit='image': G is cross-fitted by groups only; write 'group', or nothing"):
+        Unseen("image")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("text", ["kfold", "kfold:3", "kfold?rule=dealt", "kfold:3?rule=group"])
 def test_the_folds_and_their_rule_are_told_as_they_are_asked_for(text: str) -> None:
     assert str(parse_imperfect(text, SCENES, built_in=True)) == text
@@ -64,6 +76,9 @@ def test_the_folds_and_their_rule_are_told_as_they_are_asked_for(text: str) -> N
         ("kfold:4", True, COMMAND, "for the built-in one leave it out"),
         ("kfold:4?rule=city", True, "", "fold rule 'city' is unknown; choose one of: contiguous, dealt, group"),
         ("kfold:4?by=group", True, "", "no option 'by'; choose one of: rule"),
+        ("unseen:val", False, "", "'unseen:val' are unknown; write heldout"),
+        ("unseen?crossfit=image", False, "", "crossfit=image: no such value; choose one of: group"),
+        ("unseen?by=group", False, "", "no option 'by'; choose one of: crossfit"),
         ("kfold:1", True, "", "1 fold leaves no image to train on"),
         ("heldout", False, COMMAND, "--train-cmd trains the models of --imperfect kfold"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from torch import Tensor
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.config.scales import Scale
 from synthcp.config.variants import VARIANTS
+from synthcp.data.base import Dataset
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.config import FitConfig
-from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, Imperfect
+from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, Imperfect, Unseen
 from synthcp.fitting.run import begin, fit
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator
@@ -27,6 +29,7 @@ from synthcp.rivals.catalogue import load_detectors
 from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.unet import UNet
+from synthcp.synthesis.base import Generator
 from synthcp.synthesis.losses import AdversarialForm, adversarial_loss
 from synthcp.training.gan import GanTraining
 from synthcp.training.imperfect_predictions import ImperfectPrediction, ImperfectPredictions, Synthesizer
@@ -174,6 +177,75 @@ def test_f_learns_from_what_the_model_says_of_images_it_has_not_seen(
     assert segmenter is model and image.shape == (3, 32, 43) and prediction.logits.shape == (1, 9, 48, 64)
     assert prediction.seen_size == (48, 64)
     torch.testing.assert_close(prediction.layers[0], model(held_out[3].image[None]).layers[0])
+
+
+def test_f_learns_from_the_data_themselves_where_the_model_has_seen_none_of_them(
+    options: FitConfig, tmp_path: Path
+) -> None:
+    model, images = Bright(), scenes("train", 8)
+    monitor = fit(images, tmp_path / "run", replace(options, model=model, imperfect=Unseen(), controls=True))
+    assert monitor.settings.facts["imperfect predictions"] == "unseen"
+    assert monitor.settings.variant == VARIANTS["ours"]
+    assert monitor.settings.training_ids == tuple(images.ids)
+    assert monitor.assess(scenes("test", 1)[0].image).anomaly_map is not None
+    with pytest.raises(InputError, match="was begun with another imperfect; resume with the same"):
+        again = replace(options, model=model, imperfect=Unseen("group"), controls=True, resume=True)
+        fit(images, tmp_path / "run", again)
+
+
+def test_what_the_model_says_of_unseen_data_is_what_f_is_shown(
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, model, images = watch_synthesizer(monkeypatch), Bright(), scenes("train", 4)
+    with pytest.raises(Stopped):
+        fit(images, tmp_path / "run", replace(options, model=model, imperfect=Unseen()))
+    assert [prediction.seen_size for _, _, prediction in shown] == [(48, 64)] * 4
+    for (segmenter, _, prediction), sample in zip(shown, images, strict=True):
+        assert segmenter is model
+        torch.testing.assert_close(prediction.layers, model(sample.image[None]).layers)
+
+
+def test_a_crossfitted_g_has_not_seen_the_group_of_the_image_that_it_draws(
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, begin_training = list[tuple[Generator, set[str]]](), GanTraining.__init__
+    drew, call = list[Mapping[str, Generator]](), Synthesizer.__call__
+
+    def watched(self: GanTraining, generator: Generator, dataset: Dataset, *parts: Any, **others: Any) -> None:
+        trained.append((generator, set(dataset.groups)))
+        begin_training(self, generator, dataset, *parts, **others)
+
+    def drawing(self: Synthesizer, image: Tensor, prediction: Prediction) -> ImperfectPrediction:
+        drew.append(self.generators)
+        return call(self, image, prediction)
+
+    monkeypatch.setattr(GanTraining, "__init__", watched)
+    monkeypatch.setattr(Synthesizer, "__call__", drawing)
+    images = scenes("train", 12)  # ten of one drive, two of another
+    chosen = replace(options, model=Bright(), imperfect=Unseen("group"), controls=True)
+    monitor = fit(images, tmp_path / "run", chosen)
+    seen_by = {id(generator): groups for generator, groups in trained}
+    assert seen_by[id(monitor.generator)] == set(images.groups) and len(seen_by) == 3
+    assert [seen_by[id(by["synthcp"])] | {group} for by, group in zip(drew, images.groups, strict=True)] == [
+        set(images.groups)
+    ] * 12
+    assert not any(group in seen_by[id(by["synthcp"])] for by, group in zip(drew, images.groups, strict=True))
+    assert len({id(by["untrained"]) for by in drew}) == 1
+    assert not list((tmp_path / "run").glob("fold*"))
+
+
+def test_data_of_one_group_cannot_be_crossfitted(options: FitConfig, tmp_path: Path, fails: Any) -> None:
+    with fails("all images are of one group, without which no G can be fitted; leave crossfit=group out"):
+        fit(scenes("train", 4), tmp_path / "run", replace(options, model=Bright(), imperfect=Unseen("group")))
+
+
+@pytest.mark.parametrize("model", ["", "deeplab", "unet"])
+def test_a_model_that_is_fitted_here_has_seen_the_data(model: str, fails: Any) -> None:
+    with fails(
+        "imperfect predictions 'unseen' need an M that has seen none of the data, but this one is fitted to them; "
+        "bring a trained M, or take k folds"
+    ):
+        FitConfig(model=model, imperfect=Unseen())
 
 
 def test_corrupted_labels_leave_f_the_label_map_alone(options: FitConfig, tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ def fit_verb(
         typer.Option(
             metavar="SOURCE",
             help="Predictions that F learns from: kfold:4 (the default of an M fitted here; kfold:4?rule=group keeps "
-            "groups whole), heldout[:SPEC] (any other model's), folds:DIR or corrupt.",
+            "groups whole), heldout[:SPEC] (any other model's), unseen (yours has seen none of --data), folds:DIR or "
+            "corrupt.",
         ),
     ] = "",
     train_cmd: Annotated[

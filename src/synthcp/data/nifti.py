@@ -6,6 +6,7 @@ import gzip
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from logging import CRITICAL, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,9 @@ TOLERANCE = 1e-3
 
 LARGEST = 1e37
 """Of the values of a voxel; the difference of two such is still a float32."""
+
+SPACING = (1e-5, 1e4)
+"""Shortest and longest side of a voxel (mm), from electron microscopes to whole landscapes."""
 
 _MILLIMETRES = {"unknown": 1.0, "mm": 1.0, "meter": 1e3, "micron": 1e-3}
 
@@ -217,6 +221,7 @@ def _shown(shape: Sequence[int]) -> str:
 
 
 def _nibabel() -> Any:
+    getLogger("nibabel.global").setLevel(CRITICAL)  # what it finds odd is refused here, or harmless
     return import_extra("nibabel", "medical")
 
 
@@ -290,9 +295,15 @@ def _grid(path: Path, volume: Any) -> Grid:
         raise DataError(f"{path} is flat ({_shown(shape)}); a volume has 2 or more voxels on each of 3 axes")
     if sum(side > 1 for side in shape[3:]) > 1:
         raise DataError(f"{path} has the shape {_shown(shape)}; a volume has 3 axes, or 4 with channels last")
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:
+    if not (np.abs(affine) < LARGEST).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-12:  # NaN is not below
         raise DataError(f"{path} has an affine that says not where its voxels lie; correct its sform or qform")
-    return Grid(volume.header.copy(), np.array(affine, dtype=np.float64), shape[:3])
+    grid = Grid(volume.header.copy(), np.array(affine, dtype=np.float64), shape[:3])
+    if not SPACING[0] <= min(grid.spacing) <= max(grid.spacing) <= SPACING[1]:
+        sides = " x ".join(f"{side:.3g}" for side in grid.spacing)
+        raise DataError(
+            f"{path} has voxels of {sides} mm; sides are {SPACING[0]:g} to {SPACING[1]:g}; correct its sform or qform"
+        )
+    return grid
 
 
 def _values(path: Path, volume: Any) -> NDArray[Any]:

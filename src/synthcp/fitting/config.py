@@ -9,7 +9,7 @@ from synthcp.config.scales import SCALES, Scale, scales
 from synthcp.config.values import choose
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.errors import InputError
-from synthcp.fitting.imperfect_sources import Imperfect, KFold
+from synthcp.fitting.imperfect_sources import Imperfect, KFold, Unseen
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.segmentation.specs import AnyModel
@@ -69,7 +69,12 @@ class FitConfig:
             choose(GENERATORS, self.generator, "generator")
         if not isinstance(self.imperfect, Imperfect | None):
             raise InputError(
-                f"imperfect={self.imperfect!r}; give KFold(), HeldOut(dataset), Folds(folder) or Corrupt()"
+                f"imperfect={self.imperfect!r}; give KFold(), HeldOut(dataset), Unseen(), Folds(folder) or Corrupt()"
+            )
+        if isinstance(self.imperfect, Unseen) and self.fits_model:
+            raise InputError(
+                "imperfect predictions 'unseen' need an M that has seen none of the data, but this one is fitted to "
+                "them; bring a trained M, or take k folds"
             )
         if self.weights is not None and not self.fits_model:
             raise InputError("weights are for a model that is fitted here; yours has its own, so leave them out")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.errors import InputError
 from synthcp.fitting.context import Context
 from synthcp.fitting.fit_once import fitted_once
-from synthcp.fitting.gathering import Gathered, fold_segmenter, gather
+from synthcp.fitting.gathering import Gathered, Generators, fold_segmenter, gather
 from synthcp.fitting.heads import SHIPPED, UNTRAINED, Head
 from synthcp.fitting.imperfect_sources import KFold
 from synthcp.fitting.stages import Stages
@@ -26,7 +26,6 @@ from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.records import Prediction
 from synthcp.segmentation.base import Segmenter, in_numbers
-from synthcp.synthesis.base import Generator
 from synthcp.system.run_folder import learnt_path
 from synthcp.system.runtime import Runtime
 from synthcp.training.imperfect_predictions import assign_folds
@@ -76,7 +75,7 @@ class FitData:
     folder: Path
     runtime: Runtime
     live: Segmenter | None
-    generators: Mapping[str, Generator]
+    generators: Generators
     monitor: Monitor | None = None
     lender: FitData | None = None
 
@@ -118,7 +117,15 @@ class FitData:
         """The imperfect predictions that every F learns from."""
         predictor = self.live if self.live is not None else self.stages.brought
         assert predictor is not None  # what is not live was brought
-        return gather(self.context, predictor, dict(self.generators))
+        return gather(self.context, predictor, self.generators, self._refitted)
+
+    def _refitted(self, fold: str, held_out: Sequence[int]) -> Generators:
+        return self.stages.refitted(self.generators, self.viewer, fold, held_out)
+
+    @property
+    def viewer(self) -> Segmenter | None:
+        """By whose layers syntheses are compared with images while a generator is fitted."""
+        return self.live if self.stages.brought is None else self.auxiliary or self.live
 
     def including(self, kind: str) -> FitData:
         """Return it with one more generator, "untrained" or a name of GENERATORS, and what follows from it anew."""
@@ -126,8 +133,7 @@ class FitData:
             return self
         apart = replace(self, folder=self.folder / kind)
         stages = apart.stages
-        viewer = self.live if stages.brought is None else self.auxiliary or self.live
-        made = stages.untrained_generator() if kind == UNTRAINED else stages.generator(viewer, kind)
+        made = stages.untrained_generator() if kind == UNTRAINED else stages.generator(self.viewer, kind)
         return replace(apart, generators={**self.generators, kind: made.requires_grad_(False)})
 
     def comparator(self, head: Head) -> FittedComparator:

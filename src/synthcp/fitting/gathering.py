@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,7 +17,7 @@ from synthcp.data.subset import Subset
 from synthcp.data.working_size import Prepared
 from synthcp.fitting.context import Context, at_working_size
 from synthcp.fitting.fit_once import fit_once
-from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, KFold, train_folds
+from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, KFold, Unseen, train_folds
 from synthcp.records import Prediction
 from synthcp.segmentation.base import Predictor, Segmenter, in_numbers
 from synthcp.segmentation.saved import SavedPredictions
@@ -25,11 +26,16 @@ from synthcp.system.run_folder import FOLDS, IMPERFECT, weights_path
 from synthcp.system.runtime import generator_of, seed_of
 from synthcp.training.comparator import ImperfectExamples
 from synthcp.training.corruption import CorruptedLabels
-from synthcp.training.imperfect_predictions import ImperfectPredictions, Synthesizer, assign_folds
+from synthcp.training.imperfect_predictions import ImperfectPredictions, Synthesizer, assign_folds, crossfit_folds
 from synthcp.training.loop import train
 from synthcp.training.segmentation import SegmentationTraining
 
 Generators = Mapping[str, Generator]
+Refit = Callable[[str, Sequence[int]], Generators]
+"""Returns the generators of a fold by its name, fitted without the training images of these indices."""
+
+Drawn = Sequence[tuple[Sequence[int], Callable[[], Generators]]]
+"""Parts of a data set, by the indices of its images, and how to get the generators that draw them."""
 
 
 @dataclass(frozen=True)
@@ -94,27 +100,32 @@ class Gathered:
         return replace(examples, indices=trained), replace(examples, views=self.views[-1:], indices=aside)
 
 
-def gather(context: Context, predictor: Predictor, generators: Generators) -> Gathered:
+def gather(context: Context, predictor: Predictor, generators: Generators, refit: Refit) -> Gathered:
     """Gather predictions of images that M has not seen, and what each generator makes of them.
 
     Args:
         context: The run; what is on disk already is not made again.
         predictor: M.
         generators: G, by name.
+        refit: Fits them without some of the images, where G is cross-fitted.
     """
+    original = context.original
+    by_all = _all_by(generators, original)
     match context.config.source:
         case KFold(command="") as source:
             return _by_folds(context, _fold_of(context, source), generators)
         case KFold(command=command) as source:
-            folder = train_folds(command, context.original, _fold_of(context, source), context.out / FOLDS)
-            return _from(_saved(context, folder), context, context.original, predictor, generators)
+            folder = train_folds(command, original, _fold_of(context, source), context.out / FOLDS)
+            return _from(_saved(context, folder), context, original, predictor, by_all)
         case HeldOut(dataset):
-            return _from(predictor, context, dataset, predictor, generators)
+            return _from(predictor, context, dataset, predictor, _all_by(generators, dataset))
+        case Unseen(crossfit=crossfit):
+            drawn = _crossfitted(context, refit) if crossfit else by_all
+            return _from(predictor, context, original, predictor, drawn)
         case Folds(folder):
-            return _from(_saved(context, folder), context, context.original, predictor, generators)
+            return _from(_saved(context, folder), context, original, predictor, by_all)
         case Corrupt():
-            labels = CorruptedLabels(context.dataset, context.seed)
-            return _from(labels, context, context.original, predictor, generators)
+            return _from(CorruptedLabels(context.dataset, context.seed), context, original, predictor, by_all)
 
 
 def _fold_of(context: Context, source: KFold) -> list[int]:
@@ -129,23 +140,35 @@ def _saved(context: Context, folder: Path) -> SavedPredictions:
     return saved
 
 
-def _from(
-    source: Predictor, context: Context, dataset: Dataset, predictor: Predictor, generators: Generators
-) -> Gathered:
+def _from(source: Predictor, context: Context, dataset: Dataset, predictor: Predictor, drawn: Drawn) -> Gathered:
     """The predictions of one source, and syntheses from them; M, if it is a live model, compares."""
     segmenter = predictor if isinstance(predictor, Segmenter) else None
     own = dataset is context.original
     small = context.dataset if own else at_working_size(dataset, context.settings, context.progress)
     predictions = ImperfectPredictions(context.out / IMPERFECT)
-    synthesizer = Synthesizer(segmenter, generators, context.runtime)
-    for index, sample_id in enumerate(dataset.ids):
-        if not predictions.path(LAST.name, index).exists():
+    for held_out, generators in drawn:
+        indices = [index for index in held_out if not predictions.path(LAST.name, index).exists()]
+        synthesizer = Synthesizer(segmenter, generators() if indices else {}, context.runtime)
+        for number, index in enumerate(indices):
             image = context.runtime.send(dataset[index].image[None])
             with torch.no_grad(), context.runtime.autocast():
-                prediction = in_numbers(_seen_by(segmenter, image, source.predict(sample_id, image)))
+                predicted = source.predict(dataset.ids[index], image)
+                prediction = in_numbers(_seen_by(segmenter, image, predicted))
             predictions.write(LAST.name, index, synthesizer(small[index].image, prediction))
-        context.progress("predictions", index + 1, len(dataset), {})
+            context.progress("predictions", number + 1, len(indices), {})
     return Gathered(small, predictions, have_uncertainty=not _lacks_uncertainty(source, segmenter))
+
+
+def _all_by(generators: Generators, dataset: Dataset) -> Drawn:
+    """Every image is drawn by the same generators."""
+    return [(range(len(dataset)), lambda: generators)]
+
+
+def _crossfitted(context: Context, refit: Refit) -> Drawn:
+    """Every image is drawn by generators that have not seen its group."""
+    fold_of = crossfit_folds(context.dataset.groups, context.settings.scale.folds)
+    folds = [(fold, [index for index, other in enumerate(fold_of) if other == fold]) for fold in sorted(set(fold_of))]
+    return [(held_out, partial(refit, f"fold{fold}", held_out)) for fold, held_out in folds]
 
 
 def _lacks_uncertainty(source: Predictor, segmenter: Segmenter | None) -> bool:

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 from synthcp.config.variants import Variant
 from synthcp.data.base import Dataset
@@ -16,10 +16,10 @@ from synthcp.errors import InputError
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.system.files import save_text
-from synthcp.system.spec import Spec, choices, up_to
+from synthcp.system.spec import Spec, choice, choices, up_to, values
 from synthcp.training.imperfect_predictions import FoldRule
 
-CHOICES = "heldout[:SPEC], folds:DIR, kfold:4 with --train-cmd, or corrupt"
+CHOICES = "heldout[:SPEC], unseen, folds:DIR, kfold:4 with --train-cmd, or corrupt"
 PLACES = ("{train_list}", "{val_list}", "{out}")
 
 
@@ -70,6 +70,28 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """M predicts the training images themselves, of which it has seen none; G and F both learn from all of them.
+
+    Attributes:
+        crossfit: "group": F is shown syntheses by a G that has not seen the group of the image, one G for each fold of
+            groups beside that of the monitor; "" shows those of the monitor's G, which has seen the image.
+
+    Raises:
+        InputError: The images cannot be cross-fitted like that.
+    """
+
+    crossfit: Literal["", "group"] = ""
+
+    def __post_init__(self) -> None:
+        if self.crossfit not in ("", "group"):
+            raise InputError(f"crossfit={self.crossfit!r}: G is cross-fitted by groups only; write 'group', or nothing")
+
+    def __str__(self) -> str:
+        return "unseen" + (f"?crossfit={self.crossfit}" if self.crossfit else "")
+
+
+@dataclass(frozen=True)
 class Folds:
     """Out-of-fold predictions of the training images, made before.
 
@@ -91,15 +113,16 @@ class Corrupt:
         return "corrupt"
 
 
-Imperfect = KFold | HeldOut | Folds | Corrupt
+Imperfect = KFold | HeldOut | Unseen | Folds | Corrupt
 
 
 def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> Imperfect:
     """Read --imperfect.
 
     Args:
-        text: "heldout", "heldout:SPLIT", "heldout:SPEC", "heldout:DIR", "folds:DIR", "kfold:4", "kfold:4?rule=group"
-            or "corrupt"; empty takes k folds for the built-in M, and the split val for any other.
+        text: "heldout", "heldout:SPLIT", "heldout:SPEC", "heldout:DIR", "unseen", "unseen?crossfit=group", "folds:DIR",
+            "kfold:4", "kfold:4?rule=group" or "corrupt"; empty takes k folds for the built-in M, and the split val for
+            any other.
         data: SPEC of the training images.
         built_in: Whether M is the built-in one.
         command: Of --train-cmd.
@@ -116,6 +139,8 @@ def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> 
         raise InputError("--train-cmd trains the models of --imperfect kfold:4; write that, or leave it out")
     if kind == "heldout":
         return HeldOut(_held_out(value, data, chosen=bool(text)))
+    if source.name == "unseen" and not source.root:
+        return Unseen(**values(source.options(("crossfit",)), {"crossfit": choice("group")}))
     if kind == "folds" and value:
         return Folds(Path(value))
     if text == "corrupt":

@@ -16,7 +16,7 @@ from synthcp.errors import InputError
 from synthcp.fitting.begun import Begun, asked_of, taken_up
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.context import Context, at_working_size, start_segmenter
-from synthcp.fitting.imperfect_sources import CHOICES, Folds, HeldOut, KFold
+from synthcp.fitting.imperfect_sources import CHOICES, Folds, HeldOut, KFold, Unseen
 from synthcp.fitting.stages import Stages
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import MonitorSettings
@@ -29,7 +29,7 @@ from synthcp.system.lock import locked
 from synthcp.system.progress import Progress, silent
 from synthcp.system.run_folder import CONFIG, SETTINGS, clear_up
 from synthcp.system.runtime import Runtime, choose_runtime
-from synthcp.training.imperfect_predictions import assign_folds
+from synthcp.training.imperfect_predictions import assign_folds, crossfit_folds
 
 
 def fit(
@@ -134,8 +134,10 @@ def _check_predictions(data: Dataset, config: FitConfig, brought: OpenedModel | 
     """Tell of predictions on disk that are missing or unusable now, not after G was trained."""
     if isinstance(config.source, Folds):
         _read(SavedPredictions(config.source.folder, data.classes, dims_of(data[0].image[None])), data)
-    if isinstance(config.source, HeldOut) and brought is not None and isinstance(brought.predictor, SavedPredictions):
-        _read(brought.predictor, config.source.dataset)
+    if brought is None or not isinstance(brought.predictor, SavedPredictions):
+        return
+    if isinstance(config.source, HeldOut | Unseen):
+        _read(brought.predictor, config.source.dataset if isinstance(config.source, HeldOut) else data)
 
 
 def _read(predictions: SavedPredictions, dataset: Dataset) -> None:
@@ -168,6 +170,8 @@ def _check_weights_and_folds(data: Dataset, config: FitConfig, settings: Monitor
     """Refuse weights that do not fit M, and folds that the images cannot make, now, not after G was trained."""
     if config.weights is not None:
         start_segmenter(settings, config.weights)
+    if isinstance(config.source, Unseen) and config.source.crossfit:
+        crossfit_folds(data.groups, settings.scale.folds)
     if isinstance(config.source, KFold):
         rule = settings.variant.fold_rule
         groups = data.groups if rule == "group" else [""] * len(data)  # images may have to be read for them

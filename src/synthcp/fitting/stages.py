@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,10 +12,12 @@ import torch
 from synthcp.comparison.anomaly_fusion import cues_of, fit_fusion
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.config.variants import Variant
+from synthcp.data.base import Dataset
+from synthcp.data.subset import Subset
 from synthcp.errors import InputError
 from synthcp.fitting.context import Context
 from synthcp.fitting.fit_once import fit_once, fitted_once
-from synthcp.fitting.gathering import Gathered, gather
+from synthcp.fitting.gathering import Gathered, Generators, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, Head, control_path
 from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
@@ -62,10 +66,12 @@ class Stages:
         predictor = self.segmenter(M) if self.brought is None else self._placed(self.brought)
         segmenter = predictor if isinstance(predictor, Segmenter) else None
         auxiliary = self.auxiliary(segmenter)
-        generators = {SYNTHCP: self.generator(auxiliary or segmenter)}
+        viewer = auxiliary or segmenter
+        generators = {SYNTHCP: self.generator(viewer)}
         if self.context.config.controls:
             generators[UNTRAINED] = self.untrained_generator()
-        gathered = gather(self.context, predictor, generators)
+        refit = partial(self.refitted, generators, viewer)
+        gathered = gather(self.context, predictor, generators, refit)
         shipped = self.comparator(SHIPPED, gathered, segmenter, auxiliary)
         for head in CONTROL_HEADS if self.context.config.controls else ():
             self.comparator(head, gathered, segmenter, auxiliary)
@@ -116,16 +122,38 @@ class Stages:
             self.context,
             GENERATOR if kind == settings.variant.generator else kind,
             lambda: build_generator(settings, kind),
-            lambda network: self._gan_training(network, config, viewer),
+            lambda network: self._gan_training(network, config, viewer, self.context.dataset),
             config.steps,
         )
 
-    def _gan_training(self, generator: Generator, config: GanConfig, viewer: Segmenter | None) -> GanTraining:
+    def refitted(
+        self, generators: Generators, viewer: Segmenter | None, fold: str, held_out: Sequence[int]
+    ) -> Generators:
+        """Fit generators by these names without the training images of a fold; an untrained one stays."""
+        own = {SYNTHCP: self.settings.variant.generator}
+        trained = {name: own.get(name, name) for name in generators if name != UNTRAINED}
+        return {**generators, **{name: self._without(kind, viewer, fold, held_out) for name, kind in trained.items()}}
+
+    def _without(self, kind: str, viewer: Segmenter | None, fold: str, held_out: Sequence[int]) -> Generator:
+        """G that has not seen some of the images."""
+        config, everything = self.settings.scale.gan, self.context.dataset
+        seen = Subset(everything, sorted(set(range(len(everything))) - set(held_out)))
+        return fitted_once(
+            self.context,
+            f"{fold}-{kind}",
+            lambda: build_generator(self.settings, kind),
+            lambda network: self._gan_training(network, config, viewer, seen),
+            config.steps,
+        )
+
+    def _gan_training(
+        self, generator: Generator, config: GanConfig, viewer: Segmenter | None, dataset: Dataset
+    ) -> GanTraining:
         settings, context = self.settings, self.context
         judge = DiscriminatorConfig(len(settings.classes), settings.channels, settings.scale.discriminator_width)
         return GanTraining(
             generator,
-            context.dataset,
+            dataset,
             config,
             self.runtime,
             context.seed,

@@ -58,6 +58,17 @@ def assign_folds(groups: Sequence[str], folds: int, rule: FoldRule, runs: int = 
     return [fold_of[group] for group in groups]
 
 
+def crossfit_folds(groups: Sequence[str], folds: int) -> list[int]:
+    """Return the fold of every sample for a cross-fitted G: whole groups, in fewer folds where there are fewer groups.
+
+    Raises:
+        InputError: All samples are of one group.
+    """
+    if len(set(groups)) == 1:
+        raise InputError("all images are of one group, without which no G can be fitted; leave crossfit=group out")
+    return assign_folds(groups, min(folds, len(set(groups))), "group")
+
+
 @dataclass(frozen=True)
 class ImperfectPrediction:
     """An out-of-fold prediction of one image, and what F is shown of it; all float32, unbatched.
