@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from pathlib import Path
 
@@ -141,3 +142,13 @@ def test_a_detector_of_a_finished_run_is_fitted_to_its_images_once_and_kept(
     for name in names:
         one, other = (vars(found[name](image, at_size(prediction, image.shape[2:]))) for found in (first, again))
         assert all(one[part] is other[part] is None or one[part].equal(other[part]) for part in one), name
+    config = json.loads((tmp_path / "config.json").read_text())
+    for damage in ({"seed": None}, {"seed": "three"}):
+        config["asked"] |= damage
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(InputError, match="setting 'seed' is "):
+            load_detectors(tmp_path, monitor, ["knn"])
+    del config["asked"]["seed"]
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="setting 'seed' is missing"):
+        load_detectors(tmp_path, monitor, ["knn"])

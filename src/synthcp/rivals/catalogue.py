@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 
 from synthcp.comparison.base import Detector
 from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector
-from synthcp.config.values import choose, load_record
+from synthcp.config.values import choose, from_dict, load_record
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.fitting.begun import Begun
@@ -145,25 +146,44 @@ def _reopened(folder: Path, monitor: Monitor, progress: Progress) -> Stages:
     if monitor.settings.model != model:
         raise InputError(f"{folder} was fitted to {model.spec}, and so would be this detector; leave the other M out")
     source = _imperfect(facts, model.is_built_in)
-    if str(source) != facts["imperfect predictions"]:
-        told = f"{folder} does not name its imperfect predictions ({facts['imperfect predictions']})"
+    meant = facts.get("imperfect predictions", "not told")
+    if str(source) != meant:
+        told = f"{folder} does not name its imperfect predictions ({meant})"
         raise InputError(f'{told}; fit it with synthcp fit, or with facts={{"imperfect": SOURCE}}')
     chosen: AnyModel = model.spec if model.is_built_in else OpenedModel(monitor.predictor, model)
-    asked = load_record(folder / CONFIG, Begun).asked
+    asked = _asked(folder)
     config = FitConfig(
         variant=stored.variant,
         scale=stored.scale,
-        seed=asked["seed"],
-        controls=asked["controls"],
+        seed=asked.seed,
+        controls=asked.controls,
         resume=True,
         device=str(monitor.runtime.device),
         model=chosen,
-        features=asked["features"],
+        features=asked.features,
         imperfect=source,
-        vgg19=_path(asked["vgg19"]),
-        weights=_path(asked["weights"]),
+        vgg19=_path(asked.vgg19),
+        weights=_path(asked.weights),
     )
     return begin(open_dataset(facts["data"]), folder, config, progress=progress)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Options of a fit that its settings do not hold."""
+
+    seed: int
+    controls: bool
+    features: str
+    vgg19: str | None
+    weights: str | None
+
+
+def _asked(folder: Path) -> _Asked:
+    """What was asked of a fit; raises InputError, naming the option, where it is missing or of another type."""
+    asked = load_record(folder / CONFIG, Begun).asked
+    names = {field.name for field in fields(_Asked)}
+    return from_dict(_Asked, {name: value for name, value in asked.items() if name in names})
 
 
 def _path(text: str | None) -> Path | None:
