@@ -73,7 +73,7 @@ def test_help_lists_the_verbs_and_the_exit_codes(synthcp):
 CLI_ONLY = {"split", "predictions", "threads", "quiet", "as_json", "markdown", "fail_on_alarm"}
 LOADING = {"model", "device", "precision", "trust_code"}
 """Options of Monitor.load, whose monitor the verbs take."""
-OF_FIT = {"data", "out", "train_cmd", "config", "perceptual"}
+OF_FIT = {"data", "out", "train_cmd", "config"}
 
 
 def parameters(function: Callable[..., object]) -> Mapping[str, Parameter]:
@@ -97,7 +97,7 @@ def test_python_and_the_command_line_name_their_options_alike(name):
 
 def test_fit_names_its_options_as_the_command_line_does():
     options = {part.name for part in fields(FitConfig)}
-    assert set(parameters(fit_verb)) - CLI_ONLY - OF_FIT == options - {"vgg19"}
+    assert set(parameters(fit_verb)) - CLI_ONLY - OF_FIT == options
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -129,7 +129,7 @@ def test_torch_is_not_imported_to_talk_about_usage(arguments):
         (["demo", "--seed", "-1"], "Invalid value for '--seed'"),
         (["report", "x", "--dpi", "3"], "No such option: --dpi"),
         (["report", "no/such/folder"], "run.json is missing"),
-        (["fit", "--data", SCENES, "--out", "x", "--perceptual", "vgg"], "use segmenter or vgg19:FILE"),
+        (["fit", "--data", SCENES, "--out", "x", "--perceptual", "vgg"], "trunk 'vgg' is unknown; did you mean vgg"),
         (["fit", "--data", SCENES, "--out", "x", "--config", "no.json"], "no.json is missing or not JSON"),
         (["fit", "--data", SCENES, "--out", "x", "--scale", "big"], "scale 'big' is unknown"),
         (["fit", "--data", SCENES, "--out", "x", "--device", "abacus"], "device 'abacus'"),
@@ -210,16 +210,16 @@ def test_a_name_that_a_terminal_cannot_write_ends_no_command(synthcp):
 def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     config = tmp_path / "own.json"
     config.write_text('{"scale": {"gan": {"steps": 7}}}')
-    options = "--variant paper --scale tiny --seed 3 --resume --no-controls --perceptual vgg19:a:b.safetensors"
+    options = "--variant paper --scale tiny --seed 3 --resume --no-controls --perceptual vgg19"
     more = ["--device", "cpu", "--precision", "bf16", "--quiet", "--config", config, "--imperfect", "kfold:5"]
-    more += ["--weights", "trunk.safetensors"]
+    more += ["--perceptual-weights", "a:b.safetensors", "--trunk", "resnet50", "--weights", "hub"]
+    more += ["--comparator-trunk", "timm:hrnet_w18", "--comparator-weights", "c.safetensors"]
     ended = synthcp("fit", "--data", SCENES, "--out", tmp_path / "x", *options.split(), *more)
     assert ended.code == 0 and ended.stdout == f"next: synthcp score IMAGES --monitor {tmp_path / 'x'} --out out/x\n"
     dataset, out, chosen, others = fitted[0]
     facts = others["facts"]
     tiny = SCALES["tiny"]
     scale = replace(tiny, gan=replace(tiny.gan, steps=7))
-    vgg19, weights = Path("a:b.safetensors"), Path("trunk.safetensors")
     expected = FitConfig(
         "paper",
         scale,
@@ -228,10 +228,14 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
         resume=True,
         device="cpu",
         precision="bf16",
-        vgg19=vgg19,
+        perceptual="vgg19",
+        perceptual_weights="a:b.safetensors",
         model="deeplab",
         imperfect=KFold(5),
-        weights=weights,
+        trunk="resnet50",
+        weights="hub",
+        comparator_trunk="timm:hrnet_w18",
+        comparator_weights="c.safetensors",
     )
     assert chosen == expected
     assert list(dataset.ids) == ["train-0000", "train-0001", "train-0002"] and out == tmp_path / "x"

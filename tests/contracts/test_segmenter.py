@@ -45,6 +45,8 @@ FURTHER: dict[str, Callable[[SpatialDims], Segmenter]] = {
     "deeplab-v3's head": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, width=4, rates=(2,), head="v3", hidden=6)),
     "deeplab-50": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, depth=50, width=4, output_stride=16, rates=(1,))),
     "resnet-50": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, depth=50, width=4, pyramid=(), hidden=6)),
+    "deeplab on efficientnet_lite0": lambda dims: DeepLab(dims, DeepLabConfig(CLASSES, trunk="efficientnet_lite0")),
+    "pspnet on squeezenet1_0": lambda dims: PSPNet(dims, PSPNetConfig(CLASSES, hidden=6, trunk="squeezenet1_0")),
     "ahnet, linear": lambda dims: AHNet(dims, AHNetConfig(CLASSES, 3, (1, 1, 1, 1), 1, "linear")),
 }
 

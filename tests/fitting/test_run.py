@@ -22,7 +22,9 @@ from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, Imperfect
 from synthcp.fitting.run import begin as begin_stages
 from synthcp.fitting.run import fit
 from synthcp.fitting.stages import Stages
+from synthcp.nn.catalogue import new_trunk
 from synthcp.nn.resnet import ResNet, ResNetConfig
+from synthcp.nn.trunk import TrunkShape
 from synthcp.records import Sample
 from synthcp.system.files import load_json, load_tensors, save_tensors
 from synthcp.system.run_folder import clear_up
@@ -66,7 +68,6 @@ def weights(tmp_path: Path) -> Path:
 @pytest.fixture
 def others(weights: Path, tmp_path: Path) -> dict[str, object]:
     """Another value of every option."""
-    (tmp_path / "vgg19").touch()
     return {
         "variant": "paper",
         "scale": "small",
@@ -76,7 +77,11 @@ def others(weights: Path, tmp_path: Path) -> dict[str, object]:
         "device": "auto",
         "precision": "bf16",
         "generator": "pix2pixhd",
-        "vgg19": tmp_path / "vgg19",
+        "perceptual": "resnet18",
+        "perceptual_weights": weights.with_name("other.safetensors"),
+        "trunk": "squeezenet1_0",
+        "comparator_trunk": "squeezenet1_0",
+        "comparator_weights": weights.with_name("other.safetensors"),
         "model": "resnet",
         "features": "1",
         "imperfect": KFold(2),
@@ -84,13 +89,31 @@ def others(weights: Path, tmp_path: Path) -> dict[str, object]:
     }
 
 
+@pytest.fixture
+def trunks(tmp_path: Path) -> dict[str, Any]:
+    """F's encoder and the network of G's loss, from weights as torchvision and efficientnet-lite-pytorch name them."""
+    torch.manual_seed(2)
+    chosen = {"comparator": "efficientnet_lite0", "perceptual": "squeezenet1_0"}
+    for name in chosen.values():
+        save_tensors(tmp_path / f"{name}.safetensors", new_trunk(name, TrunkShape(2)).state_dict())
+    files = {name: tmp_path / f"{name}.safetensors" for name in chosen.values()}
+    return {
+        "comparator_trunk": chosen["comparator"],
+        "comparator_weights": files[chosen["comparator"]],
+        "perceptual": chosen["perceptual"],
+        "perceptual_weights": files[chosen["perceptual"]],
+    }
+
+
 @pytest.mark.parametrize("name", [field.name for field in fields(FitConfig)])
 def test_a_run_is_resumed_with_every_option_that_it_was_begun_with(
-    begin: Callable[..., None], others: dict[str, object], fails: Any, name: str
+    begin: Callable[..., None], others: dict[str, object], trunks: dict[str, Any], fails: Any, name: str
 ) -> None:
     brought = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 9, 1), nn.Conv2d(9, 9, 1))
     held_out = HeldOut(Scenes(ScenesConfig(3, 48, 64, split="val")))
     first = replace(TINY, model=brought, imperfect=held_out) if name == "features" else TINY
+    if name.startswith(("comparator", "perceptual")):
+        first = replace(TINY, **trunks)
     begin(first)
     changed = replace(first, **{"resume": True, name: others[name]})
     if name in ("resume", "device"):
@@ -181,7 +204,19 @@ class Grey(Scenes):
         ({"imperfect": KFold(2, rule="group")}, "1 group cannot make 2 folds"),
         ({"imperfect": "heldout"}, "imperfect='heldout'; give KFold"),
         ({"features": "head"}, "for the built-in one leave them out"),
-        ({"vgg19": Path("nowhere")}, "nowhere: no such file; give the weights of VGG-19"),
+        ({"trunk": "resnet1"}, "trunk 'resnet1' is unknown; did you mean resnet1"),
+        ({"comparator_trunk": "vgg"}, "trunk 'vgg' is unknown; did you mean vgg1"),
+        ({"perceptual": "vgg18"}, "trunk 'vgg18' is unknown; did you mean vgg1"),
+        ({"model": "unet", "trunk": "vgg16"}, "unet has no trunk to choose; leave vgg16 out, or fit one of deeplab"),
+        ({"model": "fcn8", "trunk": "resnet18"}, "fcn8 is built on vgg16 or vgg19, not on resnet18; name one of these"),
+        ({"comparator_weights": "hub"}, "comparator weights 'hub' are those of a trunk; name it, such as resnet18"),
+        ({"perceptual_weights": Path("a.st")}, "perceptual weights 'a.st' are those of a trunk; name it"),
+        ({"perceptual": "vgg19"}, "vgg19 compares images by what it has learnt; give its perceptual weights"),
+        ({"perceptual": "vgg19", "perceptual_weights": "nowhere"}, "nowhere does not exist; give a safetensors"),
+        ({"comparator_trunk": "vgg16", "comparator_weights": "nowhere"}, "nowhere does not exist; give a safetensors"),
+        ({"trunk": "vgg16", "weights": "nowhere"}, "nowhere does not exist; give a safetensors"),
+        ({"weights": "hub"}, "weights 'hub' are those of a trunk by its name; name the trunk, such as resnet50"),
+        ({"model": "preds:x", "trunk": "vgg16"}, "a trunk is for a model that is fitted here; yours has its own"),
         ({"imperfect": HeldOut(Scenes(ScenesConfig(1, 48, 64, split="val")))}, "val-0000 alone is too little for F"),
         ({"imperfect": HeldOut(Grey(ScenesConfig(2, 48, 64, split="val")))}, "3 channels, the held-out ones 1"),
     ],

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.config.scales import Scale
@@ -23,6 +23,8 @@ from synthcp.fitting.run import begin, fit
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator
 from synthcp.monitor.thresholds import NEVER
+from synthcp.nn.catalogue import new_trunk
+from synthcp.nn.trunk import TrunkShape
 from synthcp.records import Prediction
 from synthcp.report.pictures import label_picture
 from synthcp.rivals.catalogue import load_detectors
@@ -31,8 +33,11 @@ from synthcp.segmentation.deeplab import DeepLab
 from synthcp.segmentation.unet import UNet
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.losses import AdversarialForm, adversarial_loss
+from synthcp.system.files import load_json, load_tensors, save_tensors
+from synthcp.training.comparator import ComparatorTraining
 from synthcp.training.gan import GanTraining
 from synthcp.training.imperfect_predictions import ImperfectPrediction, ImperfectPredictions, Synthesizer
+from synthcp.training.segmentation import SegmentationTraining
 
 
 class Bright(Segmenter):
@@ -142,6 +147,117 @@ def test_f_starts_from_scratch_beside_a_segmenter_without_a_trunk(options: FitCo
     image = torch.rand(3, 48, 64)
     again = Monitor.load(tmp_path / "run", "cpu").assess(image)
     assert again.anomaly_map is not None and again.error_map.equal(monitor.assess(image).error_map)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Callable[[str], Path]:
+    """Weights of a trunk by its published names, with its classifier behind them."""
+
+    def write(name: str) -> Path:
+        torch.manual_seed(3)
+        trunk, path = new_trunk(name, TrunkShape(2)), tmp_path / f"{name}.safetensors"
+        if not path.exists():
+            save_tensors(path, trunk.state_dict() | {f"{prefix}x": torch.zeros(1) for prefix in trunk.left_aside})
+        return path
+
+    return write
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Tensor]]:
+    """Of M, of F's encoders and of the network of G's loss the weights with which a fit starts."""
+    seen: dict[str, dict[str, Tensor]] = {}
+    begins = {kind: kind.__init__ for kind in (SegmentationTraining, ComparatorTraining, GanTraining)}
+
+    def note(name: str, network: nn.Module | None) -> None:
+        seen[name] = {} if network is None else {key: value.clone() for key, value in network.state_dict().items()}
+
+    def of_m(self: SegmentationTraining, segmenter: Any, *parts: Any, **others: Any) -> None:
+        note("M", segmenter.trunk)
+        begins[SegmentationTraining](self, segmenter, *parts, **others)  # type: ignore[call-arg]
+
+    def of_f(self: ComparatorTraining, network: SiameseNetwork, *parts: Any, **others: Any) -> None:
+        for number, encoder in enumerate(network.encoders):
+            note(f"F{number}", encoder)
+        begins[ComparatorTraining](self, network, *parts, **others)  # type: ignore[call-arg]
+
+    def of_g(self: GanTraining, *parts: Any, perceptual_network: Any, **others: Any) -> None:
+        note("G", getattr(perceptual_network, "__self__", None))
+        begins[GanTraining](self, *parts, perceptual_network=perceptual_network, **others)  # type: ignore[call-arg]
+
+    monkeypatch.setattr(SegmentationTraining, "__init__", of_m)
+    monkeypatch.setattr(ComparatorTraining, "__init__", of_f)
+    monkeypatch.setattr(GanTraining, "__init__", of_g)
+    return seen
+
+
+def starts_from(state: dict[str, Tensor], file: Path) -> bool:
+    """Whether a trunk has the weights of a file, and zeros for channels that the file does not know."""
+    published, _ = load_tensors(file)
+    shared = [key for key in state if not key.endswith("num_batches_tracked")]
+    return all(
+        state[key][:, : published[key].shape[1]].equal(published[key])
+        and not state[key][:, published[key].shape[1] :].any()
+        if state[key].ndim == 4
+        else state[key].equal(published[key])
+        for key in shared
+    )
+
+
+def test_the_papers_own_setting_starts_all_three_from_published_weights(
+    options: FitConfig,
+    tmp_path: Path,
+    published: Callable[[str], Path],
+    started: dict[str, dict[str, Tensor]],
+) -> None:
+    chosen = replace(
+        options,
+        variant="official",  # two encoders
+        trunk="resnet34",
+        weights=published("resnet34"),
+        comparator_trunk="resnet18",
+        comparator_weights=published("resnet18"),
+        perceptual="vgg19",
+        perceptual_weights=published("vgg19"),
+    )
+    monitor = fit(scenes("train", 6), tmp_path / "run", chosen)
+    wanted = {"M": "resnet34", "F0": "resnet18", "F1": "resnet18", "G": "vgg19"}
+    assert all(starts_from(started[part], published(name)) for part, name in wanted.items())
+    stored = load_json(tmp_path / "run" / "monitor.json")
+    assert (stored["model"]["trunk"], stored["encoder"]) == ("resnet34", "resnet18")
+    assert stored["facts"]["model"] == f"deeplab (resnet34; starts from {published('resnet34')})"
+    assert stored["facts"]["trunk of F"] == f"resnet18 from {published('resnet18')}"
+    assert stored["facts"]["perceptual loss by"] == f"vgg19 from {published('vgg19')}"
+    image = scenes("test", 1)[0].image
+    again = Monitor.load(tmp_path / "run", "cpu")
+    assert again.assess(image).error_map.equal(monitor.assess(image).error_map)
+    with pytest.raises(InputError, match="was begun with comparator_trunk resnet18; resume with the same"):
+        fit(scenes("train", 6), tmp_path / "run", replace(chosen, comparator_trunk="resnet34", resume=True))
+
+
+def test_f_starts_from_the_trunk_that_m_was_given(
+    options: FitConfig, tmp_path: Path, published: Callable[[str], Path], started: dict[str, dict[str, Tensor]]
+) -> None:
+    name = "efficientnet_lite0"
+    chosen = replace(options, trunk=name, weights=published(name))
+    monitor = fit(scenes("train", 6), tmp_path / "run", chosen)
+    assert starts_from(started["M"], published(name)) and isinstance(monitor.segmenter, DeepLab)
+    fitted = monitor.segmenter.trunk.state_dict()
+    assert started["F0"].keys() == fitted.keys()
+    assert started["F0"]["_blocks.3._project_conv.weight"].equal(fitted["_blocks.3._project_conv.weight"])
+    again = Monitor.load(tmp_path / "run", "cpu")
+    image = scenes("test", 1)[0].image
+    assert again.assess(image).error_map.equal(monitor.assess(image).error_map)
+
+
+def test_f_has_a_trunk_of_its_own_beside_a_model_that_was_brought(
+    options: FitConfig, tmp_path: Path, published: Callable[[str], Path], started: dict[str, dict[str, Tensor]]
+) -> None:
+    chosen = replace(options, model=Bright(), imperfect=Unseen())
+    name = "squeezenet1_0"
+    own = replace(chosen, comparator_trunk=name, comparator_weights=published(name))
+    fit(scenes("train", 6), tmp_path / "run", own)
+    assert starts_from(started["F0"], published(name)) and "M" not in started  # no auxiliary segmenter is needed
 
 
 class Stopped(Exception):

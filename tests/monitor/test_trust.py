@@ -51,6 +51,7 @@ def mine(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("spec", ["code:interact", "os:abort", "http.server:test", "mine:load"])
 def test_a_function_that_a_monitor_names_is_not_called(spec, received, mine, monkeypatch, fails):
     monkeypatch.syspath_prepend(mine.parent)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)  # of another test
     name, _, function = spec.partition(":")
     with fails(f"the monitor's M is {spec}: {function} of {name} would be run", "--trust-code", "trust_code=True"):
         Monitor.load(received(spec), "cpu")

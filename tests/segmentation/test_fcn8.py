@@ -7,7 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from synthcp.segmentation.fcn8 import FCN8, FCN8Config, enlarged
+from synthcp.nn.catalogue import new_trunk
+from synthcp.nn.trunk import TrunkShape
+from synthcp.segmentation.base import SegmenterShape
+from synthcp.segmentation.fcn8 import FCN8, FCN8Config, enlarged, fcn8
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)  # of torchvision's VGG-16
 POOLED_BEFORE = {5, 10, 17, 24}
@@ -136,6 +139,25 @@ def test_batch_norms_take_torchvisions_names() -> None:
     names = set(segmenter.vgg.state_dict())
     assert {"features.0.weight", "features.1.running_mean", "features.40.bias", "features.41.running_var"} <= names
     assert len(names) == 13 * (2 + 5)
+
+
+@pytest.mark.parametrize("trunk", ["vgg16", "vgg19"])
+def test_a_named_vgg_is_as_wide_as_published_and_needs_no_classifier_where_it_is_small(trunk: str) -> None:
+    torch.manual_seed(0)
+    segmenter = fcn8(SegmenterShape(2, CLASSES, width=8, trunk=trunk)).eval().requires_grad_(False)
+    published, image = new_trunk(trunk, TrunkShape(2)).eval().requires_grad_(False), torch.rand(1, 3, 33, 64)
+    segmenter.load_weights({**published.state_dict(), "classifier.0.bias": torch.zeros(4096)})
+    torch.testing.assert_close(segmenter.features(image)[:3], published(image)[1:4])
+    assert segmenter.config.hidden == 32 and not segmenter.config.normalized
+
+
+def test_the_papers_own_brings_its_classifier_from_the_weights_of_a_named_vgg(fails) -> None:
+    with torch.device("meta"):
+        segmenter = fcn8(SegmenterShape(2, CLASSES, depth=101, trunk="vgg16"))
+        vgg = new_trunk("vgg16", TrunkShape(2))
+    assert segmenter.config == FCN8Config(CLASSES, trunk="vgg16")
+    with fails("weights do not fit FCN-8: classifier.0.weight is missing"):
+        segmenter.load_weights(vgg.state_dict())
 
 
 @pytest.mark.parametrize("key", ["features.17.weight", "classifier.0.weight", "classifier.3.bias"])

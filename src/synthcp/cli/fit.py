@@ -9,7 +9,7 @@ import typer
 
 from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
 from synthcp.cli.saying import say, warn
-from synthcp.errors import InputError
+from synthcp.nn.catalogue import TRUNK_NAMES
 from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.synthesis.catalogue import GENERATORS
 from synthcp.system.progress import Terminal, show_progress
@@ -51,12 +51,30 @@ def fit_verb(
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was broken off.")] = False,
     controls: Annotated[bool, typer.Option(help="Fit the controls of the tables too.")] = True,
-    perceptual: Annotated[
-        str, typer.Option(metavar="NETWORK", help="For G's loss: segmenter, or vgg19:FILE.")
-    ] = "segmenter",
+    trunk: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help=f"Trunk of an M that is fitted here: {', '.join(TRUNK_NAMES)}; else the scale's ResNet.",
+        ),
+    ] = "",
     weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Public weights (safetensors) from which an M that is fitted here starts."),
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Published weights (safetensors, or hub) from which an M that is fitted here starts."
+        ),
+    ] = None,
+    comparator_trunk: Annotated[
+        str, typer.Option(metavar="NAME", help="Trunk of F's encoder; else that of M, or the scale's ResNet-18.")
+    ] = "",
+    comparator_weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) from which it starts.")
+    ] = None,
+    perceptual: Annotated[
+        str, typer.Option(metavar="NAME", help="For G's loss: segmenter (M's layers), or a trunk, such as vgg19.")
+    ] = "segmenter",
+    perceptual_weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) of that trunk.")
     ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -105,7 +123,11 @@ def fit_verb(
         device=device,
         precision=precision,
         generator=generator,
-        vgg19=_vgg19(perceptual),
+        trunk=trunk,
+        comparator_trunk=comparator_trunk,
+        comparator_weights=comparator_weights,
+        perceptual=perceptual,
+        perceptual_weights=perceptual_weights,
         model=opened,
         features=features,
         imperfect=source,
@@ -119,13 +141,3 @@ def fit_verb(
     with show_progress(Terminal(), quiet) as progress:
         fit(dataset, out, asked, progress=progress, facts=facts)
     say(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
-
-
-def _vgg19(perceptual: str) -> Path | None:
-    """The weights file of vgg19:FILE; None for the segmenter."""
-    network, _, file = perceptual.partition(":")
-    if network == "vgg19" and file:
-        return Path(file)
-    if perceptual != "segmenter":
-        raise InputError(f"perceptual network {perceptual!r} is unknown; use segmenter or vgg19:FILE")
-    return None

@@ -1,4 +1,4 @@
-"""The failure comparator: a siamese ResNet that predicts the IoU of every class and the error of every pixel (eq. 5-8).
+"""The failure comparator: a siamese trunk that predicts the IoU of every class and the error of every pixel (eq. 5-8).
 
 Variants: "paper" is SiameseConfig(classes) as it stands; "official" (the authors' release) has two encoders and the
 softmax squeezed to one channel; "ours" sees the whole softmax, the difference of both feature maps and M's uncertainty.
@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from synthcp.comparison.logit_scores import uncertainty
 from synthcp.nn.labels import one_hot
 from synthcp.nn.padding import at_least, middle
-from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
+from synthcp.nn.resnet import Depth, trunk_or_resnet
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
+from synthcp.nn.trunk import DEEPEST, Trunk, TrunkShape
 from synthcp.records import Measure
 
 LabelInput = Literal["one_hot", "squeezed", "softmax"]
@@ -37,8 +38,6 @@ class SiameseConfig:
         shared: One encoder for image and synthesis, or two.
         label_input: What stands beside the image: y_hat in one-hot form, or M's softmax, whole or squeezed to one
             channel by a learned projection.
-        mean: Subtracted from image and synthesis.
-        std: Image and synthesis are divided by it.
         uses_uncertainty: Whether M's own uncertainty, eq. 9 and the difference of the features reach the heads. The
             error head then starts as MSP, the quality head as the quality to be expected under the predicted errors.
         feature_distances: In how many ways M compares image and synthesis; see FeatureDistance.feature_distances.
@@ -47,6 +46,7 @@ class SiameseConfig:
             training. Empty for images.
         branches: How many feature maps reach the heads: of image and synthesis, or of the image alone, as in the
             authors' direct prediction, whose heads then have half the size or less.
+        trunk: Of the encoders, by its name, as wide as published; empty takes a ResNet of that depth and width.
     """
 
     classes: int
@@ -56,13 +56,12 @@ class SiameseConfig:
     hidden: int = 64
     shared: bool = True
     label_input: LabelInput = "one_hot"
-    mean: float = 0.45
-    std: float = 0.225
     uses_uncertainty: bool = False
     feature_distances: int = 5
     measure: Measure = "IoU"
     patch: tuple[int, ...] = ()
     branches: Literal[1, 2] = 2
+    trunk: str = ""
 
 
 @dataclass(frozen=True)
@@ -103,10 +102,11 @@ class SiameseNetwork(nn.Module):
         super().__init__()
         self.config = config
         label_channels = 1 if config.label_input == "squeezed" else config.classes
-        trunk = ResNetConfig(config.in_channels + label_channels, config.depth, config.width)
-        encoders = [ResNet(spatial_dims, trunk) for _ in range(1 if config.shared else config.branches)]
+        shape = TrunkShape(spatial_dims, config.in_channels, beside=label_channels, width=config.width)
+        count = 1 if config.shared else config.branches
+        encoders = [trunk_or_resnet(config.trunk, config.depth, shape) for _ in range(count)]
         self.encoders = nn.ModuleList(encoders)
-        stages = encoders[0].out_channels
+        stages = encoders[0].out_channels[-DEEPEST:]
         if config.label_input == "squeezed":
             projection = conv(spatial_dims, config.classes, 1, kernel=1)
             self.squeeze = nn.Sequential(projection, batch_norm(spatial_dims, 1), nn.ReLU())
@@ -160,14 +160,12 @@ class SiameseNetwork(nn.Module):
     def load_encoder(self, weights: Mapping[str, Tensor]) -> None:
         """Start the encoders from a trunk (ImageNet's, or M's own); the label channels start unseen."""
         for encoder in self.encoders:
-            assert isinstance(encoder, ResNet)
+            assert isinstance(encoder, Trunk)
             encoder.load_weights(weights)
 
     def _encode(self, encoder: int, image: Tensor, labels: Tensor) -> list[Tensor]:
-        normalized = (image - self.config.mean) / self.config.std
-        trunk = self.encoders[encoder]
-        assert isinstance(trunk, ResNet)
-        return trunk.stages(torch.cat([normalized, labels], dim=1))
+        stages: list[Tensor] = self.encoders[encoder](image, labels)
+        return stages[-DEEPEST:]
 
     def _labels(self, logits: Tensor) -> Tensor:
         if self.config.label_input == "one_hot":

@@ -10,11 +10,15 @@ from synthcp.config.values import choose
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect_sources import Imperfect, KFold, Unseen
+from synthcp.nn.catalogue import check_trunk
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.segmentation.specs import AnyModel
 from synthcp.synthesis.catalogue import GENERATORS
 
+SEGMENTER = "segmenter"
+"""Stands for M's own layers, in place of a trunk, in G's perceptual loss."""
+Weights = str | Path | None
 FREE = ("resume", "device", "precision")
 """The options that need not be repeated when a fit is resumed: it keeps its precision wherever it runs."""
 
@@ -32,18 +36,28 @@ class FitConfig:
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
         generator: Kind of G, a name of synthesis.catalogue.GENERATORS; empty takes the variant's.
-        vgg19: File of VGG-19's weights for G's perceptual loss; None takes M's own layers.
+        perceptual: By whose features G's syntheses are compared with images: "segmenter" for M's own layers, or a trunk
+            by its name, such as "vgg19".
+        perceptual_weights: Published weights of that trunk: a file (safetensors), or "hub" for the library that
+            publishes them.
         model: A built-in name such as "deeplab" or "unet", which is fitted here, or M: its SPEC, a Segmenter, any
             callable from image to logits, or what open_model made of one. Empty fits DeepLab to images, a U-Net to
             volumes.
         features: Where f_M is: the module whose input it is, an entry of M's output, or "logits"; found by itself when
             empty.
         imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.
-        weights: File of public weights from which a built-in M starts, and each fold's (see Segmenter.load_weights).
+        trunk: Of a built-in M, a name of nn.catalogue.TRUNKS or timm:NAME, as wide as published; empty takes the usual
+            one of the scale's size.
+        weights: Published weights from which a built-in M starts, and each fold's (see Segmenter.load_weights): a file,
+            or "hub" for those of the trunk that is named.
+        comparator_trunk: Of F's encoder, likewise; empty takes that of M where the variant starts from it, else a
+            ResNet-18 of the scale's size.
+        comparator_weights: Published weights from which that trunk starts, likewise; None is from scratch.
 
     Raises:
-        InputError: There is no variant, scale or generator of this name, the imperfect predictions are none, or an
-            option is for a model that is fitted here and M is brought, or the other way round.
+        InputError: There is no variant, scale, generator or trunk of this name, weights go with no trunk, a perceptual
+            trunk has no weights, the imperfect predictions are none or need an M that is brought, or an option is for
+            a model that is fitted here and M is brought, or the other way round.
     """
 
     variant: str | Variant = "ours"
@@ -55,11 +69,15 @@ class FitConfig:
     device: str = "auto"
     precision: str = "auto"
     generator: str = ""
-    vgg19: Path | None = None
+    perceptual: str = SEGMENTER
+    perceptual_weights: Weights = None
     model: AnyModel = ""
     features: str = ""
     imperfect: Imperfect | None = None
-    weights: Path | None = None
+    trunk: str = ""
+    weights: Weights = None
+    comparator_trunk: str = ""
+    comparator_weights: Weights = None
 
     def __post_init__(self) -> None:
         for chosen, table, what in ((self.variant, VARIANTS, "variant"), (self.scale, SCALES, "scale")):
@@ -78,8 +96,28 @@ class FitConfig:
             )
         if self.weights is not None and not self.fits_model:
             raise InputError("weights are for a model that is fitted here; yours has its own, so leave them out")
+        if self.trunk and not self.fits_model:
+            raise InputError("a trunk is for a model that is fitted here; yours has its own, so leave it out")
+        self._check_trunks()
         if self.features and self.fits_model:
             raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
+
+    def _check_trunks(self) -> None:
+        for trunk in filter(None, (self.trunk, self.comparator_trunk, self.perceptual_trunk)):
+            check_trunk(trunk)
+        for what, trunk, weights in (
+            ("comparator", self.comparator_trunk, self.comparator_weights),
+            ("perceptual", self.perceptual_trunk, self.perceptual_weights),
+        ):
+            if weights is not None and not trunk:
+                raise InputError(f"{what} weights {str(weights)!r} are those of a trunk; name it, such as resnet18")
+        if self.perceptual_trunk and self.perceptual_weights is None:
+            raise InputError(f"{self.perceptual} compares images by what it has learnt; give its perceptual weights")
+
+    @property
+    def perceptual_trunk(self) -> str:
+        """The trunk by which syntheses are compared with images; empty where it is the segmenter."""
+        return "" if self.perceptual == SEGMENTER else self.perceptual
 
     @property
     def fits_model(self) -> bool:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.data.base import Dataset
 from synthcp.data.working_size import Prepared
 from synthcp.errors import WeightsError
-from synthcp.fitting.config import FitConfig
+from synthcp.fitting.config import FitConfig, Weights
 from synthcp.monitor.networks import build_segmenter
 from synthcp.monitor.settings import MonitorSettings
+from synthcp.nn.published import published_trunk, published_weights
+from synthcp.nn.trunk import Trunk, TrunkShape
 from synthcp.segmentation.base import Segmenter
-from synthcp.system.files import load_tensors
 from synthcp.system.progress import Progress
 from synthcp.system.runtime import Runtime
 from synthcp.training.loop import Stage
@@ -54,20 +56,38 @@ class Context:
         return start_segmenter(self.settings, self.config.weights)
 
 
-def start_segmenter(settings: MonitorSettings, weights: Path | None) -> Segmenter:
-    """Build the built-in M, from a file of public weights where there is one.
+def start_segmenter(settings: MonitorSettings, weights: Weights) -> Segmenter:
+    """Build the built-in M, from published weights where there are any.
 
     Raises:
-        WeightsError: The file is missing, no safetensors file, or for another network.
+        WeightsError: The weights are missing, no safetensors file, or for another network.
     """
     segmenter = build_segmenter(settings)
     if weights is not None:
-        tensors, _ = load_tensors(weights)
+        tensors = published_weights(weights, settings.model.trunk)
         try:
             segmenter.load_weights(tensors)
         except WeightsError as error:
             raise WeightsError(f"{weights}: {error}") from error
     return segmenter
+
+
+def start_encoder(network: SiameseNetwork, trunk: str, weights: Weights) -> None:
+    """Let F's encoder start from the published weights of a trunk, where there are any; errors as start_segmenter."""
+    if weights is None:
+        return
+    tensors = published_weights(weights, trunk)
+    try:
+        network.load_encoder(tensors)
+    except WeightsError as error:
+        raise WeightsError(f"{weights}: {error}") from error
+
+
+def perceptual_trunk(settings: MonitorSettings, config: FitConfig) -> Trunk:
+    """Build the trunk by which G's syntheses are compared with images; errors as published_trunk."""
+    assert config.perceptual_weights is not None  # FitConfig asks for them
+    shape = TrunkShape(settings.spatial_dims, settings.channels)
+    return published_trunk(config.perceptual_trunk, shape, config.perceptual_weights)
 
 
 def at_working_size(dataset: Dataset, settings: MonitorSettings, progress: Progress) -> Prepared:

@@ -15,13 +15,14 @@ from synthcp.data.check import check_labels
 from synthcp.errors import InputError
 from synthcp.fitting.begun import Begun, asked_of, taken_up
 from synthcp.fitting.config import FitConfig
-from synthcp.fitting.context import Context, at_working_size, start_segmenter
+from synthcp.fitting.context import Context, at_working_size, perceptual_trunk, start_encoder, start_segmenter
 from synthcp.fitting.imperfect_sources import CHOICES, Folds, HeldOut, KFold, Unseen
 from synthcp.fitting.stages import Stages
 from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.networks import build_network
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.nn.spatial import dims_of
-from synthcp.segmentation.catalogue import SEGMENTERS, default_model
+from synthcp.segmentation.catalogue import SEGMENTERS, check_trunk_of, default_model
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.specs import OpenedModel, open_model
@@ -95,8 +96,6 @@ class Opened:
 
 
 def _opened(data: Dataset, out: Path, config: FitConfig, facts: dict[str, str]) -> Opened:
-    if config.vgg19 is not None and not config.vgg19.is_file():
-        raise InputError(f"{config.vgg19}: no such file; give the weights of VGG-19 as safetensors")
     brought = None if config.fits_model else _brought(data, config)
     new = not (out / CONFIG).exists()
     if new:
@@ -118,7 +117,10 @@ def _built_in(data: Dataset, config: FitConfig) -> ModelSettings:
     probe = data[0].image[None]
     name = default_model(dims_of(probe)) if config.model == "" else str(config.model)
     note = f"starts from {config.weights}" if config.weights else ""
-    return ModelSettings(name, layers=SEGMENTERS[name].layers, probe_size=tuple(probe.shape[2:]), note=note)
+    if config.trunk:
+        check_trunk_of(name, config.trunk)
+    size = tuple(probe.shape[2:])
+    return ModelSettings(name, layers=SEGMENTERS[name].layers, probe_size=size, note=note, trunk=config.trunk)
 
 
 def _brought(data: Dataset, config: FitConfig) -> OpenedModel:
@@ -159,6 +161,7 @@ def _settings(data: Dataset, config: FitConfig, model: ModelSettings, facts: dic
         spatial_dims=dims_of(image),
         variant=variant,
         scale=scale,
+        encoder=config.comparator_trunk,
         model=model,
         facts=facts | _facts(config, model),
         training_ids=tuple(seen),
@@ -167,9 +170,13 @@ def _settings(data: Dataset, config: FitConfig, model: ModelSettings, facts: dic
 
 
 def _check_weights_and_folds(data: Dataset, config: FitConfig, settings: MonitorSettings) -> None:
-    """Refuse weights that do not fit M, and folds that the images cannot make, now, not after G was trained."""
-    if config.weights is not None:
+    """Refuse weights that do not fit, and folds that the images cannot make, now, not after G was trained."""
+    if config.trunk or config.weights is not None:
         start_segmenter(settings, config.weights)
+    if config.comparator_trunk:
+        start_encoder(build_network(settings), config.comparator_trunk, config.comparator_weights)
+    if config.perceptual_trunk:
+        perceptual_trunk(settings, config)
     if isinstance(config.source, Unseen) and config.source.crossfit:
         crossfit_folds(data.groups, settings.scale.folds)
     if isinstance(config.source, KFold):
@@ -195,10 +202,21 @@ def _check_held_out(data: Dataset, held_out: Dataset, fewest: int) -> None:
 
 def _facts(config: FitConfig, model: ModelSettings) -> dict[str, str]:
     return {
-        "model": model.spec + (f" ({model.note})" if model.note else ""),
+        "model": model.spec + (f" ({told})" if (told := "; ".join(filter(None, (model.trunk, model.note)))) else ""),
         "imperfect predictions": str(config.source),
         "variant": config.variant if isinstance(config.variant, str) else "own",
         "scale": config.scale if isinstance(config.scale, str) else "own",
         "seed": str(config.seed),
+        **_trunks(config),
         "versions": f"synthcp {__version__}, torch {torch.__version__}, python {platform.python_version()}",
     }
+
+
+def _trunks(config: FitConfig) -> dict[str, str]:
+    """The trunks of F and of G's loss where they were chosen, with their weights."""
+    chosen = {
+        "trunk of F": (config.comparator_trunk, config.comparator_weights),
+        "perceptual loss by": (config.perceptual_trunk, config.perceptual_weights),
+    }
+    told = {what: (trunk, f" from {weights}" if weights else "") for what, (trunk, weights) in chosen.items()}
+    return {what: trunk + source for what, (trunk, source) in told.items() if trunk}

@@ -15,22 +15,20 @@ from synthcp.config.variants import Variant
 from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
 from synthcp.errors import InputError
-from synthcp.fitting.context import Context
+from synthcp.fitting.context import Context, perceptual_trunk, start_encoder
 from synthcp.fitting.fit_once import fit_once, fitted_once
 from synthcp.fitting.gathering import Gathered, Generators, gather
 from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, Head, control_path
 from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
-from synthcp.monitor.networks import build_generator, build_network
+from synthcp.monitor.networks import build_generator, build_network, encoder_is_trunk
 from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.monitor.thresholds import fit_thresholds
-from synthcp.nn.catalogue import new_trunk
-from synthcp.nn.trunk import TrunkShape
 from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.synthesis.base import Generator
 from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 from synthcp.synthesis.losses import FeatureNetwork
-from synthcp.system.files import load_tensors, save_module
+from synthcp.system.files import save_module
 from synthcp.system.run_folder import AUXILIARY, COMPARATOR, GENERATOR, SEGMENTER, clear_up, learnt_path
 from synthcp.system.runtime import seed_of
 from synthcp.training.comparator import DIRECT, ComparatorConfig, ComparatorTraining, ImperfectExamples, fit_score
@@ -91,7 +89,7 @@ class Stages:
         M itself, if it is ours and has a trunk. Beside a brought M, whose trunk is of another kind or not there at all,
         an auxiliary one of our own is fitted, which judges nothing. None where F starts from scratch.
         """
-        if not (self.settings.variant.starts_from_segmenter and self.settings.scale.depth == 18):
+        if not encoder_is_trunk(self.settings):
             return None
         if self.brought is None:
             return segmenter if hasattr(segmenter, "trunk") else None
@@ -162,10 +160,9 @@ class Stages:
         )
 
     def _perceptual_network(self, viewer: Segmenter | None) -> FeatureNetwork | None:
-        if self.context.config.vgg19 is not None:
-            vgg = new_trunk("vgg19", TrunkShape(2))
-            vgg.load_weights(load_tensors(self.context.config.vgg19)[0])
-            return self.runtime.place(vgg).eval().requires_grad_(False).compared
+        if self.context.config.perceptual_trunk:
+            trunk = perceptual_trunk(self.settings, self.context.config)
+            return self.runtime.place(trunk).eval().requires_grad_(False).compared
         if viewer is None or not viewer.differentiable:
             return None
         return viewer.requires_grad_(False).features
@@ -208,7 +205,7 @@ class Stages:
         auxiliary: Segmenter | None,
         seed: int,
     ) -> SiameseNetwork:
-        """F, trained; its encoder starts from the trunk of another network where the variant says so."""
+        """F, trained; its encoder starts from published weights, or from another network where the variant says so."""
         config = _comparator_config(settings)
 
         def build() -> SiameseNetwork:
@@ -216,8 +213,9 @@ class Stages:
             return self.runtime.place(build_network(settings))
 
         def training_of(network: SiameseNetwork) -> ComparatorTraining:
-            if auxiliary is not None and settings.variant.starts_from_segmenter:
+            if auxiliary is not None and encoder_is_trunk(settings):
                 network.load_encoder(auxiliary.get_submodule("trunk").state_dict())
+            start_encoder(network, settings.encoder, self.context.config.comparator_weights)
             return ComparatorTraining(network, examples, config, self.runtime, seed)
 
         return fit_once(weights, build, training_of, config.steps, self.context.stage(weights.stem, seed))

@@ -27,6 +27,7 @@ def build_segmenter(settings: MonitorSettings) -> Segmenter:
         hidden=scale.segmenter_hidden,
         deeplab_head=settings.variant.deeplab_head,
         input_size=_input_size(scale),
+        trunk=settings.model.trunk,
     )
     return new_segmenter(settings.model.spec if settings.model.is_built_in else BUILT_IN, shape)
 
@@ -62,6 +63,12 @@ def build_generator(settings: MonitorSettings, kind: str = "") -> Generator:
     return new_generator(kind, shape)
 
 
+def encoder_is_trunk(settings: MonitorSettings) -> bool:
+    """Whether F's encoder is the trunk of M, or of an auxiliary segmenter, from which it starts."""
+    fits = bool(settings.model.trunk) or settings.scale.depth == 18
+    return settings.variant.starts_from_segmenter and fits and not settings.encoder
+
+
 def build_network(settings: MonitorSettings) -> SiameseNetwork:
     """Return F with fresh weights."""
     variant, scale = settings.variant, settings.scale
@@ -78,5 +85,6 @@ def build_network(settings: MonitorSettings) -> SiameseNetwork:
         measure=settings.measure,
         patch=scale.patch,
         branches=variant.branches,
+        trunk=settings.encoder or (settings.model.lent_trunk if encoder_is_trunk(settings) else ""),
     )
     return SiameseNetwork(settings.spatial_dims, config)

@@ -47,6 +47,7 @@ class MonitorSettings:
         variant: What is computed.
         scale: How big it is.
         t: Threshold of eq. 9's refinement.
+        encoder: Trunk of F's encoder, by its name; empty takes that of M where F starts from it, else a ResNet-18.
         model: Which M; of a loaded monitor the one that it watches, of a stored one that of the fit.
         facts: Data, seed, versions and the like, for the report.
         training_ids: Ids of the images it was fitted on.
@@ -64,6 +65,7 @@ class MonitorSettings:
     variant: Variant
     scale: Scale
     t: float = 0.999
+    encoder: str = ""
     model: ModelSettings = field(default_factory=ModelSettings)
     facts: dict[str, str] = field(default_factory=dict)
     training_ids: tuple[str, ...] = ()

@@ -8,7 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from synthcp.errors import InputError, SynthCPError, WeightsError
-from synthcp.nn.trunk import Trunk
+from synthcp.nn.catalogue import new_trunk
+from synthcp.nn.trunk import Trunk, TrunkShape
 from synthcp.system.extras import import_extra
 from synthcp.system.files import load_tensors
 
@@ -61,3 +62,10 @@ def load_published(trunk: Trunk, source: str | Path, name: str) -> None:
         trunk.load_weights(weights)
     except WeightsError as error:
         raise WeightsError(f"{source}: {error}") from error
+
+
+def published_trunk(name: str, shape: TrunkShape, source: str | Path) -> Trunk:
+    """Return a trunk with published weights; errors as new_trunk and load_published."""
+    trunk = new_trunk(name, shape)
+    load_published(trunk, source, name)
+    return trunk

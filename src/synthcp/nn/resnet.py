@@ -6,12 +6,13 @@ Parameters carry torchvision's key names, so its ImageNet weight files load.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from torch import Tensor, nn
 
+from synthcp.nn.catalogue import new_trunk
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, max_pool
 from synthcp.nn.trunk import IMAGENET, PLAIN, Normalization, OutputStride, Trunk, TrunkShape
 
@@ -127,6 +128,19 @@ def resnet(depth: Depth, shape: TrunkShape) -> ResNet:
     normalization = shape.normalization(IMAGENET)
     config = ResNetConfig(shape.channels, depth, shape.width or 64, shape.output_stride, normalization)
     return ResNet(shape.spatial_dims, config)
+
+
+def trunk_or_resnet(name: str, depth: Depth, shape: TrunkShape) -> Trunk:
+    """Return a trunk by its name, as wide as published, or without one a ResNet to be trained from scratch.
+
+    Args:
+        name: Of the trunk; may be empty.
+        depth: Of the ResNet.
+        shape: Of either; the width is that of the ResNet.
+    """
+    if name:
+        return new_trunk(name, replace(shape, width=0))
+    return ResNet(shape.spatial_dims, ResNetConfig(shape.channels, depth, shape.width, shape.output_stride))
 
 
 resnet18, resnet34, resnet50, resnet101 = (partial(resnet, depth) for depth in _BLOCKS)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from synthcp.errors import InputError, ShapeError
-from synthcp.nn.trunk import IMAGENET, Trunk, TrunkShape
+from synthcp.nn.trunk import DEEPEST, IMAGENET, Trunk, TrunkShape
 from synthcp.system.extras import import_extra
 
 
@@ -18,7 +18,7 @@ class TimmTrunk(Trunk):
     Raises:
         ShapeError: It is asked for volumes, or for another width than its own.
         MissingExtraError: timm is not installed.
-        InputError: timm has no such network, or shows none of its feature maps at this output stride.
+        InputError: timm has no such network, or shows fewer than four feature maps, or none at this output stride.
     """
 
     keys = "timm"
@@ -34,6 +34,8 @@ class TimmTrunk(Trunk):
         self.network: nn.Module = network
         shown, config = network.feature_info, network.pretrained_cfg
         self.out_channels, self.strides = tuple(shown.channels()), tuple(shown.reduction())
+        if len(self.strides) < DEEPEST:
+            raise InputError(f"{self.title} shows {len(self.strides)} feature maps; choose one that shows {DEEPEST}")
         published = (tuple(config.get("mean", IMAGENET[0])), tuple(config.get("std", IMAGENET[1])))
         self.normalization = shape.normalization(published)
         self.first_kernel = self._own_keys().get(_plain(f"{config.get('first_conv')}.weight"), "")

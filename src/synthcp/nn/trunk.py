@@ -22,6 +22,9 @@ PLAIN: Normalization = ((0.45,), (0.225,))
 IMAGENET: Normalization = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """To which torchvision and timm normalise images."""
 
+DEEPEST = 4
+"""Feature maps of a trunk that M and F build on, from the deepest one up."""
+
 
 @dataclass(frozen=True)
 class TrunkShape:

@@ -151,19 +151,14 @@ def _reopened(folder: Path, monitor: Monitor, progress: Progress) -> Stages:
         told = f"{folder} does not name its imperfect predictions ({meant})"
         raise InputError(f'{told}; fit it with synthcp fit, or with facts={{"imperfect": SOURCE}}')
     chosen: AnyModel = model.spec if model.is_built_in else OpenedModel(monitor.predictor, model)
-    asked = _asked(folder)
     config = FitConfig(
         variant=stored.variant,
         scale=stored.scale,
-        seed=asked.seed,
-        controls=asked.controls,
         resume=True,
         device=str(monitor.runtime.device),
         model=chosen,
-        features=asked.features,
         imperfect=source,
-        vgg19=_path(asked.vgg19),
-        weights=_path(asked.weights),
+        **vars(_asked(folder)),
     )
     return begin(open_dataset(facts["data"]), folder, config, progress=progress)
 
@@ -175,8 +170,12 @@ class _Asked:
     seed: int
     controls: bool
     features: str
-    vgg19: str | None
+    trunk: str
     weights: str | None
+    comparator_trunk: str
+    comparator_weights: str | None
+    perceptual: str
+    perceptual_weights: str | None
 
 
 def _asked(folder: Path) -> _Asked:
@@ -184,7 +183,3 @@ def _asked(folder: Path) -> _Asked:
     asked = load_record(folder / CONFIG, Begun).asked
     names = {field.name for field in fields(_Asked)}
     return from_dict(_Asked, {name: value for name, value in asked.items() if name in names})
-
-
-def _path(text: str | None) -> Path | None:
-    return None if text is None else Path(text)

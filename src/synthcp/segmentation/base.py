@@ -40,6 +40,7 @@ class SegmenterShape:
         rates: Of DeepLab's pyramid.
         hidden: Channels of f_M, where it can be chosen.
         deeplab_head: DeepLab-v2's sum or v3's pyramid.
+        trunk: A trunk by its name, as wide as the published one, in place of the ResNet of that depth and width.
         input_size: At which size it sees an image.
     """
 
@@ -52,6 +53,7 @@ class SegmenterShape:
     rates: tuple[int, ...] = (6, 12, 18, 24)
     hidden: int = 512
     deeplab_head: Literal["sum", "v3"] = "sum"
+    trunk: str = ""
     input_size: InputSize = InputSize()
 
 

@@ -12,9 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
+from synthcp.nn.resnet import Depth, trunk_or_resnet
 from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, conv_unit
-from synthcp.nn.trunk import OutputStride
+from synthcp.nn.trunk import DEEPEST, OutputStride, TrunkShape
 from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
 
@@ -35,6 +35,7 @@ class DeepLabConfig:
         dropout: Share of the channels of f_M dropped before the classifiers.
         head: "sum" has one dilated classifier per rate; "v3" fuses a pyramid of features, and classifies these once.
         hidden: Channels of each part of the "v3" pyramid and of what they are fused to.
+        trunk: By its name, as wide as published; empty takes the ResNet of that depth and width.
     """
 
     classes: int
@@ -46,19 +47,21 @@ class DeepLabConfig:
     dropout: float = 0.1
     head: Literal["sum", "v3"] = "sum"
     hidden: int = 256
+    trunk: str = ""
 
 
 class DeepLab(Segmenter):
-    """ResNet trunk, dropout, and the sum of one dilated 3x3 classifier per rate, or of one 1x1 behind a "v3" pyramid.
+    """Trunk, dropout, and the sum of one dilated 3x3 classifier per rate, or of one 1x1 behind a "v3" pyramid.
 
-    The feature maps are the trunk's four stages; of "v3" the last one is what its pyramid fuses instead.
+    The feature maps are the trunk's four deepest; of "v3" the last one is what its pyramid fuses instead.
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: DeepLabConfig, input_size: InputSize | None = None) -> None:
-        super().__init__(spatial_dims, input_size=input_size)
+        shape = TrunkShape(spatial_dims, config.in_channels, width=config.width, output_stride=config.output_stride)
+        trunk = trunk_or_resnet(config.trunk, config.depth, shape)
+        super().__init__(spatial_dims, *trunk.normalization, input_size)
         self.config = config
-        trunk = ResNetConfig(config.in_channels, config.depth, config.width, config.output_stride)
-        self.trunk = ResNet(spatial_dims, trunk)
+        self.trunk = trunk
         channels, classes = self.trunk.out_channels[-1], config.classes
         self.fusion: nn.Module = nn.Identity()
         self.dropout = channel_dropout(spatial_dims, config.dropout)
@@ -74,7 +77,7 @@ class DeepLab(Segmenter):
 
     def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the four feature maps."""
-        *stages, last = self.trunk.stages(image)
+        *stages, last = self.trunk.stages(image)[-DEEPEST:]
         features = self.fusion(last)
         return self.classify(features), [*stages, features]
 
@@ -84,13 +87,14 @@ class DeepLab(Segmenter):
         return torch.stack([classifier(features) for classifier in self.pyramid]).sum(dim=0)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Let the trunk start from torchvision's ResNet of its depth (see ResNet.load_weights)."""
+        """Let the trunk start from its published weights (see Trunk.load_weights)."""
         self.trunk.load_weights(weights)
 
 
 def deeplab(shape: SegmenterShape) -> DeepLab:
     """Return DeepLab-v2, or with the head of v3 that of the authors' release, whose pyramid has one rate less."""
     config = DeepLabConfig(shape.classes, shape.channels, shape.depth, shape.width, shape.output_stride, shape.rates)
+    config = replace(config, trunk=shape.trunk)
     if shape.deeplab_head == "v3":
         config = replace(config, head="v3", hidden=shape.hidden // 2, rates=shape.rates[:3], dropout=0.5)
     return DeepLab(shape.spatial_dims, config, shape.input_size)

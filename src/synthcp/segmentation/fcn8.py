@@ -11,7 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from synthcp.errors import WeightsError
+from synthcp.nn.catalogue import new_trunk
 from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, resize
+from synthcp.nn.trunk import TrunkShape
 from synthcp.nn.vgg import VGG, VGGConfig
 from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
@@ -32,6 +34,8 @@ class FCN8Config:
         margin: 100 lays so many zeros around the image (Long et al.), and all scores are cut to what lies over it; with
             0 fc6 pads itself instead, which is cheaper by far where images are small.
         normalized: Whether VGG has batch norms (see VGGConfig).
+        trunk: "vgg16" or "vgg19", as wide as published; empty takes a VGG-16 of that width.
+        whole: Whether public weights bring fc6 and fc7 too; without them these are trained from scratch.
         scaled: Whether pool4 counts 0.01 and pool3 0.0001 times (Long et al.); from scratch they had better count full.
     """
 
@@ -42,6 +46,8 @@ class FCN8Config:
     dropout: float = 0.5
     margin: Literal[0, 100] = 100
     normalized: bool = False
+    trunk: str = ""
+    whole: bool = True
     scaled: bool = True
 
 
@@ -52,10 +58,11 @@ class FCN8(Segmenter):
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: FCN8Config, input_size: InputSize | None = None) -> None:
-        super().__init__(spatial_dims, input_size=input_size)
+        trunk = _vgg(spatial_dims, config)
+        super().__init__(spatial_dims, *trunk.normalization, input_size)
         self.config = config
         self.zeros = max(0, config.margin - 1)  # around the image; one more is the first convolution's own
-        self.vgg = VGG(spatial_dims, VGGConfig(config.in_channels, 16, config.width, config.normalized))
+        self.vgg = trunk
         _, _, third, fourth, fifth = self.vgg.out_channels
         self.fc6 = conv(spatial_dims, fifth, config.hidden, kernel=7, padding=0 if config.margin else 3)
         self.fc7 = conv(spatial_dims, config.hidden, config.hidden, kernel=1)
@@ -102,14 +109,14 @@ class FCN8(Segmenter):
 
     @torch.no_grad()
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Start from torchvision's VGG-16 (with batch norm, if normalized); its linear layers become fc6 and fc7.
+        """Start from torchvision's VGG, with batch norm if normalized; its linear layers become fc6, fc7 if whole.
 
         Raises:
             WeightsError: A key is missing or of another shape.
         """
         parameters = {
             f"{theirs}.{entry}": self.get_parameter(f"{ours}.{entry}")
-            for ours, theirs in _CLASSIFIER.items()
+            for ours, theirs in (_CLASSIFIER.items() if self.config.whole else ())
             for entry in ("weight", "bias")
         }
         for key, parameter in parameters.items():
@@ -123,12 +130,22 @@ class FCN8(Segmenter):
             parameter.copy_(weights[key].view_as(parameter))
 
 
+def _vgg(spatial_dims: SpatialDims, config: FCN8Config) -> VGG:
+    if config.trunk:
+        trunk = new_trunk(config.trunk, TrunkShape(spatial_dims, config.in_channels))
+        assert isinstance(trunk, VGG)
+        return trunk
+    return VGG(spatial_dims, VGGConfig(config.in_channels, 16, config.width, config.normalized))
+
+
 def fcn8(shape: SegmenterShape) -> FCN8:
     """Return Long et al.'s where the ResNets are as deep as the papers'; elsewhere one that learns from scratch."""
     config = FCN8Config(shape.classes, shape.channels)
     if shape.depth != 101:
         width, hidden = shape.width // 2, 8 * (shape.width // 2)
         config = replace(config, width=width, hidden=hidden, margin=0, normalized=True, scaled=False)
+    if shape.trunk:
+        config = replace(config, trunk=shape.trunk, normalized=False, whole=shape.depth == 101)
     return FCN8(shape.spatial_dims, config, shape.input_size)
 
 

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from synthcp.nn.resnet import Depth, ResNet, ResNetConfig
+from synthcp.nn.resnet import Depth, trunk_or_resnet
 from synthcp.nn.spatial import SpatialDims, channel_dropout, conv, conv_unit, resize
-from synthcp.nn.trunk import OutputStride
+from synthcp.nn.trunk import DEEPEST, OutputStride, TrunkShape
 from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.input_size import InputSize
 
@@ -37,6 +37,7 @@ class PSPNetConfig:
         hidden: Channels of each pooled level and of f_M.
         dropout: Share of the channels of f_M dropped before the classifier.
         deep_supervision: Weight of the loss on the stage before the last one.
+        trunk: By its name, as wide as published; empty takes the ResNet of that depth and width.
     """
 
     classes: int
@@ -48,20 +49,22 @@ class PSPNetConfig:
     hidden: int = 512
     dropout: float = 0.1
     deep_supervision: float = 0.4
+    trunk: str = ""
 
 
 class PSPNet(Segmenter):
-    """ResNet trunk, pyramid pooling, 3x3 fusion to f_M, dropout, 1x1 classifier.
+    """Trunk, pyramid pooling, 3x3 fusion to f_M, dropout, 1x1 classifier.
 
-    The feature maps are the trunk's four stages, the concatenation of the last one with its pooled levels (which the
+    The feature maps are the trunk's four deepest, the concatenation of the last one with its pooled levels (which the
     authors' release compares), and f_M (which the paper's eq. 9 compares); without a pyramid there is no concatenation.
     """
 
     def __init__(self, spatial_dims: SpatialDims, config: PSPNetConfig, input_size: InputSize | None = None) -> None:
-        super().__init__(spatial_dims, input_size=input_size)
+        shape = TrunkShape(spatial_dims, config.in_channels, width=config.width, output_stride=config.output_stride)
+        trunk = trunk_or_resnet(config.trunk, config.depth, shape)
+        super().__init__(spatial_dims, *trunk.normalization, input_size)
         self.config = config
-        trunk = ResNetConfig(config.in_channels, config.depth, config.width, config.output_stride)
-        self.trunk = ResNet(spatial_dims, trunk)
+        self.trunk = trunk
         *_, third, fourth = self.trunk.out_channels
         hidden, levels = config.hidden, len(config.pyramid)
         self.levels = nn.ModuleList(conv_unit(spatial_dims, fourth, hidden, kernel=1) for _ in config.pyramid)
@@ -73,7 +76,7 @@ class PSPNet(Segmenter):
 
     def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits, and the feature maps from the trunk's first stage to f_M."""
-        layers: list[Tensor] = self.trunk.stages(image)
+        layers: list[Tensor] = self.trunk.stages(image)[-DEEPEST:]
         if self.config.pyramid:
             layers = [*layers, self._with_levels(layers[-1])]
         features = self.fusion(layers[-1])
@@ -91,7 +94,7 @@ class PSPNet(Segmenter):
         return [(1.0, prediction.logits), (self.config.deep_supervision, auxiliary)]
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Let the trunk start from torchvision's ResNet of its depth (see ResNet.load_weights)."""
+        """Let the trunk start from its published weights (see Trunk.load_weights)."""
         self.trunk.load_weights(weights)
 
     def _with_levels(self, features: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ class PSPNet(Segmenter):
 def pspnet(shape: SegmenterShape, pyramid: tuple[int, ...] = PYRAMID) -> PSPNet:
     """Return PSPNet."""
     trunk = (shape.depth, shape.width, shape.output_stride)
-    config = PSPNetConfig(shape.classes, shape.channels, *trunk, pyramid, shape.hidden)
+    config = PSPNetConfig(shape.classes, shape.channels, *trunk, pyramid, shape.hidden, trunk=shape.trunk)
     return PSPNet(shape.spatial_dims, config, shape.input_size)
 
 

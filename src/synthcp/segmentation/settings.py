@@ -29,6 +29,7 @@ class ModelSettings:
         note: What was decided without being asked when M was opened, such as which of its classes are the data's; of a
             built-in one, from which weights it starts.
         output: What M returns, see segmentation.output.
+        trunk: Of a built-in one, by its name; empty takes the usual one.
 
     Raises:
         InputError: A number is outside its range.
@@ -41,6 +42,7 @@ class ModelSettings:
     fingerprint: str = ""
     note: str = ""
     output: Output = "logits"
+    trunk: str = ""
 
     def __post_init__(self) -> None:
         check_ranges(self, layers=(0, 64), probe_size=(1, 2**14))
@@ -53,6 +55,11 @@ class ModelSettings:
         return self.spec in SEGMENTERS
 
     @property
+    def lent_trunk(self) -> str:
+        """Name of the trunk from which F's encoder may start; empty where it is the usual one, or F cannot."""
+        return self.trunk if self.is_built_in and SEGMENTERS[self.spec].trunk == "any" else ""
+
+    @property
     def identity(self) -> tuple[str, str]:
         """What tells M from another one: SPEC and fingerprint."""
         return self.spec, self.fingerprint
@@ -61,7 +68,8 @@ class ModelSettings:
         """What was opened, and what was decided about it, in one line."""
         blind = "predictions on disk: error map and class quality, but no anomaly map, which needs a live model"
         seen = f"f_M is {self._feature_place()}" if self.layers else blind
-        return "; ".join(filter(None, (f"M: {self.spec}", seen, self.note)))
+        built_on = f"built on {self.trunk}" if self.trunk else ""
+        return "; ".join(filter(None, (f"M: {self.spec}", built_on, seen, self.note)))
 
     def _feature_place(self) -> str:
         if self.is_built_in:
