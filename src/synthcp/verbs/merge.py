@@ -11,6 +11,7 @@ from pathlib import Path
 
 from synthcp.errors import InputError
 from synthcp.report.annotate import LIST, TABLE, read_choice, write_choice
+from synthcp.report.cards import FILES as DRAWN
 from synthcp.report.html import write_report
 from synthcp.report.outputs import RUN, ResultsWriter, RunSettings, read_settings
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, read_rows
@@ -124,7 +125,7 @@ def _in_turn(lists: Sequence[Sequence[ResultRow]]) -> list[ResultRow]:
 def _take_over(part: Shard, new: Path) -> None:
     """Take over maps and score files as they are, and add the log to that of the others."""
     for name in load_json(part.folder / FILES)["files"]:
-        if name not in _MADE_ANEW:
+        if name not in _MADE_ANEW and not name.startswith(f"{DRAWN}/"):  # which the report draws anew
             _link(part.folder / name, new / name)
     if (part.folder / LOG).is_file():
         with writing(new / LOG), open(new / LOG, "ab") as log:
