@@ -618,7 +618,7 @@ for verb, option, value in (
     ("audit", "--seed", "-1"), ("fit", "--seed", HUGE), ("fit", "--scale", "x"), ("fit", "--variant", "x"),
     ("fit", "--generator", "x"), ("fit", "--imperfect", f"kfold:{HUGE}"), ("fit", "--imperfect", "kfold:99999999"),
     ("fit", "--imperfect", "folds:/nope"), ("fit", "--imperfect", "kfold:1"), ("fit", "--weights", "/nope"),
-    ("fit", "--weights", "/dev/zero"), ("fit", "--perceptual", "vgg19", "--perceptual-weights", "/dev/zero"), ("fit", "--config", "/dev/zero"),
+    ("fit", "--weights", "/dev/zero"), ("fit", "--perceptual-weights", "/dev/zero"), ("fit", "--config", "/dev/zero"),
     ("doctor", "--scale", "x"), ("doctor", "--model", "onnx:/dev/zero"),
     ("doctor", "--monitor", "/dev/zero"), ("doctor", "--device", "gpu"), ("doctor", "--out", "/dev/null/x"),
 ):  # fmt: skip
