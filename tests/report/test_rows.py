@@ -186,8 +186,8 @@ def test_an_ordinary_text_is_written_as_it_is() -> None:
     ("column", "cell", "rule"),
     [
         ("error_share", "much", "much"),
-        ("error_share", "1.5", "no number from 0 to 1"),
-        ("error_share", "-0.1", "no number from 0 to 1"),
+        ("error_share", "2.5", "no number from 0 to 2"),
+        ("error_share", "-0.1", "no number from 0 to 2"),
         ("mean_quality", "inf", "no number from 0 to 1"),
         ("predicted_iou:road", "1e999", "no number from 0 to 1"),
         ("regions", "9" * 5000, "no whole number of at most 15 digits"),

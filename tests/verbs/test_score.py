@@ -154,3 +154,11 @@ def test_pictures_of_the_anomaly_map_span_its_range(run_folder, images, tmp_path
     found = torch.from_numpy(read_grey(map_path(tmp_path / "out", path.stem, "anomaly_16bit"))) * largest
     expected = Monitor.load(tmp_path / "run", "cpu").assess(path).anomaly_map
     torch.testing.assert_close(found.float(), expected, atol=1e-4, rtol=0)
+
+
+def test_an_output_folder_that_holds_the_monitor_is_refused(run_folder, tmp_path, fails):
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
+    for out in (run_folder, run_folder.parent):
+        with fails(f"{out} holds the monitor", "choose another output folder", error=InputError):
+            score(run_folder, tmp_path / "a.png", out)
+    assert (run_folder / "monitor.json").exists()

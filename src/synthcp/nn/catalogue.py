@@ -38,7 +38,7 @@ def check_trunk(name: str) -> None:
         InputError: It is none of TRUNKS, nor of a library in OPENED.
     """
     library, _, inner = name.partition(":")
-    if name not in TRUNKS and not (library in OPENED and inner):
+    if name not in TRUNKS and not (library in OPENED and inner and ":" not in inner):  # no hub
         raise InputError(f"trunk {name!r} is unknown; {choices(name, TRUNK_NAMES)}")
 
 

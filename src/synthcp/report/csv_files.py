@@ -81,7 +81,14 @@ _LONGEST = 1_000_000
 TEXT = Cell(written_text, read_text)
 COUNT = Cell(lambda count: "" if count is None else str(count), _count)
 NUMBER = Cell(_written_number, _number)
-SHARE = Cell(_written_number, lambda cell: _number(cell, 1.0))
+
+
+def up_to(most: float) -> Cell:
+    """A number from 0 to the most."""
+    return Cell(_written_number, lambda cell: _number(cell, most))
+
+
+SHARE = up_to(1.0)
 SENTENCES = Cell(
     lambda texts: written_text(_SEPARATOR.join(texts)),
     lambda cell: tuple(filter(None, read_text(cell).split(_SEPARATOR))),

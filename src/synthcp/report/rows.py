@@ -19,7 +19,7 @@ from synthcp.errors import InputError
 from synthcp.metrics.overlap import image_quality
 from synthcp.monitor.regions import largest_region
 from synthcp.records import AnomalousRegion, Assessment, Classes, Decision, Measure
-from synthcp.report.csv_files import COUNT, NUMBER, POINT, SENTENCES, SHARE, TEXT, one_of, read_table
+from synthcp.report.csv_files import COUNT, NUMBER, POINT, SENTENCES, SHARE, TEXT, one_of, read_table, up_to
 from synthcp.report.maps import extent_of
 from synthcp.report.planes import Planes
 
@@ -167,7 +167,7 @@ COLUMNS = {
     "source": TEXT,
     "status": one_of(Status),
     "message": TEXT,
-    "error_share": SHARE,
+    "error_share": up_to(2.0),  # of variant official
     "anomaly_share": SHARE,
     "mean_quality": SHARE,
     "true_error_share": SHARE,

@@ -100,6 +100,12 @@ def require_own_folder(out: Path, shard: str) -> None:
         )
 
 
+def require_apart(out: Path, monitor: Monitor) -> None:
+    """Refuse an output folder in which the monitor lies: it is replaced as a whole."""
+    if monitor.folder is not None and Path(monitor.folder).resolve().is_relative_to(out.resolve()):
+        raise InputError(f"{out} holds the monitor and would be replaced as a whole; choose another output folder")
+
+
 def frame_of(file: Input) -> str:
     """Return the name of an image in the toolkit."""
     return Path(file.id).name

@@ -27,7 +27,7 @@ from synthcp.system.files import save_text
 from synthcp.system.kept import Work
 from synthcp.system.output_folder import output_folder
 from synthcp.system.progress import Progress, silent
-from synthcp.verbs.checks import require_masks, require_match, require_some
+from synthcp.verbs.checks import require_apart, require_masks, require_match, require_some
 from synthcp.verbs.facts import FAILED, digest_of, identity, other_model, provenance, run_begun, run_settings
 from synthcp.verbs.given import AnyData, AnyMonitor, folder_of, open_data, open_monitor
 from synthcp.verbs.said import digest_of_sample, done_of, said_of
@@ -78,6 +78,7 @@ def evaluate(
     require = require_masks if Readable(dataset)[0].label_map is None else require_match
     require(dataset, monitor)
     facts, out = named | dict(facts or {}) | other_model(monitor), Path(out)
+    require_apart(out, monitor)
     asked = {"verb": "eval", "detectors": ", ".join(chosen), "protocols": ", ".join(protocols)} | identity(monitor)
     asked |= {"data": digest_of(*dataset.ids, *map(str, facts.items()))}
     with output_folder(out, asked, resume) as work:

@@ -29,6 +29,7 @@ from synthcp.system.progress import Progress, silent
 from synthcp.verbs.checks import (
     METHOD,
     frame_of,
+    require_apart,
     require_grid,
     require_own_folder,
     require_predictions,
@@ -81,9 +82,9 @@ def score(
     files = found[number - 1 :: count]
     if not files:
         raise InputError(f"{len(found)} {monitor.settings.scored} are too few for shard {shard}; use fewer shards")
-    require_predictions([file.id for file in files], monitor)
+    require_predictions([file.id for file in found], monitor)  # of all shards, for a file serves one image
     if smiyc:
-        require_score_files(files, monitor, out, smiyc)
+        require_score_files(found, monitor, out, smiyc)
     whole = identity(monitor) | {
         "list of inputs": digest_of(*(f"{file.id} {file.source}" for file in found)),
         "smiyc": smiyc,
@@ -91,6 +92,7 @@ def score(
     }
     part = f"{number}/{count}" if count > 1 else ""
     require_own_folder(out, part)
+    require_apart(out, monitor)
     settings = run_settings(monitor, "Scores", ", ".join(map(str, paths)))
     settings = replace(settings, shard=part, run=digest_of(*whole.values()) if part else "")
     with output_folder(out, {"verb": "score"} | whole | {"shard": part}, resume) as work:
