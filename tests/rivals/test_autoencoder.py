@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from synthcp.data.base import Dataset
+from synthcp.nn.catalogue import new_trunk
 from synthcp.nn.spatial import SpatialDims
+from synthcp.nn.trunk import TrunkShape
 from synthcp.records import Prediction, Sample
 from synthcp.rivals.autoencoder import (
     Autoencoder,
@@ -35,6 +37,20 @@ def test_any_size_comes_back(dims: SpatialDims, size: tuple[int, ...], depth: in
     reconstruction = autoencoder(torch.rand(2, 2, *size))
     assert reconstruction.shape == (2, 2, *size)
     assert reconstruction.min() >= 0 and reconstruction.max() <= 1
+
+
+@pytest.mark.parametrize(("dims", "size"), [(2, (17, 70)), (3, (9, 17, 33))])
+@pytest.mark.parametrize("trunk", ["efficientnet_lite0", "squeezenet1_0"])
+def test_a_trunk_may_be_its_encoder(dims: SpatialDims, size: tuple[int, ...], trunk: str) -> None:
+    autoencoder = autoencoder_of(dims, AutoencoderConfig(width=4, bottleneck=5, trunk=trunk))
+    codes: list[Tensor] = []
+    autoencoder.to_code.register_forward_hook(lambda *call: codes.append(call[1][0]))
+    image = torch.rand(1, 3, *size)
+    assert autoencoder(image).shape == image.shape
+    alone = new_trunk(trunk, TrunkShape(dims, output_stride=16)).eval()
+    alone.load_weights(autoencoder.encoder.state_dict())
+    torch.testing.assert_close(codes[0], alone(image)[-1])
+    assert codes[0].shape[2:] == tuple(-(-side // 16) for side in size)
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -11,7 +11,10 @@ from torch import Tensor, nn
 from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.fitting.fit_data import FitData
+from synthcp.nn.catalogue import new_trunk
+from synthcp.nn.published import load_published
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, resize
+from synthcp.nn.trunk import Trunk, TrunkShape
 from synthcp.records import Detection, Prediction
 from synthcp.system.runtime import Runtime, generator_of
 from synthcp.training.batches import image_batch
@@ -27,26 +30,25 @@ class AutoencoderConfig:
         width: Channels after the first halving; they double with each further one.
         depth: How often the sides are halved.
         bottleneck: Channels of the code; it holds bottleneck / (channels * 2 ** (depth * axes)) of the image's numbers.
+        trunk: Of the encoder, by its name, down to stride 16; empty takes strided convolutions.
     """
 
     channels: int = 3
     width: int = 32
     depth: int = 4
     bottleneck: int = 64
+    trunk: str = ""
 
 
 class Autoencoder(nn.Module):
-    """Strided convolutions down to the code, enlargements and convolutions back; no path around the code."""
+    """Strided convolutions, or a trunk, down to the code, enlargements and convolutions back; no path around it."""
 
     def __init__(self, spatial_dims: SpatialDims, config: AutoencoderConfig) -> None:
         super().__init__()
         self.config = config
         widths = [config.width * 2**level for level in range(config.depth)]
-        self.encoder = nn.ModuleList(
-            _block(spatial_dims, narrow, wide, stride=2)
-            for narrow, wide in zip([config.channels, *widths], widths, strict=False)
-        )
-        self.to_code = conv(spatial_dims, widths[-1], config.bottleneck, kernel=1)
+        self.encoder, encoded = _encoder(spatial_dims, config, widths)
+        self.to_code = conv(spatial_dims, encoded, config.bottleneck, kernel=1)
         self.from_code = conv(spatial_dims, config.bottleneck, widths[-1], kernel=1)
         self.decoder = nn.ModuleList(
             _block(spatial_dims, wide, narrow, stride=1)
@@ -56,14 +58,23 @@ class Autoencoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Reconstruct an image, shape (B, C, *S) of any size, in [0, 1]; the result has its shape and range."""
-        features, sizes = 2 * image - 1, []
-        for block in self.encoder:
-            sizes.append(features.shape[2:])
-            features = block(features)
-        features = self.from_code(self.to_code(features))
-        for block, size in zip(self.decoder, reversed(sizes), strict=True):
-            features = block(resize(features, size))
+        features = self.from_code(self.to_code(self._encoded(image)))
+        for level, block in zip(reversed(range(self.config.depth)), self.decoder, strict=True):
+            features = block(resize(features, [-(-side // 2**level) for side in image.shape[2:]]))
         return torch.sigmoid(self.to_image(features).float())
+
+    def _encoded(self, image: Tensor) -> Tensor:
+        features: Tensor = self.encoder(image)[-1] if self.config.trunk else self.encoder(2 * image - 1)
+        return features
+
+
+def _encoder(spatial_dims: SpatialDims, config: AutoencoderConfig, widths: list[int]) -> tuple[nn.Module, int]:
+    """The way down, and the channels of what it ends in."""
+    if config.trunk:
+        trunk = new_trunk(config.trunk, TrunkShape(spatial_dims, config.channels, output_stride=16))
+        return trunk, trunk.out_channels[-1]
+    pairs = zip([config.channels, *widths], widths, strict=False)
+    return nn.Sequential(*(_block(spatial_dims, narrow, wide, stride=2) for narrow, wide in pairs)), widths[-1]
 
 
 def _block(spatial_dims: SpatialDims, in_channels: int, out_channels: int, stride: int) -> nn.Module:
@@ -145,14 +156,20 @@ class ReconstructionError:
 
 
 def fit_autoencoder(data: FitData) -> Detector:
-    """Fit it to the training images, half as long as G."""
+    """Fit it to the training images, half as long as G; its encoder is the trunk that F was given, if it was."""
     context, settings = data.context, data.context.settings
-    config = AutoencoderConfig(settings.channels, settings.scale.segmenter_width)
+    config = AutoencoderConfig(settings.channels, settings.scale.segmenter_width, trunk=settings.encoder)
     steps = AutoencoderTrainingConfig(max(1, settings.scale.gan.steps // 2))
+
+    def training_of(network: Autoencoder) -> AutoencoderTraining:
+        if isinstance(network.encoder, Trunk) and context.config.comparator_weights is not None:
+            load_published(network.encoder, context.config.comparator_weights, settings.encoder)
+        return AutoencoderTraining(network, context.dataset, steps, context.runtime, context.seed)
+
     network = data.fit_once(
         "autoencoder",
         lambda: Autoencoder(settings.spatial_dims, config),
-        lambda network: AutoencoderTraining(network, context.dataset, steps, context.runtime, context.seed),
+        training_of,
         steps.steps,
     )
     return ReconstructionError(network)
