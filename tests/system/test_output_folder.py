@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from synthcp.errors import InputError, RunError
-from synthcp.system.files import load_json
+from synthcp.system.files import load_json, save_json
 from synthcp.system.kept import Done, at_work, was_interrupted
 from synthcp.system.lock import locked
-from synthcp.system.output_folder import FILES, changing, output_folder
+from synthcp.system.output_folder import FILES, changing, listed, output_folder
 
 Fails = Callable[..., AbstractContextManager[None]]
 ASKED = {"budget": "3"}
@@ -27,7 +27,7 @@ def write(out: Path, *names: str) -> None:
     with output_folder(out) as work:
         for name in names:
             (work.new / name).parent.mkdir(parents=True, exist_ok=True)
-            (work.new / name).write_text(name)
+            (work.new / name).write_bytes(os.fsencode(name))
 
 
 def names(folder: Path) -> set[str]:
@@ -236,3 +236,38 @@ def test_a_folder_that_is_full_of_unlisted_files_is_foreign(tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"holds results\.csv, which no run wrote"):
         write(tmp_path / "out", "results.csv")
     assert (tmp_path / "out" / "results.csv").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "/etc/passwd", "a/../a.png", "", ".", "./a.png", "dir", "pipe", "link", "alias/a.png", "\0", "\ud800"],
+)
+def test_a_list_names_regular_files_of_its_folder_alone(tmp_path: Path, fails: Fails, name: str) -> None:
+    out = tmp_path / "out"
+    write(out, "dir/a.png", "a.png")
+    os.mkfifo(out / "pipe")
+    (out / "link").symlink_to(out / "a.png")
+    (out / "alias").symlink_to(out / "dir")
+    assert listed(out) == {"dir/a.png", "a.png"} and not listed(tmp_path)
+    save_json(out / FILES, {"run": "1", "files": ["a.png", name]})
+    for use in (lambda: listed(out), lambda: changing(out).__enter__(), lambda: write(out, "b")):
+        with fails(f"{out / FILES} names", "regular files, without links and '..'", "let the run write another folder"):
+            use()
+    assert (out / "a.png").exists()
+
+
+def test_a_name_with_bytes_that_are_no_text_is_listed(tmp_path: Path) -> None:
+    write(tmp_path / "out", "\udcff.png")
+    assert listed(tmp_path / "out") == {"\udcff.png"}
+
+
+@pytest.mark.parametrize("text", ["{}", '{"files": 3}', '{"files": [1]}', '{"files": {"a": 1}}', "[]", "{", '"a"'])
+def test_a_damaged_list_is_refused(tmp_path: Path, fails: Fails, text: str) -> None:
+    out = tmp_path / "out"
+    write(out, "a")
+    (out / FILES).write_text(text)
+    with fails(str(out / FILES), "restore it, or let the run write another folder"):
+        write(out, "b")
+    with fails(str(out / FILES)), changing(out):
+        pass
+    assert (out / "a").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -92,6 +93,51 @@ def test_a_shard_does_not_take_the_place_of_another(monitor, images, parts, tmp_
     assert len(read_rows(one)) == 3
     score(monitor, images, one, shard="1/2")  # the same one again
     assert len(read_rows(one)) == 3
+
+
+@pytest.fixture
+def copies(parts, tmp_path):
+    return [shutil.copytree(parts / name, tmp_path / name) for name in "12"]
+
+
+def edit(path, **values):
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+@pytest.mark.parametrize("name", ["../../secret", "/etc/hostname", "link", 3])
+def test_a_shard_gives_files_of_its_own_alone(copies, tmp_path, fails, name):
+    (tmp_path / "secret").touch()
+    (copies[1] / "link").symlink_to(tmp_path / "secret")
+    edit(copies[1] / "files.json", files=["run.json", name])
+    with fails(str(copies[1] / "files.json"), "restore it, or let the run write another folder"):
+        merge(copies, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_that_is_gone_or_of_two_shards_is_refused(copies, tmp_path, fails):
+    one, two = copies
+    first = next(iter((one / "maps").glob("*_error.png")))
+    inside = first.relative_to(one).as_posix()
+    shutil.copy(next(iter((two / "maps").glob("*_error.png"))), two / inside)
+    edit(two / "files.json", files=[*json.loads((two / "files.json").read_text())["files"], inside])
+    with fails(f"{two / inside} is of the same name in another shard", "a file is of one image; score them again"):
+        merge(copies, tmp_path / "out")
+    first.unlink()
+    with fails(f"{first} is missing, which its run wrote; score that shard again"):
+        merge(copies, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("shard", ["1/1000000000000", "0/2", "3/2", "\u00b2/2", "1/2/3", "9" * 5000 + "/2"])
+def test_a_damaged_shard_number_is_none(copies, tmp_path, fails, shard):
+    edit(copies[0] / "run.json", shard=shard)
+    with fails(f"{copies[0]} holds no shard; give folders that synthcp score --shard wrote"):
+        merge(copies, tmp_path / "out")
+
+
+def test_a_folder_that_holds_a_shard_is_not_replaced(copies, tmp_path, fails):
+    with fails(f"{tmp_path} holds {copies[0]}, one of the shards; put them together in another folder"):
+        merge(copies, tmp_path)
 
 
 def test_the_command_line_merges(synthcp, parts, tmp_path):

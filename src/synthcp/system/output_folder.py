@@ -10,13 +10,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from synthcp.errors import InputError
+from synthcp.errors import InputError, shortened
 from synthcp.system.files import load_json, save_json, writing
 from synthcp.system.kept import Work, at_work
 from synthcp.system.lock import OLD, locked
 
 FILES = "files.json"
 """Lists the files that the run wrote: they alone are replaced by the next one."""
+_REMEDY = "restore it, or let the run write another folder"
 _HALF = r"\.\d+\.partial\..+"
 """What a dead run leaves of a file that was to be replaced whole."""
 _LITTER = re.compile(rf"\.DS_Store|Thumbs\.db|desktop\.ini|{_HALF}")
@@ -60,19 +61,62 @@ def changing(out: Path) -> Iterator[None]:
     """Lock an output folder while single files of it are written, each whole; new ones are the run's from then on.
 
     Raises:
-        InputError: The folder is in use by another run, or cannot be written.
+        InputError: The folder is in use by another run, or cannot be written, or its list of files is damaged.
     """
     if not (out / FILES).is_file():  # there is nothing to keep together
         yield
         return
     with locked(out):
         _remove_halves(out)
-        before = _files(out)
+        with listing(out):
+            yield
+
+
+@contextmanager
+def listing(out: Path) -> Iterator[None]:
+    """Add what the body writes into an output folder to the files of its run, also when it fails.
+
+    Nothing is listed where no run did; as `changing`, for those who hold the folder's lock or need none.
+
+    Raises:
+        InputError: The list cannot be written, or is damaged.
+    """
+    known, before = listed(out), _files(out)
+    try:
         yield
-        listed = load_json(out / FILES)
-        added = _files(out) - before - set(listed["files"])
-        if added:
-            save_json(out / FILES, listed | {"files": sorted({*listed["files"], *added})})
+    finally:
+        added = _files(out) - before - known
+        if added and (out / FILES).is_file():
+            save_json(out / FILES, load_json(out / FILES) | {"files": sorted(listed(out) | added)})
+
+
+def listed(folder: Path) -> set[str]:
+    """Return the files that a run lists as its own, as paths in the folder; none of a folder that no run wrote.
+
+    Raises:
+        InputError: The list is damaged, or names what is no regular file in the folder.
+    """
+    path = folder / FILES
+    if not path.is_file():
+        return set()
+    names = load_json(path, _REMEDY).get("files")
+    if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+        raise InputError(f'{path} holds no list of names under "files"; {_REMEDY}')
+    root = os.path.realpath(folder)
+    for name in names:
+        if not _is_in(root, name):
+            came = f"{path} names {shortened(name)}, which is no file in that folder"
+            raise InputError(f"{came}; a run lists regular files, without links and '..'; {_REMEDY}")
+    return set(names)
+
+
+def _is_in(root: str, name: str) -> bool:
+    """Whether a name leads to a regular file below a folder, by no link, or would if there were one."""
+    path = f"{root}/{name}"
+    try:
+        return os.path.realpath(path) == path and (os.path.isfile(path) or not os.path.exists(path))
+    except ValueError:  # no name of a file
+        return False
 
 
 def _require_replaceable(place: Path, out: Path) -> None:
@@ -87,8 +131,7 @@ def _require_ours(place: Path, out: Path) -> None:
     """Refuse a folder with files that no run wrote: nothing of the user's is ever removed."""
     if not place.is_dir():
         return
-    listed = load_json(place / FILES)["files"] if (place / FILES).is_file() else []
-    foreign = sorted(_files(place) - {FILES, *listed})
+    foreign = sorted(_files(place) - {FILES, *listed(place)})
     if foreign:
         more = f" and {len(foreign) - 1} more files" if len(foreign) > 1 else ""
         raise InputError(

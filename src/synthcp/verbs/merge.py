@@ -16,9 +16,10 @@ from synthcp.report.html import write_report
 from synthcp.report.outputs import RUN, ResultsWriter, RunSettings, read_settings
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, read_rows
 from synthcp.system.failures import LOG
-from synthcp.system.files import load_json, writing
-from synthcp.system.output_folder import FILES, output_folder
+from synthcp.system.files import writing
+from synthcp.system.output_folder import FILES, listed, output_folder
 from synthcp.system.provenance import command_line, now
+from synthcp.verbs.score import parse_shard
 
 _MADE_ANEW = {RUN, RESULTS, REGIONS, LIST, TABLE, LOG, FILES, "report.html"}
 
@@ -53,12 +54,11 @@ def merge(shards: Sequence[str | Path], out: str | Path) -> list[ResultRow]:
         The rows of results.csv.
 
     Raises:
-        InputError: A folder holds no shard, they are not of one run, one is missing or given twice, or the output
-            folder cannot be written or replaced.
+        InputError: A folder holds no shard, they are not of one run, one is missing or given twice, a file of a shard
+            is missing, damaged or of the same name in another, or the output folder cannot be written or replaced.
     """
     parts, out = _parts([Path(shard) for shard in shards]), Path(out)
-    if out.resolve() in {part.folder.resolve() for part in parts}:
-        raise InputError(f"{out} is one of the shards; put them together in another folder")
+    _require_apart(out, parts)
     tables = _tables(parts)
     rows = _in_turn(tables)
     settings = replace(parts[0].settings, shard="", run="", command=command_line(), created=now())
@@ -73,6 +73,14 @@ def merge(shards: Sequence[str | Path], out: str | Path) -> list[ResultRow]:
             write_choice(work.new, chosen)
         write_report(work.new)
     return rows
+
+
+def _require_apart(out: Path, parts: Sequence[Shard]) -> None:
+    """Refuse an output folder that is or holds a shard: it is replaced as a whole."""
+    for part in parts:
+        if part.folder.resolve().is_relative_to(out.resolve()):
+            what = "is" if part.folder.resolve() == out.resolve() else f"holds {part.folder},"
+            raise InputError(f"{out} {what} one of the shards; put them together in another folder")
 
 
 def _parts(folders: Sequence[Path]) -> list[Shard]:
@@ -111,10 +119,10 @@ def _tables(parts: Sequence[Shard]) -> list[list[ResultRow]]:
 
 def _shard_of(folder: Path) -> Shard:
     settings = read_settings(folder)
-    number, _, count = settings.shard.partition("/")
-    if not (number.isdecimal() and count.isdecimal()):
-        raise InputError(f"{folder} holds no shard; give folders that synthcp score --shard wrote")
-    return Shard(folder, settings, int(number), int(count))
+    try:
+        return Shard(folder, settings, *parse_shard(settings.shard))
+    except InputError as error:
+        raise InputError(f"{folder} holds no shard; give folders that synthcp score --shard wrote") from error
 
 
 def _in_turn(lists: Sequence[Sequence[ResultRow]]) -> list[ResultRow]:
@@ -124,16 +132,21 @@ def _in_turn(lists: Sequence[Sequence[ResultRow]]) -> list[ResultRow]:
 
 def _take_over(part: Shard, new: Path) -> None:
     """Take over maps and score files as they are, and add the log to that of the others."""
-    for name in load_json(part.folder / FILES)["files"]:
-        if name not in _MADE_ANEW and not name.startswith(f"{DRAWN}/"):  # which the report draws anew
+    names = listed(part.folder)
+    for name in sorted(names - _MADE_ANEW):
+        if not name.startswith(f"{DRAWN}/"):  # which the report draws anew
             _link(part.folder / name, new / name)
-    if (part.folder / LOG).is_file():
+    if LOG in names:
         with writing(new / LOG), open(new / LOG, "ab") as log:
             log.write((part.folder / LOG).read_bytes())
 
 
 def _link(source: Path, target: Path) -> None:
     """Give a file a second name, or copy it where that cannot be."""
+    if not source.is_file():
+        raise InputError(f"{source} is missing, which its run wrote; score that shard again")
+    if target.exists():
+        raise InputError(f"{source} is of the same name in another shard; a file is of one image; score them again")
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
