@@ -27,7 +27,8 @@ from synthcp.monitor.settings import Learnt, MonitorSettings
 from synthcp.records import Classes, Prediction
 from synthcp.rivals.catalogue import KEPT, load_detectors
 from synthcp.segmentation.base import at_size
-from synthcp.system.files import save_module
+from synthcp.system.files import save_json, save_module
+from synthcp.system.output_folder import FILES, listed
 from synthcp.system.runtime import Runtime
 
 LOGIT_NAMES = ["msp", "entropy", "max-logit", "energy"]
@@ -132,9 +133,12 @@ def test_a_detector_of_a_finished_run_is_fitted_to_its_images_once_and_kept(
     data = "scenes:?count=6&size=32x48"
     options = FitConfig(scale=smallest_scale, controls=False, device="cpu", precision="fp32", seed=3)
     monitor = fit(open_dataset(data), tmp_path, options, facts={"data": data})
+    save_json(tmp_path / FILES, {"run": "", "files": []})  # as a demo leaves it
     before, names = set(tmp_path.iterdir()), ["tcp", "knn", "untrained", "synthcp"]
     first = load_detectors(tmp_path, monitor, names)
     assert {path.name for path in set(tmp_path.iterdir()) - before} == {KEPT}
+    kept = {path.relative_to(tmp_path).as_posix() for path in (tmp_path / KEPT).rglob("*") if path.is_file()}
+    assert listed(tmp_path) == kept and kept
     steps = list[str]()
     again = load_detectors(tmp_path, monitor, names, progress=lambda stage, *_: steps.append(stage))
     assert set(steps) <= {"read"}

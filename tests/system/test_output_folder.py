@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from synthcp.errors import InputError, RunError
+from synthcp.system import output_folder as output_folder_module
 from synthcp.system.files import load_json, save_json
 from synthcp.system.kept import Done, at_work, was_interrupted
 from synthcp.system.lock import locked
@@ -208,6 +210,62 @@ def test_a_run_killed_between_two_steps_has_its_old_folder_back(tmp_path: Path) 
     with pytest.raises(ZeroDivisionError), output_folder(out):
         raise ZeroDivisionError
     assert names(out) == {"old"}
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_run_whose_folder_cannot_be_put_in_its_place_goes_on(
+    tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch, old: bool
+) -> None:
+    out, rename = tmp_path / "out", os.rename
+    write(out, *["old"] * old)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())  # in two steps
+
+    def full(source: Path, target: Path) -> None:
+        if (Path(source).name, target) == ("new", out):
+            raise OSError(errno.EACCES, "Permission denied")
+        rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "rename", full)
+        with fails(f"{out} cannot be written (Permission denied)"), output_folder(out, ASKED) as work:
+            (work.new / "new").touch()
+            work.keep(0, Done("of a", "text", {}))
+    assert names(out) == {"old"} if old else not names(out)
+    assert was_interrupted(out, ASKED)
+    with output_folder(out, ASKED, resume=True) as work:
+        assert work.goes_on and work.kept(0, "of a", "a") is not None
+    assert names(out) == {"new"} and list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("put", [True, False])
+def test_a_run_that_is_killed_at_its_end_begins_anew(
+    tmp_path: Path, either: None, monkeypatch: pytest.MonkeyPatch, put: bool
+) -> None:
+    out = tmp_path / "out"
+    write(out, "old")
+    if not os.fork():
+        with output_folder(out, ASKED) as work:
+            (work.new / "new").touch()
+            work.keep(0, Done("of a", "text", {}))
+            whole = output_folder_module._put
+            monkeypatch.setattr(output_folder_module, "_put", lambda *to: (put and whole(*to), os._exit(0)))
+    os.wait()
+    assert names(out) == ({"new"} if put else {"old"}) and not was_interrupted(out, ASKED)
+    with output_folder(out, ASKED, resume=True) as work:
+        assert not work.goes_on and not list(work.new.iterdir())
+        (work.new / "new").touch()
+    assert names(out) == {"new"} and list(tmp_path.iterdir()) == [out]
+
+
+def test_what_a_failed_change_leaves_is_the_runs_own(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write(out, "old")
+    with pytest.raises(ZeroDivisionError), changing(out):
+        (out / "table.md").touch()
+        raise ZeroDivisionError
+    assert listed(out) == {"old", "table.md"}
+    write(out, "new")
+    assert names(out) == {"new"}
 
 
 def test_files_that_a_run_adds_later_are_its_own(tmp_path: Path, fails: Fails) -> None:

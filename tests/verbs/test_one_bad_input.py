@@ -20,6 +20,7 @@ from synthcp.monitor.promise import Promise
 from synthcp.monitor.settings import load_settings
 from synthcp.report.rows import read_rows
 from synthcp.segmentation.base import Segmenter
+from synthcp.system.output_folder import listed, output_folder
 from synthcp.verbs.audit.run import audit
 from synthcp.verbs.calibrate import calibrate
 from synthcp.verbs.evaluate import evaluate
@@ -118,6 +119,19 @@ def test_calibrate(broken, run_folder, error, tmp_path):
     assert replace(made, failed="", created="") == replace(plain, created="")
     assert load_settings(run).calibration == made
     check_log(run, error)
+
+
+@of(SOME[:1])
+def test_the_log_of_a_calibration_is_of_the_run_that_wrote_the_monitor(broken, run_folder, error, tmp_path):
+    run = tmp_path / "run"
+    with output_folder(run) as work:  # as a demo does
+        shutil.copytree(run_folder, work.new, dirs_exist_ok=True)
+    broken.folder = run
+    calibrate(broken, Scenes(ScenesConfig(count=14, height=48, width=64, split="val")), promise=EASY)
+    assert "errors.log" in listed(run)
+    with output_folder(run) as work:
+        (work.new / "another").touch()
+    assert listed(run) == {"another"}
 
 
 @of(SOME[:3])

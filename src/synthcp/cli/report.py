@@ -16,4 +16,5 @@ def report_verb(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder 
     from synthcp.system.output_folder import changing
 
     with changing(out):
-        say(f"report: {write_report(out)}")
+        page = write_report(out)
+    say(f"report: {page}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from torch import Tensor
@@ -46,6 +47,11 @@ class Dataset(ABC):
     def label_map(self, index: int) -> Tensor | None:
         """The label map of one sample, shape (*S), int64; where images lie in files, they are not read for it."""
         return self[index].label_map
+
+    @property
+    def read_from(self) -> list[Path]:
+        """Every file that it reads; none where samples are drawn or in memory."""
+        return []
 
     def grid(self, index: int) -> Grid | None:
         """Return the grid of the file that one sample comes from, to write maps on; None of images."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor
 
@@ -40,6 +41,11 @@ class Derived(Dataset):
     def label_map(self, index: int) -> Tensor | None:
         """Return the label map of one sample."""
         return self.dataset.label_map(self.indices[index])
+
+    @property
+    def read_from(self) -> list[Path]:
+        """Every file that the other one reads."""
+        return self.dataset.read_from
 
     def grid(self, index: int) -> Grid | None:
         """Return the grid of one sample."""

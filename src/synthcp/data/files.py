@@ -37,6 +37,11 @@ class SampleFiles:
     group: str = ""
     channels: tuple[Path, ...] = ()
 
+    @property
+    def paths(self) -> list[Path]:
+        """All of them."""
+        return [path for path in (self.image, self.label_map, self.anomaly_mask, *self.channels) if path is not None]
+
 
 class FileDataset(Dataset):
     """Samples that are read from files, in natural order of their ids.
@@ -76,6 +81,11 @@ class FileDataset(Dataset):
     def groups(self) -> list[str]:
         """The group of every sample, in order."""
         return [sample.group for sample in self.files]
+
+    @property
+    def read_from(self) -> list[Path]:
+        """Every file of every sample."""
+        return [path for sample in self.files for path in sample.paths]
 
     def label_map(self, index: int) -> Tensor | None:
         """Read the label map of one sample."""

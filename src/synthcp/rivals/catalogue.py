@@ -38,6 +38,7 @@ from synthcp.rivals.voxel_uncertainty import fit_entropy_quality, fit_variance_q
 from synthcp.segmentation.specs import AnyModel, OpenedModel
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_network
+from synthcp.system.output_folder import listing
 from synthcp.system.progress import Progress, silent
 from synthcp.system.run_folder import CONFIG
 
@@ -99,7 +100,8 @@ def load_detectors(
         choose(DETECTORS, name, "detector")
     chosen = _at_hand(folder) if names is None else names
     data = fit_data_of(folder, monitor, progress)
-    return {name: fit(data) for name, fit in DETECTORS.items() if name in chosen}
+    with listing(folder):
+        return {name: fit(data) for name, fit in DETECTORS.items() if name in chosen}
 
 
 def _at_hand(folder: Path) -> list[str]:

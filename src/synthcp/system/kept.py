@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from synthcp.errors import InputError, RunError, WeightsError
 from synthcp.system.files import load_json, load_tensors, save_json, save_tensors
 from synthcp.system.lock import beside_of, clear, locked
 
-_ASKED = "asked.json"
+_ASKED, _ENDING = "asked.json", "ending.json"
 _WAY_ON = "give the command again with --resume (demo needs no option), to go on from there"
 
 
@@ -77,9 +78,19 @@ class Work:
             raise RunError(f"{name} has changed since the run was interrupted; begin anew, without --resume")
         return Done(digest, about["text"], tensors)
 
-    def finish(self) -> None:
-        """Say that the run is at its end, so that nobody goes on with it."""
-        (self.beside / _ASKED).unlink()
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """Put the results in their place in the body: nobody goes on with the run after it, unless it fails.
+
+        One that is killed in the body begins anew, whether its results are in their place or not.
+        """
+        asked, ending = self.beside / _ASKED, self.beside / _ENDING
+        os.rename(asked, ending)
+        try:
+            yield
+        except BaseException:
+            os.rename(ending, asked)
+            raise
 
     @property
     def _done(self) -> Path:

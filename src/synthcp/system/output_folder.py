@@ -51,8 +51,7 @@ def output_folder(out: Path, asked: Mapping[str, str] | None = None, resume: boo
         yield work
         _require_ours(place, out)
         save_json(work.new / FILES, {"run": work.run, "files": sorted(_files(work.new))})
-        with writing(out):
-            work.finish()
+        with writing(out), work.ending():
             _put(work, place)
 
 
@@ -165,8 +164,16 @@ def _put(work: Work, place: Path) -> None:
     if not any(place.iterdir()):
         os.rename(work.new, place)
     elif not _exchanged(work.new, place):
-        os.rename(place, work.beside / OLD)
+        _put_in_two_steps(work, place)
+
+
+def _put_in_two_steps(work: Work, place: Path) -> None:
+    os.rename(place, work.beside / OLD)
+    try:
         os.rename(work.new, place)
+    except BaseException:
+        os.rename(work.beside / OLD, place)
+        raise
 
 
 def _exchanged(first: Path, second: Path) -> bool:

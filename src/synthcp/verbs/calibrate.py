@@ -27,6 +27,7 @@ from synthcp.report.rows import ResultRow, row_from_json, row_of, row_to_json
 from synthcp.system.failures import LOG, Costing, Failures
 from synthcp.system.files import writing
 from synthcp.system.kept import Done, Work, at_work
+from synthcp.system.output_folder import listing
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import now
 from synthcp.system.run_folder import SETTINGS
@@ -97,7 +98,7 @@ def calibrate(
     promise.check_images(len(dataset), flags_pixels=monitor.segmenter is not None)
     require_match(dataset, monitor)
     asked = {"verb": "calibrate", "promise": str(promise), "data": digest_of(*dataset.ids, *facts.values())}
-    with at_work(folder, asked | identity(monitor), resume) as work:
+    with at_work(folder, asked | identity(monitor), resume) as work, listing(folder):
         failures = Failures(folder / LOG)
         outcomes = _outcomes(dataset, monitor, work, failures.costing, progress)
         require_some(failures, len(dataset), "judged")
@@ -113,8 +114,7 @@ def calibrate(
         )
         calibration = replace(calibration, failed=failures.told(len(dataset)))
         save_settings(work.beside, replace(load_settings(folder), calibration=calibration))
-        work.finish()
-        with writing(folder / SETTINGS):
+        with writing(folder / SETTINGS), work.ending():
             os.replace(work.beside / SETTINGS, folder / SETTINGS)
     monitor.settings = replace(monitor.settings, calibration=calibration)
     return calibration
@@ -135,7 +135,7 @@ def _outcomes(dataset: Dataset, monitor: Monitor, work: Work, costing: Costing, 
         with costing(sample_id):
             original = dataset[index]
             digest = digest_of_sample(original)
-            done = work.kept(index, digest, sample_id)
+            done = work.kept(index, digest, sample_id) if work.goes_on else None
             outcome = _outcome(original, dataset, monitor) if done is None else _outcome_of(done)
             if done is None:
                 work.keep(index, _done(digest, outcome))

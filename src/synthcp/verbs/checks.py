@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from synthcp.data.base import Dataset
@@ -100,10 +100,19 @@ def require_own_folder(out: Path, shard: str) -> None:
         )
 
 
-def require_apart(out: Path, monitor: Monitor) -> None:
-    """Refuse an output folder in which the monitor lies: it is replaced as a whole."""
-    if monitor.folder is not None and Path(monitor.folder).resolve().is_relative_to(out.resolve()):
-        raise InputError(f"{out} holds the monitor and would be replaced as a whole; choose another output folder")
+def require_apart(out: Path, monitor: Monitor, read: Iterable[Path]) -> None:
+    """Refuse an output folder in which the monitor, a prediction or another file lies that is read.
+
+    It is replaced as a whole.
+    """
+    whole, predictor = out.resolve(), monitor.predictor
+    held = {"the monitor": [monitor.folder] if monitor.folder else []}
+    held |= {"an input": [*read, *(predictor.files.values() if isinstance(predictor, SavedPredictions) else ())]}
+    for what, paths in held.items():
+        for path in paths:
+            if Path(path).resolve().is_relative_to(whole):
+                came = f"{out} holds {what}, {path}, and would be replaced as a whole"
+                raise InputError(f"{came}; choose another output folder")
 
 
 def frame_of(file: Input) -> str:

@@ -78,7 +78,7 @@ def evaluate(
     require = require_masks if Readable(dataset)[0].label_map is None else require_match
     require(dataset, monitor)
     facts, out = named | dict(facts or {}) | other_model(monitor), Path(out)
-    require_apart(out, monitor)
+    require_apart(out, monitor, dataset.read_from)
     asked = {"verb": "eval", "detectors": ", ".join(chosen), "protocols": ", ".join(protocols)} | identity(monitor)
     asked |= {"data": digest_of(*dataset.ids, *map(str, facts.items()))}
     with output_folder(out, asked, resume) as work:

@@ -92,7 +92,7 @@ def score(
     }
     part = f"{number}/{count}" if count > 1 else ""
     require_own_folder(out, part)
-    require_apart(out, monitor)
+    require_apart(out, monitor, (path for file in found for path in file.paths))
     settings = run_settings(monitor, "Scores", ", ".join(map(str, paths)))
     settings = replace(settings, shard=part, run=digest_of(*whole.values()) if part else "")
     with output_folder(out, {"verb": "score"} | whole | {"shard": part}, resume) as work:

@@ -18,7 +18,7 @@ from synthcp.verbs.audit.case import case_of
 from synthcp.verbs.audit.outputs import SHOWN, Exhibit, exhibit, write_page, write_table
 from synthcp.verbs.audit.suspects import Suspect, worst_suspects
 from synthcp.verbs.audit.suspicion import fit_suspicion
-from synthcp.verbs.checks import require_match, require_some, seen_in_fitting
+from synthcp.verbs.checks import require_apart, require_match, require_some, seen_in_fitting
 from synthcp.verbs.facts import FAILED, provenance
 from synthcp.verbs.given import AnyData, AnyMonitor, open_data, open_monitor
 
@@ -65,6 +65,7 @@ def audit(
         came = f"{monitor.folder or 'this'} is a monitor of volumes"
         raise InputError(f"{came}; an audit shows flat images; find bad volumes by synthcp eval")
     require_match(dataset, monitor)
+    require_apart(Path(out), monitor, dataset.read_from)
     facts, out = named | dict(facts or {}) | _provenance(monitor, dataset), Path(out)
     with output_folder(out) as work:
         failures = Failures(work.new / LOG)
