@@ -16,6 +16,7 @@ from synthcp.config.scales import Scale
 from synthcp.config.variants import VARIANTS
 from synthcp.data.base import Dataset
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
+from synthcp.data.subset import Subset
 from synthcp.errors import InputError
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, Imperfect, Unseen
@@ -25,7 +26,7 @@ from synthcp.monitor.networks import build_generator
 from synthcp.monitor.thresholds import NEVER
 from synthcp.nn.catalogue import new_trunk
 from synthcp.nn.trunk import TrunkShape
-from synthcp.records import Prediction
+from synthcp.records import Prediction, Sample
 from synthcp.report.pictures import label_picture
 from synthcp.rivals.catalogue import load_detectors
 from synthcp.segmentation.base import Segmenter
@@ -383,6 +384,36 @@ def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options
     assert live.thresholds.anomaly == NEVER
     saved = fit(scenes("train", 6), tmp_path / "saved", replace(chosen, model=f"preds:{tmp_path}")).settings
     assert saved.variant == VARIANTS["ours"]  # it is as sure when it is used
+
+
+class InFolder(Subset):
+    """Images whose ids begin with another folder than that in which their predictions lie."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__(dataset)
+        self.ids = [f"images/{sample_id}" for sample_id in dataset.ids]
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(super().__getitem__(index), id=self.ids[index])
+
+
+@pytest.mark.parametrize("held_out", [True, False])
+def test_a_resumed_fit_pairs_predictions_as_the_first_one_did(
+    options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held_out: bool
+) -> None:
+    images, predicted = InFolder(scenes("train", 4)), InFolder(scenes("val" if held_out else "train", 4))
+    (tmp_path / "preds" / "fine").mkdir(parents=True)
+    for sample in predicted:
+        assert sample.label_map is not None
+        picture = label_picture(sample.label_map, images.classes)
+        picture.save(tmp_path / "preds" / f"{sample.id.replace('images', 'fine')}.png")
+    source: Imperfect = HeldOut(predicted) if held_out else Unseen()
+    chosen = replace(options, model=f"preds:{tmp_path / 'preds'}", imperfect=source)
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(ImperfectPredictions, "write", _stop)
+        fit(images, tmp_path / "run", chosen)
+    resumed = fit(images, tmp_path / "run", replace(chosen, resume=True))
+    assert resumed.settings == fit(images, tmp_path / "whole", chosen).settings
 
 
 def test_m_looks_at_the_image_itself_where_the_predictions_come_from_elsewhere(

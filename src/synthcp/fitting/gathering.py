@@ -135,13 +135,13 @@ def _fold_of(context: Context, source: KFold) -> list[int]:
 
 
 def _saved(context: Context, folder: Path) -> SavedPredictions:
-    saved = SavedPredictions(folder, context.settings.classes, context.settings.spatial_dims)
-    saved.require(context.original.ids)
-    return saved
+    return SavedPredictions(folder, context.settings.classes, context.settings.spatial_dims)
 
 
 def _from(source: Predictor, context: Context, dataset: Dataset, predictor: Predictor, drawn: Drawn) -> Gathered:
     """The predictions of one source, and syntheses from them; M, if it is a live model, compares."""
+    if isinstance(source, SavedPredictions):
+        source.require(dataset.ids)  # whose each file is shows only when all images are known, also in a resumed fit
     segmenter = predictor if isinstance(predictor, Segmenter) else None
     own = dataset is context.original
     small = context.dataset if own else at_working_size(dataset, context.settings, context.progress)
