@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from synthcp.data.check import check_labels, require_labels
+from synthcp.data.check import check_labels
 from synthcp.data.folder import Folder
 from synthcp.errors import DataError
 
@@ -28,7 +28,6 @@ def dataset(tmp_path, write_image, write_label, write_classes):
 
 def test_good_labels_pass(dataset):
     check_labels(dataset(2, 255, 1))
-    require_labels(dataset(2))
 
 
 @pytest.mark.parametrize(
@@ -58,12 +57,11 @@ def test_nothing_but_ignored_pixels(tmp_path, fails, write_image, write_label, w
     check_labels(Folder(tmp_path))
 
 
-@pytest.mark.parametrize("check", [check_labels, require_labels])
-def test_missing_labels(tmp_path, fails, write_image, write_classes, check):
+def test_missing_labels(tmp_path, fails, write_image, write_classes):
     write_image(tmp_path / "images" / "lonely.png")
     write_classes(tmp_path)
     with fails("lonely has no label map", error=DataError):
-        check(Folder(tmp_path))
+        check_labels(Folder(tmp_path))
 
 
 def test_unreadable_label(tmp_path, fails, dataset):

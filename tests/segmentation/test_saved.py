@@ -77,6 +77,13 @@ def test_probabilities(key, tmp_path, saved):
     assert logits.half().isfinite().all()
 
 
+def test_probabilities_in_half_precision_sum_to_one(tmp_path, saved):
+    scores = np.random.default_rng(4).dirichlet(np.full(5, 0.05), (20, 30)).transpose(2, 0, 1).astype(np.float16)
+    assert (abs(scores.sum(axis=0, dtype=np.float64) - 1) > 0).any()
+    write_npz(tmp_path / "a.npz", softmax=scores)
+    assert (saved().predict("a", IMAGE).label_map[0].numpy() == scores.argmax(axis=0)).all()
+
+
 def test_logits_as_they_are(tmp_path, saved):
     logits = np.random.default_rng(2).normal(size=(5, 10, 15))  # half the size of the image
     write_npz(tmp_path / "a.npz", logits=logits)
@@ -211,7 +218,7 @@ def test_a_label_that_is_no_class(tmp_path, saved, fails):
     with fails("holds the label 9, but the classes are 0 to 4 (and 255 for none)", "?mapping=", error=DataError):
         saved().predict("a", IMAGE)
     write_volume(tmp_path / "v.nii.gz", np.full((4, 6, 8), -1, dtype=np.int16))
-    with fails("holds the label -1", error=DataError):
+    with fails("holds the label -1", 'in the order of their names whatever "values" in classes.json', error=DataError):
         saved(3).predict("v", VOLUME)
     labels[1, 1] = 255
     write_png(tmp_path / "a.png", labels)
@@ -239,6 +246,12 @@ def test_labels_and_probabilities_are_mapped(tmp_path, saved, classes):
     [
         ({"masks": SCORES}, ("has the keys masks", "probabilities, softmax, logits")),
         ({"softmax": 5 * SCORES}, ("holds softmax outside [0, 1]", "'logits'")),
+        (
+            {"softmax": SCORES[::-1] * SCORES.max(axis=0)},
+            ("holds softmax of a pixel whose sum is 0.", "under 'logits'"),
+        ),
+        ({"probabilities": np.zeros((5, 20, 30))}, ("a pixel whose sum is 0; those of all classes sum to 1",)),
+        ({"probabilities": np.repeat(SCORES[:1], 5, axis=0)}, ("divide them by their sum",)),
         ({"softmax": SCORES[:4]}, ("holds 4 classes, the data has 5", "?mapping=")),
         ({"softmax": SCORES[0]}, ("has the shape (20, 30)", "one axis more")),
         ({"softmax": SCORES[:, :0]}, ("has the shape (5, 0, 30)",)),

@@ -137,6 +137,11 @@ def test_without_label_maps_only_the_anomalies_are_judged(monitor, tmp_path):
             "no pixel of these 2 images is anomalous; .*; name a split with anomalies, or add label maps",
         ),
         (Recoded(label_map=lambda sample: sample.label_map[1:]), "they must match"),
+        (Recoded(image=lambda sample: 255 * sample.image), r"they must be in \[0, 1\], without NaN; divide by 255"),
+        (
+            Recoded(**UNLABELLED, image=lambda sample: 255 * sample.image),
+            r"test-0000: the image has values from .*; they must be in \[0, 1\], without NaN; divide by 255",
+        ),
     ],
 )
 def test_data_of_another_kind_is_refused(monitor, tmp_path, dataset, message):

@@ -13,11 +13,6 @@ TOLERANCE = 1e-4
 """By which a value of an image may lie outside [0, 1]: resizing leaves as much."""
 
 
-def require_labels(dataset: Dataset) -> None:
-    """Look at the first sample only; raises DataError when it has no label map."""
-    _label_map(dataset[0])
-
-
 def check_labels(dataset: Dataset) -> tuple[str, ...]:
     """Read every sample once and check its label map.
 
@@ -32,7 +27,7 @@ def check_labels(dataset: Dataset) -> tuple[str, ...]:
     classes, channels = dataset.classes, len(dataset[0].image)
     pixels, ignored = torch.zeros(len(classes), dtype=torch.int64), 0
     for sample in dataset:
-        _check_range(sample)
+        check_range(sample)
         label_map = check_sample(sample, classes, channels)
         known = label_map[label_map != classes.ignore_index]
         pixels += torch.bincount(known, minlength=len(classes))
@@ -79,7 +74,8 @@ def _label_map(sample: Sample) -> Tensor:
     return sample.label_map
 
 
-def _check_range(sample: Sample) -> None:
+def check_range(sample: Sample) -> None:
+    """Raise DataError when a value of an image lies outside [0, 1] or is NaN."""
     low, high = (float(value) for value in torch.aminmax(sample.image))
     if not (-TOLERANCE <= low and high <= 1 + TOLERANCE):  # neither is NaN
         raise DataError(

@@ -36,6 +36,9 @@ PROBABILITIES = ("probabilities", "softmax")
 KEYS = (*PROBABILITIES, "logits")
 """Under which class scores lie in an NPZ file."""
 
+SUM_TOLERANCE = 1e-2
+"""By which the probabilities of a pixel may miss 1, as those that were computed and stored in half precision do."""
+
 MOST_CLASSES = 4096
 LARGEST = 2
 """How many times longer the sides of a flat prediction may be than those of its image."""
@@ -157,7 +160,8 @@ class SavedPredictions:
         if bool(wrong.any()):
             raise DataError(
                 f"{path} holds the label {int(labels[wrong][0])}, but the classes are 0 to {len(self.classes) - 1} "
-                f"(and {self.classes.ignore_index} for none); add ?mapping=FILE.json from its labels to these"
+                f"(and {self.classes.ignore_index} for none), in the order of their names whatever "
+                '"values" in classes.json says; add ?mapping=FILE.json from its labels to these'
             )
 
     def _check_void(self, path: Path, labels: Tensor) -> None:
@@ -178,6 +182,7 @@ class SavedPredictions:
         if key in PROBABILITIES:
             if scores.min() < -1e-3 or scores.max() > 1 + 1e-3:
                 raise DataError(f"{path} holds {key} outside [0, 1]; if they are logits, store them under 'logits'")
+            _require_sums(path, key, scores)
             scores = log_probabilities(scores.clamp(0, 1))
         return scores if self.mapping is None else ClassMapping(len(scores), self.mapping).logits(scores[None])[0]
 
@@ -238,6 +243,16 @@ def _spatial(path: Path, array: Any, size: tuple[int, ...]) -> Tensor:
         grid = read_grid(volume)
         array = np.stack([grid.to_ras(scores.T) for scores in array])
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _require_sums(path: Path, key: str, probabilities: Tensor) -> None:
+    sums = probabilities.sum(dim=0).flatten()
+    worst = float(sums[(sums - 1).abs().argmax()])
+    if abs(worst - 1) > SUM_TOLERANCE:
+        raise DataError(
+            f"{path} holds {key} of a pixel whose sum is {worst:.4g}; those of all classes sum to 1; divide them by "
+            "their sum, or store what was before softmax or sigmoid under 'logits'"
+        )
 
 
 def _is_flat(shape: Shape, size: Shape) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from synthcp.data.base import Dataset
-from synthcp.data.check import check_labels
+from synthcp.data.check import check_labels, check_range
 from synthcp.data.finding import Input
 from synthcp.data.nifti import Grid
 from synthcp.data.readable import Readable
@@ -44,12 +46,16 @@ def require_masks(dataset: Dataset, monitor: Monitor) -> None:
     """Read every sample without label map once, but for those that cannot be read; their classes do not matter.
 
     Raises:
-        DataError: The channels are not those of the monitor, an anomaly mask is missing, or none shows an anomaly.
+        DataError: The channels are not those of the monitor, an image lies outside [0, 1], an anomaly mask is missing,
+            or none shows an anomaly.
         InputError: A prediction is missing.
     """
     readable = Readable(dataset)
     _require_channels(readable, monitor)
-    masks = {sample.id: sample.anomaly_mask for sample in readable}
+    masks = dict[str, Tensor | None]()
+    for sample in readable:
+        check_range(sample)
+        masks[sample.id] = sample.anomaly_mask
     missing = [sample_id for sample_id, mask in masks.items() if mask is None]
     if missing:
         raise DataError(f"{missing[0]} has neither label map nor anomaly mask; to score images use synthcp score")
