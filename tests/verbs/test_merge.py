@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 
 import pytest
@@ -123,8 +124,10 @@ def test_a_file_that_is_gone_or_of_two_shards_is_refused(copies, tmp_path, fails
     with fails(f"{two / inside} is of the same name in another shard", "a file is of one image; score them again"):
         merge(copies, tmp_path / "out")
     first.unlink()
-    with fails(f"{first} is missing, which its run wrote; score that shard again"):
-        merge(copies, tmp_path / "out")
+    for damage in (lambda: None, lambda: os.mkfifo(first)):
+        damage()
+        with fails(f"{first} is missing or no file, and its run wrote one; score that shard again"):
+            merge(copies, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

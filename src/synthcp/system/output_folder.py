@@ -93,7 +93,7 @@ def listed(folder: Path) -> set[str]:
     """Return the files that a run lists as its own, as paths in the folder; none of a folder that no run wrote.
 
     Raises:
-        InputError: The list is damaged, or names what is no regular file in the folder.
+        InputError: The list is damaged, or names what lies elsewhere.
     """
     path = folder / FILES
     if not path.is_file():
@@ -105,15 +105,14 @@ def listed(folder: Path) -> set[str]:
     for name in names:
         if not _is_in(root, name):
             came = f"{path} names {shortened(name)}, which is no file in that folder"
-            raise InputError(f"{came}; a run lists regular files, without links and '..'; {_REMEDY}")
+            raise InputError(f"{came}; a run lists its own files, without links and '..'; {_REMEDY}")
     return set(names)
 
 
 def _is_in(root: str, name: str) -> bool:
-    """Whether a name leads to a regular file below a folder, by no link, or would if there were one."""
-    path = f"{root}/{name}"
+    """Whether a name leads to a place below a folder, in the plainest way and by no link."""
     try:
-        return os.path.realpath(path) == path and (os.path.isfile(path) or not os.path.exists(path))
+        return os.path.realpath(f"{root}/{name}") == f"{root}/{name}"
     except ValueError:  # no name of a file
         return False
 

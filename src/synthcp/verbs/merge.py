@@ -144,7 +144,7 @@ def _take_over(part: Shard, new: Path) -> None:
 def _link(source: Path, target: Path) -> None:
     """Give a file a second name, or copy it where that cannot be."""
     if not source.is_file():
-        raise InputError(f"{source} is missing, which its run wrote; score that shard again")
+        raise InputError(f"{source} is missing or no file, and its run wrote one; score that shard again")
     if target.exists():
         raise InputError(f"{source} is of the same name in another shard; a file is of one image; score them again")
     with writing(target):
