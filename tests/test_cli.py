@@ -202,6 +202,22 @@ def test_a_failure_is_one_line_and_a_traceback_for_those_who_ask(synthcp, monkey
         synthcp("report", "x")
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(RuntimeError("x"), 1), (OSError("x"), 2), (MemoryError("x"), 1), (package.SynthCPError("x"), 2)],
+)
+def test_what_was_kept_is_told_whatever_ends_a_command(synthcp, monkeypatch, error, code):
+    def broken(out):
+        error.add_note("what was done is kept in HERE; go on with --resume")
+        raise error
+
+    monkeypatch.delenv("SYNTHCP_DEBUG", raising=False)
+    monkeypatch.setattr("synthcp.report.html.write_report", broken)
+    ended = synthcp("report", "x")
+    assert (ended.code, len(ended.stderr)) == (code, 1)
+    assert "x; what was done is kept in HERE; go on with --resume" in ended.stderr[0]
+
+
 def test_a_name_that_a_terminal_cannot_write_ends_no_command(synthcp):
     ended = synthcp("report", "no\udcff")
     assert ended.code == 2 and len(ended.stderr) == 1 and r"no\udcff/run.json is missing" in ended.stderr[0]

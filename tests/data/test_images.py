@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from synthcp.data.images import read_image, read_label_map, read_mask
+from synthcp.data.images import image_of_picture, read_image, read_label_map, read_mask
 from synthcp.errors import DataError
 
 
@@ -151,6 +151,23 @@ class TestBrokenFiles:
         path.write_bytes(content[: int(kept * len(content))])
         with fails(path.name, error=DataError):
             read(path)
+
+
+def test_a_picture_of_12_bits_is_the_same_before_and_after_it_is_loaded(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 4096, (16, 16))
+    first, second = levels.reshape(-1, 2).T
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=1).astype(np.uint8).tobytes()
+    tags = [(256, 16), (257, 16), (258, 12), (259, 1), (262, 1), (273, 146), (277, 1), (278, 16)]
+    tags.append((279, len(packed)))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    path = tmp_path / "a.tif"
+    path.write_bytes(b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(28) + packed)
+    expected = torch.from_numpy(levels / 4095).float()[None]
+    torch.testing.assert_close(read_image(path), expected)
+    with Image.open(path) as picture:
+        torch.testing.assert_close(image_of_picture(picture), read_image(path))
+        picture.load()
+        torch.testing.assert_close(image_of_picture(picture), read_image(path))
 
 
 @pytest.mark.parametrize("exif", [b"no TIFF header", b"II*\0\xff\xff\xff\x7f", b"II*\0\x08\0\0\0\x05\0\x12\x01"])

@@ -48,6 +48,22 @@ def test_no_logits(output, fails):
         logits_in(output)
 
 
+@pytest.mark.parametrize("error", [SystemExit("no"), RuntimeError("no"), MemoryError("no")])
+@pytest.mark.parametrize("when", ["tried", "used"])
+def test_whatever_a_model_raises_is_its_failure(classes, probe, fails, error, when):
+    raised = [error] if when == "tried" else []
+
+    def network(image):
+        if raised:
+            raise raised[0]
+        return image.mean(dim=1, keepdim=True) * torch.arange(5.0).view(1, 5, 1, 1)
+
+    with fails(f"the model failed on an image of 3x64x96 ({type(error).__name__}: no)", "?input=", error=DataError):
+        segmenter = adapt(LoadedNetwork(network), classes, probe)
+        raised.append(error)
+        segmenter.predict("", probe)
+
+
 def test_logits_come_at_the_size_of_the_image_and_features_at_their_own(network, classes, probe):
     prediction = adapt(LoadedNetwork(network), classes, probe).predict("", probe)
     raw = network(probe)

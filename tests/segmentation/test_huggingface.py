@@ -111,7 +111,7 @@ def test_classes_are_found_by_the_names_of_the_config(copy, classes):
         (
             "segformer",
             lambda folder: (folder / "config.json").write_text('{"model_type": "bert"}'),
-            ("cannot be opened as a semantic segmentation model", "Unrecognized configuration class"),
+            ("cannot be opened as a semantic segmentation model", "Unrecognized configuration", "save_pretrained"),
             InputError,
         ),
         ("segformer", lambda folder: (folder / "config.json").unlink(), ("has no config.json",), InputError),

@@ -99,7 +99,7 @@ def test_names_and_weights_that_are_wrong(torchvision_model, smp_model, classes,
         open_model("tv:fcn_resnet50", classes, probe)
     with fails("smp:Unet: write smp:ARCH/ENCODER"):
         open_model(f"smp:Unet?weights={weights}", classes, probe)
-    with fails("smp:Unet/resnet181 cannot be built", "resnet181"):
+    with fails("smp:Unet/resnet181 cannot be built (", "resnet181", "correct the name, or give weights of it"):
         open_model(f"smp:Unet/resnet181?weights={weights}", classes, probe)
     with fails("has no weights of a classifier", "tv:fcn_resnet50", error=WeightsError):
         open_model(f"tv:fcn_resnet50?weights={weights}", classes, probe)

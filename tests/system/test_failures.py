@@ -46,6 +46,14 @@ def test_whatever_is_raised_costs_one_input(
         assert log.read_text().startswith("a\nTraceback") and "raise error" in log.read_text()
 
 
+def test_names_in_the_log_move_no_cursor(failures: Failures, tmp_path: Path) -> None:
+    with failures.costing("a\n\x1b[2J\u202e\udcff.png"):
+        raise RuntimeError("one\ntwo \x1b[31m")
+    text = (tmp_path / "errors.log").read_text()
+    assert text.startswith("a\\n\\x1b[2J\\u202e\\udcff.png\nTraceback") and "one\ntwo \\x1b[31m\n" in text
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+
+
 @pytest.mark.parametrize(
     "error",
     [KeyboardInterrupt(), OSError(errno.ENOSPC, "full"), OSError(errno.EDQUOT, "quota"), RunError("no way on; stop")],

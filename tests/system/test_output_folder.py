@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,12 +175,62 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
     assert names(out) == {"half"} and list(tmp_path.iterdir()) == [out]
 
 
+def test_only_a_resumed_run_takes_what_was_kept_with_every_number_of_it(tmp_path: Path) -> None:
+    maps = torch.tensor([math.nan, math.inf, 1e30])
+    with pytest.raises(KeyboardInterrupt), output_folder(tmp_path / "out", ASKED) as work:
+        work.keep(0, Done("of a", "text", {"x": maps}))
+        assert work.kept(0, "of a", "a") is None and work.kept(0, "of another a", "a") is None
+        raise KeyboardInterrupt
+    with output_folder(tmp_path / "out", ASKED, resume=True) as work:
+        done = work.kept(0, "of a", "a")
+        assert done is not None
+        torch.testing.assert_close(done.tensors["x"], maps, equal_nan=True)
+
+
+def test_what_cannot_be_removed_is_told_and_never_taken_up(
+    tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with output_folder(out, ASKED) as work:
+        (work.new / "new").touch()
+        work.keep(0, Done("of a", "text", {}))
+    assert names(out) == {"new"}
+    what = f"{tmp_path / '.out.partial'} of an earlier run cannot be removed ([Errno 13] Permission denied: "
+    (record,) = caplog.records
+    assert what in record.getMessage() and record.getMessage().endswith("remove it yourself")
+    with fails(what, "done", "remove it yourself"):
+        write(out, "newer")
+    assert names(out) == {"new"}
+
+
+def test_a_folder_beside_which_nothing_can_be_written(
+    tmp_path: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, **options: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    (tmp_path / "run").mkdir()
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with fails("run cannot be written (Permission denied)", f"keeps its lock beside it, in {tmp_path}; choose a"):
+        with locked(tmp_path / "run"):
+            pass
+
+
 def test_an_interruption_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt) as caught, output_folder(tmp_path / "out", ASKED) as work:
         (work.new / "half").touch()
         raise KeyboardInterrupt
     (note,) = caught.value.__notes__
     assert str(tmp_path / ".out.partial") in note and "--resume" in note
+    with pytest.raises(RunError) as stopped, output_folder(tmp_path / "out", ASKED) as work:
+        (work.new / "half").touch()
+        raise RunError("it has changed; begin anew, without --resume")
+    assert not hasattr(stopped.value, "__notes__")
 
 
 def test_another_run_is_not_taken_up_and_begins_anew_without_being_asked_to_go_on(tmp_path: Path, fails: Fails) -> None:

@@ -128,8 +128,8 @@ def _explain(error: BaseException) -> tuple[str, int]:
         remedy = notes or ("" if isinstance(error, SynthCPError) else "make room, and give the command again")
         return "; ".join(filter(None, (f"error: {error}", remedy))), BAD_INPUT
     if isinstance(error, SynthCPError | OSError):
-        return f"error: {error}", BAD_INPUT
-    problem = f"{type(error).__name__}: {error}"
+        return "; ".join(filter(None, (f"error: {error}", notes))), BAD_INPUT
+    problem = "; ".join(filter(None, (f"{type(error).__name__}: {error}", notes)))
     return f"internal error: {problem}; set SYNTHCP_DEBUG=1 to see the traceback", INTERNAL_ERROR
 
 

@@ -26,7 +26,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 _LOSSY = {"jpeg", "tiff_jpeg", "webp"}  # within a TIFF file
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DECODER = threading.Lock()
-_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,8 @@ def _picture(image: Image.Image) -> Picture:
     arguments = tiles[0][3] if tiles else None
     stored = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     tags = getattr(image, "tag_v2", {})  # of TIFF
+    if not tiles and tags.get(_BITS) == (12,):  # decoded already, by whoever opened it
+        stored = "I;12"
     lossy = image.format in ("JPEG", "MPO") or image.info.get("compression") in _LOSSY
     negative = image.mode[0] in "IF" and tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
     return Picture(ImageOps.exif_transpose(image), str(stored or image.mode), lossy, negative)

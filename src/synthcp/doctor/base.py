@@ -92,11 +92,11 @@ def attempt(name: str, check: Check, scope: Scope) -> Iterator[Finding]:
     """Give what a check finds; an error in it, of whatever kind, is a finding too."""
     try:
         yield from check(scope)
-    except Exception as error:  # of the user's own model or files, anything can come
+    except (Exception, SystemExit) as error:  # of the user's own model or files, anything can come
         yield trouble(name, error)
 
 
-def trouble(name: str, error: Exception, state: State = "bad") -> Finding:
+def trouble(name: str, error: BaseException, state: State = "bad") -> Finding:
     """Return an error as a finding; the last part of a message of ours is the remedy."""
     message = " ".join(str(error).split())
     if not isinstance(error, SynthCPError | OSError):

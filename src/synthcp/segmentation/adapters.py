@@ -19,6 +19,7 @@ from synthcp.segmentation.feature_layer import LOGITS, feature_map, find_feature
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork
 from synthcp.segmentation.output import Last, Output, as_logits, is_plain, last_operation, told_output
+from synthcp.system.failures import in_one_line
 from synthcp.system.files import require_weights
 
 FEATURES = "features"
@@ -88,11 +89,10 @@ class AdaptedSegmenter(Segmenter):
             return self.network(image.to(_number_of(self.network)))
         except SynthCPError:
             raise
-        except Exception as error:  # somebody else's code may raise anything
+        except (Exception, SystemExit) as error:  # somebody else's code may raise anything
             size = "x".join(map(str, image.shape[1:]))
-            problem = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise DataError(
-                f"the model failed on an image of {size} ({problem}); if it needs other sizes, say which: "
+                f"the model failed on an image of {size} ({in_one_line(error)}); if it needs other sizes, say which: "
                 "?input=resize:HEIGHTxWIDTH, pad:32 or tile:HEIGHTxWIDTH"
             ) from error
 

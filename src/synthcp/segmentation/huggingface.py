@@ -107,7 +107,10 @@ def _model(transformers: Any, where: str, local: bool) -> tuple[nn.Module, Any]:
                 f"hf:{where} is made of Python code of its own (auto_map in its config.json), which is never run from "
                 "there; load it in a function of yours, and give --model file.py:factory"
             ) from error
-        raise InputError(f"hf:{where} cannot be opened as a semantic segmentation model: {problem}") from error
+        raise InputError(
+            f"hf:{where} cannot be opened as a semantic segmentation model ({problem}); give a folder of one that "
+            "save_pretrained wrote, or its name on the hub"
+        ) from error
     missing = sorted([*report["missing_keys"], *(key[0] for key in report["mismatched_keys"])])
     if missing:
         raise WeightsError(

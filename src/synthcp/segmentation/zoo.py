@@ -67,7 +67,8 @@ def _loaded(spec: str, weights: str, build: Callable[[Mapping[str, Tensor]], nn.
     except WeightsError as error:
         raise WeightsError(f"{weights} {error}; give the state dict of the whole {spec}") from error
     except Exception as error:  # KeyError for an encoder, RuntimeError for an architecture, ...
-        raise InputError(f"{spec} cannot be built: {' '.join(str(error).split())}") from error
+        problem = " ".join(str(error).split())
+        raise InputError(f"{spec} cannot be built ({problem}); correct the name, or give weights of it") from error
     wrong = first_difference(network, shapes_of(tensors))
     if wrong:
         raise WeightsError(f"{weights} does not fit {spec} (first difference: {wrong}); give its own state dict")

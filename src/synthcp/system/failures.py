@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from synthcp.errors import RunError, SynthCPError, is_disk_full
+from synthcp.errors import RunError, SynthCPError, is_disk_full, shown
 from synthcp.system.files import writing
 
 Costing = Callable[[str], AbstractContextManager[None]]
@@ -68,12 +68,12 @@ class Failures:
     def _write(self, input_id: str, error: BaseException) -> None:
         """Append the end of a traceback, as long as the log is short."""
         lines = traceback.TracebackException(type(error), error, error.__traceback__, limit=-_FRAMES).format()
-        text = "".join(lines)[-_TRACEBACK:]
+        text = "\n".join(map(shown, [input_id, *"".join(lines)[-_TRACEBACK:].split("\n")]))
         with writing(self._log):
             self._log.parent.mkdir(parents=True, exist_ok=True)
-            with open(self._log, "a", encoding="utf-8", errors="backslashreplace") as log:
+            with open(self._log, "a", encoding="utf-8") as log:
                 if log.tell() < _LOG_SIZE:
-                    log.write(f"{input_id}\n{text}\n")
+                    log.write(f"{text}\n")
 
 
 def in_one_line(error: BaseException) -> str:

@@ -36,8 +36,12 @@ LARGEST_WEIGHT = 1e18
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Path, rule: str = "") -> Iterator[None]:
     """Name a file, the rule and the remedy when it cannot be written.
+
+    Args:
+        path: Of the file.
+        rule: What else must be known, with "; " in front.
 
     Raises:
         InputError: The body fails for want of a right, of room or of a legal name.
@@ -48,7 +52,7 @@ def writing(path: Path) -> Iterator[None]:
         problem = getattr(error, "strerror", None) or " ".join(str(error).split())
         full = is_disk_full(error)
         remedy = "make room there" if full else "choose a folder that you may write to, or choose another name"
-        raise InputError(f"{path} cannot be written ({problem}); {remedy}") from error
+        raise InputError(f"{path} cannot be written ({problem}){rule}; {remedy}") from error
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch import Tensor
 from synthcp.errors import InputError, RunError, WeightsError
 from synthcp.system.files import load_json, load_tensors, save_json, save_tensors
 from synthcp.system.lock import beside_of, clear, locked
+from synthcp.system.telling import tell
 
 _ASKED, _ENDING = "asked.json", "ending.json"
 _WAY_ON = "give the command again with --resume (demo needs no option), to go on from there"
@@ -68,10 +69,10 @@ class Work:
         Raises:
             RunError: The input has changed since.
         """
-        if not self._path(index).is_file():
+        if not (self.goes_on and self._path(index).is_file()):
             return None
         try:
-            tensors, about = load_tensors(self._path(index))
+            tensors, about = load_tensors(self._path(index), finite=False)  # maps are NaN where undefined
         except WeightsError:  # a machine that lost its power
             return None
         if about["digest"] != digest:
@@ -120,18 +121,26 @@ def at_work(folder: Path, asked: Mapping[str, str], resume: bool = False) -> Ite
         try:
             yield work
         except BaseException as error:
-            if asked and work.has_done:
+            if not (asked and work.has_done):
+                _clear_up(beside)
+            elif not isinstance(error, RunError):  # which says itself what to do
                 error.add_note(f"what was done is kept in {beside}; {_WAY_ON}")
-            else:
-                clear(beside, keep_lock=True)
             raise
-        clear(beside, keep_lock=True)
+        _clear_up(beside)
 
 
 def was_interrupted(folder: Path, asked: Mapping[str, str]) -> bool:
     """Whether there is work of an interrupted run that was asked the same."""
     path = beside_of(folder) / _ASKED
     return path.is_file() and load_json(path)["asked"] == asked
+
+
+def _clear_up(beside: Path) -> None:
+    """Remove what the next run will not go on from; what cannot be removed harms none but that one, and is told."""
+    try:
+        clear(beside, keep_lock=True)
+    except InputError as error:
+        tell(f"warning: {error}")
 
 
 def _begun(beside: Path, asked: Mapping[str, str]) -> Work:

@@ -29,7 +29,7 @@ def locked(folder: Path) -> Iterator[Path]:
         InputError: Another run holds the folder, or it cannot be written.
     """
     whole, beside = folder.resolve(), beside_of(folder)
-    with writing(folder):
+    with writing(folder, f"; a run works and keeps its lock beside it, in {beside.parent}"):
         lock = _taken(beside, folder)
     with lock:
         if (beside / OLD).is_dir() and not whole.exists():  # a run was killed between the two steps
@@ -50,12 +50,19 @@ def beside_of(folder: Path) -> Path:
 
 
 def clear(beside: Path, keep_lock: bool = False) -> None:
-    """Remove what a run left beside its folder; the lock last, or not at all."""
-    for path in list(beside.iterdir()):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        elif path.name != _LOCK:
-            path.unlink()
+    """Remove what a run left beside its folder; the lock last, or not at all.
+
+    Raises:
+        InputError: Something cannot be removed.
+    """
+    try:
+        for path in list(beside.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != _LOCK:
+                path.unlink()
+    except OSError as error:
+        raise InputError(f"{beside} of an earlier run cannot be removed ({error}); remove it yourself") from error
     if not keep_lock:
         (beside / _LOCK).unlink()
         beside.rmdir()

@@ -135,7 +135,7 @@ def _outcomes(dataset: Dataset, monitor: Monitor, work: Work, costing: Costing, 
         with costing(sample_id):
             original = dataset[index]
             digest = digest_of_sample(original)
-            done = work.kept(index, digest, sample_id) if work.goes_on else None
+            done = work.kept(index, digest, sample_id)
             outcome = _outcome(original, dataset, monitor) if done is None else _outcome_of(done)
             if done is None:
                 work.keep(index, _done(digest, outcome))

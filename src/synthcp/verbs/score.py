@@ -149,7 +149,7 @@ class _Scorer:
     def _one(self, number: int, file: Input) -> Scored:
         """What is kept of the image, what is found out now, or why it fails."""
         digest = _digest_of(file)
-        done = self.work.kept(number, digest, file.source) if self.work.goes_on else None
+        done = self.work.kept(number, digest, file.source)
         if done is not None:
             return Scored(row_from_json(done.text), done.tensors.get(_EMBEDDING))
         with self.failures.costing(file.id):

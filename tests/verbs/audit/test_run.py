@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from synthcp.errors import DataError
+from synthcp.verbs.audit import run
 from synthcp.verbs.audit.outputs import window_of
 from synthcp.verbs.audit.run import audit
 
@@ -66,6 +68,32 @@ def test_names_are_text_and_what_was_seen_is_told(audited, page):
     assert facts["data"] == "<b>streets" and facts["images that the fit saw"] == "4 of 4"
     assert "&lt;b&gt;streets" in page and "<b>" not in page
     assert {"monitor", "command", "commit", "hardware", "versions"} < set(facts)
+
+
+def test_a_suspect_that_cannot_be_shown_leaves_the_rank_of_the_others(
+    run_folder, mislabelled, audited, tmp_path, monkeypatch
+):
+    out, suspects = tmp_path / "out", audited[1]
+    draw = run.exhibit
+
+    def fail(place, rank, suspect, *others):
+        if suspect.id == suspects[0].id:
+            raise RuntimeError("out of memory")
+        return draw(place, rank, suspect, *others)
+
+    monkeypatch.setattr(run, "exhibit", fail)
+    found = audit(run_folder, mislabelled, out, most=6)
+    assert [(suspect.id, suspect.box) for suspect in found] == [(suspect.id, suspect.box) for suspect in suspects]
+    shown = [rank for rank, suspect in enumerate(suspects, start=1) if suspect.id != suspects[0].id]
+    page = (out / "audit.html").read_text()
+    assert re.findall(r'class="rank">(\d+)<', page) == [str(rank) for rank in shown] and shown[0] > 1
+    for rank in shown:
+        assert f"audit_files/{rank}-0.png" in page.partition(f'class="rank">{rank}<')[2].partition("</article>")[0]
+    assert f"{6 - len(shown)} more, with their ranks, are in" in page
+    monkeypatch.setattr(run, "exhibit", lambda *others: 1 / 0)
+    with pytest.raises(DataError, match="ZeroDivisionError"):
+        audit(run_folder, mislabelled, out, most=6)
+    assert "disputes no label" not in (out / "audit.html").read_text()
 
 
 def test_nothing_half_written_is_left(audited):

@@ -36,8 +36,9 @@ _SMALLEST = 96
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A suspect, and links to its pictures, relative to the page, by what they show."""
+    """A suspect, its rank from 1, and links to its pictures, relative to the page, by what they show."""
 
+    rank: int
     suspect: Suspect
     views: dict[str, str]
 
@@ -102,7 +103,7 @@ def exhibit(out: Path, rank: int, suspect: Suspect, sample: Sample, case: Case) 
         path = out / FILES / f"{rank}-{number}.png"
         write_picture(path, _cut_out(picture, suspect.box, window))
         views[name] = link(out, path)
-    return Exhibit(suspect, views)
+    return Exhibit(rank, suspect, views)
 
 
 def window_of(box: Box, size: Sequence[int]) -> Box:
