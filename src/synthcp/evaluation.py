@@ -350,10 +350,10 @@ def judge(
         outcome: Outcome | None = None
         with costing(sample_id):
             original = dataset[index]
+            region_of_interest(original, classes.ignore_index)  # a mask that does not fit costs its image alone
             sample, said = resized(original, side), recall(index, original)
             if said is None:
                 judged = judged_by(index, original, sample)
-                _require_rankable(judged, classes.ignore_index)
                 if watch is not None:
                     watch(judged)
                 outcome = judged
@@ -363,22 +363,6 @@ def judge(
             scores.add(outcome)
         progress(index + 1, len(dataset))
     return scores.results(facts or {})
-
-
-def _require_rankable(outcome: Outcome, ignore_index: int) -> None:
-    """Refuse an image of which no scores can be taken before some are."""
-    original, truth = outcome.original, outcome.truth
-    judged = region_of_interest(original, ignore_index)
-    for row, detection in outcome.said.detections.items():
-        errors, unknown = detection.error_map, detection.anomaly_map
-        if truth is not None and errors is not None and _holds_nan(errors[0].cpu(), truth.known):
-            raise InputError(f"the error map of {row} for {original.id} holds NaN, which has no rank")
-        if original.anomaly_mask is not None and unknown is not None and _holds_nan(_at(judged, unknown), judged):
-            raise InputError(f"the anomaly map of {row} for {original.id} holds NaN, which has no rank")
-
-
-def _holds_nan(values: Tensor, where: Tensor) -> bool:
-    return bool(values.isnan().any()) and bool(values[where].isnan().any())
 
 
 def _at(mask: Tensor, anomaly_map: Tensor) -> Tensor:

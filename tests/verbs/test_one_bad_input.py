@@ -191,6 +191,19 @@ def test_an_image_that_cannot_be_read_costs_an_evaluation_nothing_else(monitor, 
     assert "first.png is truncated" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_a_mask_that_does_not_fit_costs_its_image(monitor, tmp_path):
+    class Misfit(Scenes):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            return replace(sample, anomaly_mask=sample.anomaly_mask[index == 1 :])
+
+    misfit = Misfit(ScenesConfig(count=3, height=48, width=64, split="test"))
+    results = evaluate(monitor, misfit, tmp_path / "out", detectors=["msp"])
+    told = "test-0001: the anomaly mask is (47, 64), its image (48, 64)"
+    assert results.images == 2 and told in results.settings["failed"]
+    assert [row.status for row in read_rows(tmp_path / "out")] == ["ok", "error", "ok"]
+
+
 def test_an_all_bad_run_is_whole_in_the_place_of_the_old_one(monitor, images, bad, tmp_path, fails, monkeypatch):
     out = tmp_path / "out"
     score(monitor, images, out)

@@ -13,7 +13,6 @@ from synthcp.system.telling import tell
 
 RESULTS: Sequence[tuple[set[str], set[str]]] = (
     ({"run.json", "results.csv"}, {"maps", "report_files", "anomaly_p"}),
-    ({"run.json", "results.csv.partial"}, {"maps", "report_files", "anomaly_p"}),
     ({"audit.json"}, {"audit_files"}),
     ({"config.json", "monitor.json"}, {"pictures", "imperfect", "folds"}),
     ({"config.json", "metrics.jsonl"}, {"pictures", "imperfect", "folds"}),
