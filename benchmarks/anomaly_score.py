@@ -26,9 +26,9 @@ from provoked import Provoked, provoke
 from torch import Tensor
 
 from synthcp.comparison.anomaly_fusion import AnomalyFusion, cues_of, fit_fusion
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.logit_scores import energy, entropy, negative_max_logit, one_minus_msp
-from synthcp.comparison.siamese import Evidence
 from synthcp.data.specs import open_dataset
 from synthcp.experiments.page import markdown
 from synthcp.experiments.request import Request

@@ -12,8 +12,8 @@ from scipy.stats import entropy
 from torch import Tensor
 
 from synthcp.comparison.anomaly_fusion import SMALLEST_DISTANCE, AnomalyFusion, FusedAnomaly, cues_of, fit_fusion
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.feature_distance import BLANK, FeatureDistance, feature_distance
-from synthcp.comparison.siamese import Evidence
 from synthcp.config.values import from_dict, to_dict
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from synthcp.comparison.blend import Blend
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.failure import FailureComparator
 from synthcp.comparison.feature_distance import FeatureDistance
-from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork
+from synthcp.comparison.network import ComparisonConfig
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.records import Detection, Prediction
 from synthcp.rivals.direct import DirectPrediction
@@ -23,7 +25,7 @@ def segmenter() -> DeepLab:
 @pytest.fixture
 def network() -> SiameseNetwork:
     torch.manual_seed(1)
-    return SiameseNetwork(2, SiameseConfig(3, width=4, hidden=4)).eval().requires_grad_(False)
+    return SiameseNetwork(2, ComparisonConfig(3, width=4, hidden=4)).eval().requires_grad_(False)
 
 
 @pytest.fixture

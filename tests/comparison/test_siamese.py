@@ -8,18 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from synthcp.comparison.evidence import Evidence
+from synthcp.comparison.expected_quality import expected_quality
 from synthcp.comparison.failure_loss import FailureLossConfig, failure_loss
 from synthcp.comparison.logit_scores import msp_log_odds
-from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork, expected_quality
+from synthcp.comparison.network import ComparisonConfig
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.metrics.overlap import image_iou
 from synthcp.nn.labels import one_hot
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, resize
 
-PAPER = SiameseConfig(19)
-OFFICIAL = SiameseConfig(19, shared=False, label_input="squeezed")
+PAPER = ComparisonConfig(19)
+OFFICIAL = ComparisonConfig(19, shared=False, label_input="squeezed")
 FEATURE_DISTANCES = 4
-OURS = SiameseConfig(19, label_input="softmax", uses_uncertainty=True, feature_distances=FEATURE_DISTANCES)
+OURS = ComparisonConfig(19, label_input="softmax", uses_uncertainty=True, feature_distances=FEATURE_DISTANCES)
 
 
 def evidence(classes: int = 3, size: tuple[int, ...] = (32, 40)) -> Evidence:
@@ -29,13 +32,13 @@ def evidence(classes: int = 3, size: tuple[int, ...] = (32, 40)) -> Evidence:
     return Evidence(image, synthesis, logits, torch.rand(2, FEATURE_DISTANCES, *size, generator=generator))
 
 
-def toy(config: SiameseConfig) -> SiameseNetwork:
+def toy(config: ComparisonConfig) -> SiameseNetwork:
     torch.manual_seed(0)
     network = SiameseNetwork(2, replace(config, classes=3, width=4, hidden=5)).eval()
     return network.requires_grad_(False)
 
 
-def judging(config: SiameseConfig) -> SiameseNetwork:
+def judging(config: ComparisonConfig) -> SiameseNetwork:
     """The toy with error heads of its own; those of ours start at zero."""
     network = toy(config)
     for parameter in network.error_heads.parameters():
@@ -43,7 +46,7 @@ def judging(config: SiameseConfig) -> SiameseNetwork:
     return network
 
 
-def parameters(config: SiameseConfig) -> int:
+def parameters(config: ComparisonConfig) -> int:
     with torch.device("meta"):
         return sum(parameter.numel() for parameter in SiameseNetwork(2, config).parameters())
 
@@ -59,7 +62,7 @@ def test_the_official_direct_prediction_has_half_the_parameters() -> None:
 
 
 @pytest.mark.parametrize("config", [PAPER, OFFICIAL, OURS], ids=["paper", "official", "ours"])
-def test_one_branch_never_looks_at_the_drawing(config: SiameseConfig) -> None:
+def test_one_branch_never_looks_at_the_drawing(config: ComparisonConfig) -> None:
     network, seen = judging(replace(config, branches=1)), evidence()
     for mine, other in zip(network(seen), network(replace(seen, synthesis=1 - seen.synthesis)), strict=True):
         assert mine.equal(other)
@@ -104,7 +107,7 @@ def test_fusing_each_stage_then_resizing_verdicts_equals_the_release() -> None:
 
 
 @pytest.mark.parametrize("config", [PAPER, OFFICIAL, OURS])
-def test_the_label_input_is_seen(config: SiameseConfig) -> None:
+def test_the_label_input_is_seen(config: ComparisonConfig) -> None:
     network, seen = judging(config), evidence()
     turned = replace(seen, logits=seen.logits.roll(1, dims=1))
     assert not torch.allclose(network(seen)[0], network(turned)[0])
@@ -113,7 +116,7 @@ def test_the_label_input_is_seen(config: SiameseConfig) -> None:
 
 
 @pytest.mark.parametrize("config", [PAPER, OFFICIAL])
-def test_without_doubt_the_disagreement_is_not_seen(config: SiameseConfig) -> None:
+def test_without_doubt_the_disagreement_is_not_seen(config: ComparisonConfig) -> None:
     network, seen = toy(config), evidence()
     blind = network(replace(seen, feature_distances=1 - seen.feature_distances))
     assert all(torch.equal(*pair) for pair in zip(network(seen), blind, strict=True))
@@ -155,7 +158,7 @@ def test_ours_adds_the_log_odds_of_msp_to_the_verdicts_of_the_stages() -> None:
 
 
 @pytest.mark.parametrize("start", [toy, judging])
-def test_ours_starts_with_the_iou_to_be_expected(start: Callable[[SiameseConfig], SiameseNetwork]) -> None:
+def test_ours_starts_with_the_iou_to_be_expected(start: Callable[[ComparisonConfig], SiameseNetwork]) -> None:
     network, seen = start(OURS), evidence()
     error_log_odds, class_quality = network(seen)
     expected = expected_quality(seen.logits, error_log_odds.sigmoid())
@@ -163,7 +166,7 @@ def test_ours_starts_with_the_iou_to_be_expected(start: Callable[[SiameseConfig]
 
 
 @pytest.mark.parametrize("config", [PAPER, OURS])
-def test_an_encoder_starts_as_the_trunk_it_is_loaded_from(config: SiameseConfig) -> None:
+def test_an_encoder_starts_as_the_trunk_it_is_loaded_from(config: ComparisonConfig) -> None:
     network, seen = toy(config), evidence()
     trunk = ResNet(2, ResNetConfig(width=4, output_stride=8))
     network.load_encoder(trunk.state_dict())

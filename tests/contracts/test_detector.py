@@ -14,7 +14,8 @@ from synthcp.comparison.blend import Blend
 from synthcp.comparison.failure import FailureComparator
 from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.logit_scores import LOGIT_SCORES, LogitDetector
-from synthcp.comparison.siamese import SiameseConfig, SiameseNetwork
+from synthcp.comparison.network import ComparisonConfig
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.config.scales import SCALES, VOLUME_SCALES, Scale
 from synthcp.config.variants import VARIANTS
@@ -162,7 +163,7 @@ class Paint(Generator):
 
 def comparator(dims: SpatialDims, variant: str) -> FailureComparator:
     chosen = VARIANTS[variant]
-    config = SiameseConfig(
+    config = ComparisonConfig(
         CLASSES,
         width=4,
         hidden=4,

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork
+from synthcp.comparison.evidence import Evidence
+from synthcp.comparison.network import ComparisonConfig
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.nn.catalogue import TRUNKS, new_trunk
 from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims
@@ -102,7 +104,7 @@ def confidence(dims: SpatialDims) -> nn.Module:
 
 
 def siamese(**settings: object) -> Make:
-    return lambda dims: SiameseNetwork(dims, SiameseConfig(4, width=4, hidden=4, **settings))  # type: ignore[arg-type]
+    return lambda dims: SiameseNetwork(dims, ComparisonConfig(4, width=4, hidden=4, **settings))  # type: ignore[arg-type]
 
 
 def generator(name: str, dims: SpatialDims) -> nn.Module:

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthcp.comparison.siamese import SiameseConfig, SiameseNetwork
+from synthcp.comparison.network import ComparisonConfig
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.data.base import Dataset
 from synthcp.errors import DataError
 from synthcp.nn.spatial import SpatialDims
@@ -94,7 +95,7 @@ def examples_of(dataset: Dataset, folder: Path) -> ImperfectExamples:
 
 def comparator(dataset: Dataset, folder: Path) -> Training:
     dims = dims_of(dataset)
-    network = SiameseNetwork(dims, SiameseConfig(3, width=4, hidden=4, measure=measure_of(dims)))
+    network = SiameseNetwork(dims, ComparisonConfig(3, width=4, hidden=4, measure=measure_of(dims)))
     return ComparatorTraining(network, examples_of(dataset, folder), ComparatorConfig(STEPS, batch=1), CPU, 0)
 
 
@@ -158,6 +159,6 @@ def test_a_training_with_void_images_runs_through(make: Make, dataset: Dataset, 
 
 def test_no_blend_is_fitted_to_no_pixel(dataset: Dataset, tmp_path: Path, fails: Fails) -> None:
     examples = examples_of(Void(dataset, {0, 1, 2, 3}), tmp_path)
-    network = SiameseNetwork(dims_of(dataset), SiameseConfig(3, width=4, hidden=4))
+    network = SiameseNetwork(dims_of(dataset), ComparisonConfig(3, width=4, hidden=4))
     with fails("no pixel of the 4 images kept aside has a class", "label more images", error=DataError):
         fit_score(network, examples, CPU, 0)

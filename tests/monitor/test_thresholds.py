@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from synthcp.comparison.siamese import Evidence
+from synthcp.comparison.evidence import Evidence
 from synthcp.data.base import Dataset
 from synthcp.monitor.thresholds import Thresholds, fit_thresholds
 from synthcp.records import Classes, Detection, Sample

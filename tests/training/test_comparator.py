@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.comparison.blend import fit_blend
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.failure import FailureComparator
 from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.logit_scores import msp_log_odds
-from synthcp.comparison.siamese import Evidence, SiameseConfig, SiameseNetwork
+from synthcp.comparison.network import ComparisonConfig
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.data.base import Dataset
 from synthcp.nn.labels import one_hot
 from synthcp.rivals.direct import DirectPrediction
@@ -94,7 +96,7 @@ class Watched(SiameseNetwork):
 def test_the_parts_of_a_batch_stay_aligned(examples: ImperfectExamples, cpu: Runtime) -> None:
     torch.manual_seed(0)
     config = ComparatorConfig(steps=5, batch=6, zoom=(1.0, 1.0), jitter=0.0)
-    network = Watched(2, SiameseConfig(3, width=4, hidden=4))
+    network = Watched(2, ComparisonConfig(3, width=4, hidden=4))
     training = ComparatorTraining(network, examples, config, cpu, seed=0)
     losses = [training.step(step) for step in range(2)]
     evidence = network.evidence
@@ -112,7 +114,7 @@ def test_an_example_smaller_than_a_patch_is_padded_with_nothing_to_learn(
     height, width = examples.dataset[0].image.shape[1:]
     examples.dataset.patch = (height + 4, width + 2)
     config = ComparatorConfig(steps=5, batch=2, zoom=(1.0, 1.0), jitter=0.0)
-    network = Watched(2, SiameseConfig(3, width=4, hidden=4))
+    network = Watched(2, ComparisonConfig(3, width=4, hidden=4))
     training = ComparatorTraining(network, examples, config, cpu, seed=0)
     training.step(0)
     evidence, label_maps = training._batch(torch.Generator().manual_seed(0))
@@ -127,7 +129,7 @@ def test_an_example_smaller_than_a_patch_is_padded_with_nothing_to_learn(
 
 def test_direct_sees_no_synthesis(examples: ImperfectExamples, cpu: Runtime) -> None:
     direct = ImperfectExamples(examples.dataset, examples.predictions, ("last",), (0, 1), DIRECT)
-    network = Watched(2, SiameseConfig(3, width=4, hidden=4))
+    network = Watched(2, ComparisonConfig(3, width=4, hidden=4))
     ComparatorTraining(network, direct, ComparatorConfig(steps=5, batch=3, jitter=0.5), cpu, seed=0).step(0)
     assert network.evidence.synthesis is None
     assert network.evidence.feature_distances.count_nonzero() == 0
@@ -145,7 +147,7 @@ def test_direct_prediction_sees_at_test_what_it_saw_in_training(
     imperfect.write("last", 1, Synthesizer(segmenter, {"synthcp": generator}, cpu)(image, prediction))
     trained, _ = ImperfectExamples(dataset, imperfect, ("last",), (1,), DIRECT).read("last", 1)
 
-    config = SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_uncertainty=True)
+    config = ComparisonConfig(3, width=4, hidden=4, label_input="softmax", uses_uncertainty=True)
     network = Watched(2, config).eval().requires_grad_(False)
     DirectPrediction(FailureComparator(network, FeatureDistance(segmenter)))(image[None], prediction)
     tested = network.evidence
@@ -182,7 +184,7 @@ def test_volumes_are_judged_by_dice() -> None:
 
 def test_training_lowers_both_terms(examples: ImperfectExamples, cpu: Runtime) -> None:
     torch.manual_seed(0)
-    network = SiameseNetwork(2, SiameseConfig(3, width=4, hidden=4))
+    network = SiameseNetwork(2, ComparisonConfig(3, width=4, hidden=4))
     training = ComparatorTraining(network, examples, ComparatorConfig(steps=30, learning_rate=5e-3), cpu, seed=0)
     losses = [training.step(step) for step in range(30)]
     for name in ("pixel", "quality"):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from synthcp.comparison.siamese import SiameseConfig, SiameseNetwork
+from synthcp.comparison.network import ComparisonConfig
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.data.base import Dataset
 from synthcp.nn.spatial import SpatialDims
 from synthcp.rivals.autoencoder import Autoencoder, AutoencoderConfig, AutoencoderTraining, AutoencoderTrainingConfig
@@ -77,7 +78,7 @@ def pix2pixhd_gan(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Pat
 
 
 def comparator(dims: SpatialDims, dataset: Dataset, cpu: Runtime, folder: Path) -> Training:
-    network = SiameseNetwork(dims, SiameseConfig(3, width=4, hidden=4, label_input="softmax", uses_uncertainty=True))
+    network = SiameseNetwork(dims, ComparisonConfig(3, width=4, hidden=4, label_input="softmax", uses_uncertainty=True))
     imperfect = ImperfectPredictions(folder.parent / "imperfect")
     for index, sample in enumerate(dataset):
         if imperfect.path("last", index).exists():  # as of the attempt before

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.logit_scores import energy, entropy
-from synthcp.comparison.siamese import Evidence
 from synthcp.comparison.smoothing import gaussian_smooth
 from synthcp.errors import InputError
 from synthcp.ranges import COEFFICIENT, SHARE, check_count, check_ranges

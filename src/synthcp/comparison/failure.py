@@ -8,9 +8,10 @@ from torch import Tensor
 
 from synthcp.comparison.anomaly_fusion import AnomalyFusion, cues_of
 from synthcp.comparison.blend import Blend
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.feature_distance import FeatureDistance, refine_by_msp
 from synthcp.comparison.logit_scores import one_minus_msp
-from synthcp.comparison.siamese import Evidence, SiameseNetwork
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.nn.finite import require_finite
 from synthcp.records import Detection, Prediction
 from synthcp.synthesis.base import Generator

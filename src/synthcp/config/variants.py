@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from synthcp.comparison.failure_loss import FailureLossConfig
-from synthcp.comparison.siamese import LabelInput
+from synthcp.comparison.network import LabelInput
 from synthcp.config.values import choose
 from synthcp.ranges import FACTOR, SHARE, check_ranges
 from synthcp.synthesis.catalogue import GENERATORS

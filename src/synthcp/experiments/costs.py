@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 import torch
 
 from synthcp.comparison.base import Detector
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.feature_distance import FeatureDistance
-from synthcp.comparison.siamese import Evidence
 from synthcp.evaluation import Row
 from synthcp.experiments.figures import seen_by_detectors
 from synthcp.fitting.fit_data import FitData

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from synthcp.comparison.siamese import SiameseConfig, SiameseNetwork
+from synthcp.comparison.network import ComparisonConfig
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.config.scales import Scale
 from synthcp.config.values import choose
 from synthcp.monitor.settings import MonitorSettings
@@ -72,7 +73,7 @@ def encoder_is_trunk(settings: MonitorSettings) -> bool:
 def build_network(settings: MonitorSettings) -> SiameseNetwork:
     """Return F with fresh weights."""
     variant, scale = settings.variant, settings.scale
-    config = SiameseConfig(
+    config = ComparisonConfig(
         classes=len(settings.classes),
         in_channels=settings.channels,
         depth=18,

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.failure import FailureComparator
-from synthcp.comparison.siamese import Evidence
 from synthcp.records import Detection, Prediction
 
 

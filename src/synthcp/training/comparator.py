@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.blend import Blend, fit_blend
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.failure_loss import FailureLossConfig, failure_loss
 from synthcp.comparison.logit_scores import msp_log_odds
-from synthcp.comparison.siamese import Evidence, SiameseNetwork
+from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import Window, jitter, view
 from synthcp.errors import DataError
