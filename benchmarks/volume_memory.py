@@ -74,7 +74,7 @@ def untrained_monitor() -> Monitor:
         spatial_dims=3,
         variant=VARIANTS["ours"],
         scale=VOLUME_SCALES["small"],
-        learnt=Learnt(Blend(), AnomalyFusion((0.5, -1.0, -1.0, -1.0), (0.2, 1.0, 1.0, 1.0))),
+        learnt=Learnt(Blend(), AnomalyFusion((0.5, -1.0, -1.0, -1.0, 0.0), (0.2, 1.0, 1.0, 1.0, 1.0))),
         model=ModelSettings("unet", layers=SEGMENTERS["unet"].layers),
     )
     runtime = choose_runtime("cpu", "fp32")

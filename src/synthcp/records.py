@@ -183,7 +183,7 @@ class Assessment:
         anomaly_map: how unknown each pixel looks, shape (*S); larger = more likely unknown. In (0, 1) from the fused
             score of the variant "ours", where 0.5 is usual; in [0, 2] from eq. 9 refined by MSP. None when M is no live
             model, which alone can look at the synthesis.
-        synthesis: x_hat, shape (C, *S), in [0, 1].
+        synthesis: x_hat, shape (C, *S), in [0, 1]; None of a monitor that draws nothing.
         class_quality: predicted IoU (or Dice) of every class, by name, in [0, 1].
         judged: names of the classes that count for the quality of the whole: in an image those that the prediction
             holds, in a volume all, for a structure that is missing may be the error; never the background.
@@ -197,7 +197,7 @@ class Assessment:
     label_map: Tensor
     error_map: Tensor
     anomaly_map: Tensor | None
-    synthesis: Tensor
+    synthesis: Tensor | None
     class_quality: dict[str, float]
     judged: tuple[str, ...]
     alarms: tuple[str, ...]

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from synthcp.comparison.blend import Blend
+from synthcp.comparison.direct_prediction import DirectPrediction
 from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.failure import FailureComparator
 from synthcp.comparison.feature_distance import FeatureDistance
@@ -11,7 +12,6 @@ from synthcp.comparison.network import ComparisonConfig
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.records import Detection, Prediction
-from synthcp.rivals.direct import DirectPrediction
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.base import Generator
 

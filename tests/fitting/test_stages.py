@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from synthcp.comparison.feature_head import FeatureHead
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.config.scales import Scale
 from synthcp.config.variants import VARIANTS
@@ -85,7 +86,7 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lent = []
-    monkeypatch.setattr(SiameseNetwork, "load_encoder", lambda self, weights: lent.append(weights))
+    monkeypatch.setattr(FeatureHead, "load_encoder", lambda self, weights: lent.append(weights))
     begin = GanTraining.__init__
 
     def watched(self: GanTraining, *parts: Any, perceptual_network: Any, **others: Any) -> None:
@@ -177,8 +178,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Tensor]]:
         note("M", segmenter.trunk)
         begins[SegmentationTraining](self, segmenter, *parts, **others)  # type: ignore[call-arg]
 
-    def of_f(self: ComparatorTraining, network: SiameseNetwork, *parts: Any, **others: Any) -> None:
-        for number, encoder in enumerate(network.encoders):
+    def of_f(self: ComparatorTraining, network: SiameseNetwork | FeatureHead, *parts: Any, **others: Any) -> None:
+        for number, encoder in enumerate([network.trunk] if isinstance(network, FeatureHead) else network.encoders):
             note(f"F{number}", encoder)
         begins[ComparatorTraining](self, network, *parts, **others)  # type: ignore[call-arg]
 

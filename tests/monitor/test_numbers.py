@@ -74,15 +74,15 @@ def test_an_audit_does_not_either(monitor, scenes, part, fails):
 def test_an_image_that_breaks_a_network_is_an_error_of_that_image(monitor, scenes, tmp_path, monkeypatch):
     for scene in scenes:
         image_picture(scene.image).save(tmp_path / f"{scene.id}.png")
-    forward = monitor.network.forward
+    judged = monitor.network.judged
     calls = []
 
     def overflows_once(evidence):
-        log_odds, quality = forward(evidence)
+        said = judged(evidence)
         calls.append(0)
-        return (log_odds + math.inf if len(calls) == 2 else log_odds), quality
+        return said._replace(error_log_odds=said.error_log_odds + math.inf) if len(calls) == 2 else said
 
-    monkeypatch.setattr(monitor.network, "forward", overflows_once)
+    monkeypatch.setattr(monitor.network, "judged", overflows_once)
     rows = score(monitor, tmp_path, tmp_path / "out")
     assert [row.status for row in rows] == [row.status for row in read_rows(tmp_path / "out")] == ["ok", "error", "ok"]
     assert "F gave 1376 of 1376 values" in rows[1].message and not rows[1].alarms and not rows[1].decision

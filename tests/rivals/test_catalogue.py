@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synthcp.comparison.base import Detector
 from synthcp.comparison.blend import Blend
-from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.network import ComparisonNetwork
 from synthcp.config.scales import SCALES, Scale
 from synthcp.config.variants import VARIANTS
 from synthcp.data.specs import open_dataset
@@ -37,11 +37,12 @@ CLASSES = Classes(("a", "b", "c"), ((0, 0, 0),) * 3)
 SETTINGS = MonitorSettings(CLASSES, 3, 2, VARIANTS["ours"], SCALES["tiny"], learnt=Learnt(Blend(0.5, 1.0, 0.0)))
 
 
-def judging_network() -> SiameseNetwork:
-    """F with error heads of its own; fresh ones are zero, and all F alike."""
+def judging_network() -> ComparisonNetwork:
+    """F that errs in its own way; fresh ones all judge as MSP does."""
     network = build_network(SETTINGS)
-    for parameter in network.error_heads.parameters():
-        torch.nn.init.normal_(parameter)
+    for name, parameter in network.named_parameters():
+        if ".leave." in name:
+            torch.nn.init.normal_(parameter)
     return network
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.comparison.blend import fit_blend
+from synthcp.comparison.direct_prediction import DirectPrediction
 from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.failure import FailureComparator
 from synthcp.comparison.feature_distance import FeatureDistance
@@ -17,7 +18,6 @@ from synthcp.comparison.network import ComparisonConfig
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.data.base import Dataset
 from synthcp.nn.labels import one_hot
-from synthcp.rivals.direct import DirectPrediction
 from synthcp.segmentation.deeplab import DeepLab, DeepLabConfig
 from synthcp.synthesis.spade import SpadeConfig, SpadeGenerator
 from synthcp.system.runtime import Runtime
@@ -117,7 +117,8 @@ def test_an_example_smaller_than_a_patch_is_padded_with_nothing_to_learn(
     network = Watched(2, ComparisonConfig(3, width=4, hidden=4))
     training = ComparatorTraining(network, examples, config, cpu, seed=0)
     training.step(0)
-    evidence, label_maps = training._batch(torch.Generator().manual_seed(0))
+    batch = training._batch(torch.Generator().manual_seed(0))
+    evidence, label_maps = batch.shown, batch.label_maps
     assert evidence.logits.shape[2:] == label_maps.shape[1:] == examples.dataset.patch
     inside = (slice(None), slice(2, -2), slice(1, -1))
     assert (label_maps != 255)[inside].float().mean() > 0.8

@@ -93,7 +93,7 @@ def test_rows_and_maps_hold_the_truth_at_the_working_size(evaluated, monitor, sc
 
 def test_m_g_and_f_run_once_per_image_also_where_they_are_not_chosen(evaluated, monitor, scenes, tmp_path, monkeypatch):
     ran = []
-    for module, method in ((monitor.segmenter, "predict"), (monitor.generator, "draw"), (monitor.network, "forward")):
+    for module, method in ((monitor.segmenter, "predict"), (monitor.generator, "draw"), (monitor.network, "judged")):
         run = getattr(module, method)
 
         def counted(*arguments, method=method, run=run, **options):
@@ -104,7 +104,7 @@ def test_m_g_and_f_run_once_per_image_also_where_they_are_not_chosen(evaluated, 
     for chosen, shown in ((["synthcp", "msp"], ["msp", "synthcp-raw", "synthcp"]), (["msp"], ["msp"])):
         ran.clear()
         results = evaluate(monitor, scenes, tmp_path / shown[-1], detectors=chosen)
-        assert names(results) == shown and ran == ["predict", "draw", "forward"] * 5
+        assert names(results) == shown and ran == ["predict", "draw", "judged"] * 5
         assert read_rows(tmp_path / shown[-1]) == read_rows(evaluated[0])
 
 

@@ -53,7 +53,7 @@ def of(cases):
 def broken(part, error, run_folder, monkeypatch):
     """A monitor one of whose parts fails at the second image of those that are judged."""
     monitor, calls = Monitor.load(run_folder, "cpu"), []
-    module, method = getattr(monitor, part), {"segmenter": "predict", "generator": "draw", "network": "forward"}[part]
+    module, method = getattr(monitor, part), {"segmenter": "predict", "generator": "draw", "network": "judged"}[part]
     called = getattr(module, method)
 
     def fail(*arguments, **others):

@@ -144,7 +144,7 @@ def test_score_files_that_cannot_be_are_refused_before_anything_is_written(
 
 @pytest.mark.parametrize("largest", [2.0, 1.0])
 def test_pictures_of_the_anomaly_map_span_its_range(run_folder, images, tmp_path, largest):
-    fusion = AnomalyFusion((0.5, -2.0, -3.0, -2.0), (0.3, 1.0, 1.0, 1.0)) if largest == 1 else None
+    fusion = AnomalyFusion((0.5, -2.0, -3.0, -2.0, 0.0), (0.3, 1.0, 1.0, 1.0, 1.0)) if largest == 1 else None
     shutil.copytree(run_folder, tmp_path / "run")
     settings = load_settings(run_folder)
     save_settings(tmp_path / "run", replace(settings, learnt=replace(settings.learnt, fusion=fusion)))

@@ -30,7 +30,8 @@ def fit_verb(
         ),
     ] = "",
     generator: Annotated[
-        str, typer.Option(metavar="NAME", help=f"G: {', '.join(GENERATORS)}; unless named, that of the variant.")
+        str,
+        typer.Option(metavar="NAME", help=f"G: {', '.join(GENERATORS)}, or none; else the variant's."),
     ] = "",
     features: Annotated[
         str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")
@@ -133,6 +134,8 @@ def fit_verb(
         imperfect=source,
         weights=weights,
     )
+    if not (quiet or asked.has_published_trunk):
+        say("F: on a trunk that knows these images alone; name one that saw more by --comparator-trunk and -weights")
     absent = check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     if absent:
         told = f"without a pixel in the {len(dataset)} label maps, so that nothing is learnt of it"

@@ -17,7 +17,7 @@ from synthcp.errors import InputError
 from synthcp.ranges import COEFFICIENT, SHARE, check_count, check_ranges
 from synthcp.records import Detection, Prediction
 
-CUES = ("entropy", "energy", "distance", "objectness")
+CUES = ("entropy", "energy", "distance", "objectness", "surprise")
 ONE_EACH = (len(CUES), len(CUES))
 SMALLEST_DISTANCE = 1e-3
 """Distances below count as this one, so that their logarithm is finite."""
@@ -25,23 +25,25 @@ SMALLEST_DEVIATION = 1e-4
 """Of a cue; one that varies less tells nothing, and must not outweigh the others by its rounding."""
 
 
-def cues_of(evidence: Evidence) -> Tensor:
-    """Stack what tells of the unknown, in the order of CUES, shape (B, 4, *S); larger = more likely unknown.
+def cues_of(evidence: Evidence, surprise: Tensor | None = None) -> Tensor:
+    """Stack what tells of the unknown, in the order of CUES, shape (B, 5, *S); larger = more likely unknown.
 
     Two tell M's uncertainty: the entropy of its softmax, and its energy, which also sees that no class is likely. The
-    third tells what the synthesis lacks: log of eq. 9, the mean over M's feature maps. The last tells how much there is
-    to see: log of the distance to a blank canvas, over the deeper half of the maps; to be unsure of
-    nothing is no anomaly.
+    third tells what the synthesis lacks: log of eq. 9, the mean over M's feature maps; 0 without one. The last
+    tells how much there is to see: log of the distance to a blank canvas, over the deeper half of the maps; to be
+    unsure of nothing is no anomaly.
 
     Args:
         evidence: Of M, with feature distances and objectness.
+        surprise: Of F, how little the features of the image are those of its label map, shape (B, *S); 0 without.
     """
     assert evidence.objectness is not None  # the score is fitted only where M can look
     objectness = evidence.objectness[:, -math.ceil(evidence.objectness.shape[1] / 2) :]
-    lack = evidence.feature_distances[:, 1:]  # channel 0 belongs to no layer
-    return torch.stack(
-        [entropy(evidence.logits), energy(evidence.logits), _log_mean(lack), _log_mean(objectness)], dim=1
-    )
+    lack = evidence.feature_distances[:, 1:]  # channel 0 belongs to no layer; there is none where nothing is drawn
+    doubt, unlikeliness = entropy(evidence.logits), energy(evidence.logits)
+    lacking = _log_mean(lack) if lack.shape[1] else torch.zeros_like(doubt)
+    surprise = torch.zeros_like(doubt) if surprise is None else surprise.float()
+    return torch.stack([doubt, unlikeliness, lacking, _log_mean(objectness), surprise], dim=1)
 
 
 def _log_mean(distances: Tensor) -> Tensor:
@@ -64,7 +66,7 @@ class AnomalyFusion:
 
     means: tuple[float, ...]
     deviations: tuple[float, ...]
-    weights: tuple[float, ...] = (1.0, 1.0, 0.6, 1.0)
+    weights: tuple[float, ...] = (1.0, 1.0, 0.6, 1.0, 3.0)
     smoothing: float = 1 / 144
 
     def __post_init__(self) -> None:
@@ -75,17 +77,24 @@ class AnomalyFusion:
 
     def __call__(self, cues: Tensor) -> Tensor:
         """Return the score, shape (B, *S), in (0, 1), of the cues of cues_of."""
-        score = torch.zeros_like(cues[:, 0])
-        for cue, mean, deviation, weight in zip(cues.unbind(1), self.means, self.deviations, self.weights, strict=True):
-            score += weight / sum(self.weights) * (cue - mean) / deviation
+        score, total = torch.zeros_like(cues[:, 0]), sum(self._telling_weights())
+        for cue, mean, deviation, weight in zip(
+            cues.unbind(1), self.means, self.deviations, self._telling_weights(), strict=True
+        ):
+            score += weight / max(total, SMALLEST_DEVIATION) * (cue - mean) / deviation
         return gaussian_smooth(score, self.smoothing * min(score.shape[1:])).sigmoid()
+
+    def _telling_weights(self) -> list[float]:
+        """The weights, 0 of a cue that never varies, as where nothing is drawn or no features are expected."""
+        pairs = zip(self.weights, self.deviations, strict=True)
+        return [weight if deviation > SMALLEST_DEVIATION else 0.0 for weight, deviation in pairs]
 
 
 def fit_fusion(cues: Iterable[Tensor]) -> AnomalyFusion:
     """Measure what is usual, on images without anomalies.
 
     Args:
-        cues: Of each image, shape (B, 4, *S), as cues_of gives them.
+        cues: Of each image, shape (B, 5, *S), as cues_of gives them.
 
     Raises:
         InputError: There is no image.

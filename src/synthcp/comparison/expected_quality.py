@@ -9,6 +9,12 @@ from synthcp.nn.labels import one_hot
 from synthcp.records import Measure
 
 
+def corrected(quality: Tensor, correction: Tensor) -> Tensor:
+    """Move qualities (B, L) by log-odds of the same shape; a correction that is infinite gives NaN, not a certainty."""
+    log_odds = torch.logit(quality, eps=1e-3) + correction
+    return log_odds.sigmoid() + 0 * log_odds  # 0 * inf is NaN, which a check finds
+
+
 def expected_quality(logits: Tensor, error_probability: Tensor, measure: Measure = "IoU") -> Tensor:
     """Quality of every class to be expected if each pixel is wrong with its own probability, shape (B, L), in [0, 1].
 

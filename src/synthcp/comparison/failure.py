@@ -11,7 +11,7 @@ from synthcp.comparison.blend import Blend
 from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.feature_distance import FeatureDistance, refine_by_msp
 from synthcp.comparison.logit_scores import one_minus_msp
-from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.network import ComparisonNetwork
 from synthcp.nn.finite import require_finite
 from synthcp.records import Detection, Prediction
 from synthcp.synthesis.base import Generator
@@ -39,7 +39,7 @@ class FailureComparator:
         fusion: The anomaly map, in place of eq. 9 refined by MSP.
     """
 
-    network: SiameseNetwork
+    network: ComparisonNetwork
     feature_distance: FeatureDistance | None
     score: Blend | str = "raw"
     fusion: AnomalyFusion | None = None
@@ -58,22 +58,22 @@ class FailureComparator:
         Raises:
             DataError: A value is NaN or infinite.
         """
-        error_log_odds, class_quality = self.network(evidence)
-        require_finite("F", error_log_odds, class_quality)  # before a sigmoid or a clamp hides it
+        error_log_odds, class_quality, surprise = self.network.judged(evidence)
+        require_finite("F", error_log_odds, class_quality, surprise)  # before a sigmoid or a clamp hides it
         detection = Detection(
             error_map=self._score(error_log_odds, evidence.logits),
             raw_error_map=None if self.score == "raw" else error_log_odds.sigmoid(),
-            anomaly_map=self._anomaly_map(evidence),
+            anomaly_map=self._anomaly_map(evidence, surprise),
             class_quality=class_quality.clamp(0, 1),
         )
         require_finite("F", detection.error_map, detection.anomaly_map)
         return detection
 
-    def _anomaly_map(self, evidence: Evidence) -> Tensor | None:
+    def _anomaly_map(self, evidence: Evidence, surprise: Tensor | None) -> Tensor | None:
         if self.feature_distance is None:
             return None
         if self.fusion is not None:
-            return self.fusion(cues_of(evidence))
+            return self.fusion(cues_of(evidence, surprise))
         confidence = 1 - one_minus_msp(evidence.logits)
         distance = evidence.feature_distances[:, 1:][:, self.feature_distance.layer]  # channel 0 belongs to no layer
         return refine_by_msp(distance, confidence, self.feature_distance.threshold)

@@ -39,8 +39,10 @@ def entropy(logits: Tensor) -> Tensor:
 
 def margin(logits: Tensor) -> Tensor:
     """Second largest probability minus the largest; in [-1, 0], 0 where M is torn between two classes."""
-    top = logits.float().softmax(dim=1).topk(2, dim=1).values
-    return top[:, 1] - top[:, 0]
+    probabilities = logits.float().softmax(dim=1)
+    top, index = probabilities.max(dim=1, keepdim=True)
+    second = probabilities.scatter(1, index, -math.inf).amax(dim=1)  # several times as fast as topk
+    return second - top[:, 0]
 
 
 def negative_max_logit(logits: Tensor) -> Tensor:

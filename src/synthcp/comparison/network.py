@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
@@ -38,6 +38,8 @@ class ComparisonConfig:
         branches: How many feature maps reach the heads: of image and synthesis, or of the image alone, as in the
             authors' direct prediction, whose heads then have half the size or less.
         trunk: Of the encoders, by its name, as wide as published; empty takes a ResNet of that depth and width.
+        enlarged: How many times as large as the working size a frozen trunk sees a picture.
+        coarsest: Stride of the coarsest map of a frozen trunk that the heads see.
     """
 
     classes: int
@@ -53,6 +55,23 @@ class ComparisonConfig:
     patch: tuple[int, ...] = ()
     branches: Literal[1, 2] = 2
     trunk: str = ""
+    enlarged: int = 1
+    coarsest: int = 32
+
+
+class Judged(NamedTuple):
+    """What a network F says.
+
+    Attributes:
+        error_log_odds: Of every pixel, shape (B, *S); their sigmoid is c_m.
+        class_quality: c_iu, shape (B, L).
+        surprise: How little the features of the image are those of its label map, shape (B, *S), any real number;
+            None of a network that does not expect any.
+    """
+
+    error_log_odds: Tensor
+    class_quality: Tensor
+    surprise: Tensor | None = None
 
 
 class ComparisonNetwork(nn.Module):
@@ -73,6 +92,10 @@ class ComparisonNetwork(nn.Module):
         Returns:
             Log-odds of error of every pixel, (B, *S), whose sigmoid is c_m; and c_iu, (B, L).
         """
+
+    def judged(self, evidence: Evidence) -> Judged:
+        """Judge, and say all there is to say."""
+        return Judged(*self(evidence))
 
     @abstractmethod
     def embed(self, image: Tensor, logits: Tensor) -> Tensor:

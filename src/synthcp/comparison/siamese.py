@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from synthcp.comparison.evidence import Evidence
-from synthcp.comparison.expected_quality import expected_quality
+from synthcp.comparison.expected_quality import corrected, expected_quality
 from synthcp.comparison.logit_scores import uncertainty
 from synthcp.comparison.network import ComparisonConfig, ComparisonNetwork
 from synthcp.nn.labels import one_hot
@@ -72,7 +72,7 @@ class SiameseNetwork(ComparisonNetwork):
         uncertainties = torch.cat([uncertainty(evidence.logits), evidence.feature_distances], dim=1)
         error_log_odds = self._error_log_odds(pairs, uncertainties, evidence)
         expected = expected_quality(evidence.logits, error_log_odds.sigmoid(), self.config.measure)
-        return error_log_odds, (torch.logit(expected, eps=1e-3) + pooled).sigmoid()
+        return error_log_odds, corrected(expected, pooled)
 
     def embed(self, image: Tensor, logits: Tensor) -> Tensor:
         """Return the deepest features, averaged over space (shapes: see ComparisonNetwork)."""

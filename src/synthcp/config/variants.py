@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from synthcp.comparison.catalogue import COMPARATORS, FEATURE_HEAD, SIAMESE
 from synthcp.comparison.failure_loss import FailureLossConfig
 from synthcp.comparison.network import LabelInput
 from synthcp.config.values import choose
+from synthcp.errors import InputError
 from synthcp.ranges import FACTOR, SHARE, check_ranges
-from synthcp.synthesis.catalogue import GENERATORS
+from synthcp.synthesis.catalogue import GENERATORS, NO_GENERATOR
 from synthcp.training.imperfect_predictions import FoldRule
 
 
@@ -33,10 +35,11 @@ class Variant:
         augmented: Whether F sees zoomed, recoloured windows (ours) or the plain images.
         branches: How many feature maps reach F's heads; 1 is the authors' direct prediction.
         deeplab_head: Of M, if it is the built-in DeepLab: v2's sum (paper) or v3's pyramid (official).
-        generator: Which G, one of synthesis.catalogue.GENERATORS.
+        generator: Which G, one of synthesis.catalogue.GENERATORS; or "none", and F judges without a drawing (ours).
+        comparator: Which F, one of comparison.catalogue.COMPARATORS.
 
     Raises:
-        InputError: There is no such generator, or a number is outside its range.
+        InputError: There is no such generator or comparator, or a number is outside its range.
     """
 
     shared: bool = True
@@ -54,10 +57,23 @@ class Variant:
     branches: Literal[1, 2] = 2
     deeplab_head: Literal["sum", "v3"] = "sum"
     generator: str = "spade"
+    comparator: str = SIAMESE
 
     def __post_init__(self) -> None:
-        choose(GENERATORS, self.generator, "generator")
+        if self.draws:
+            choose(GENERATORS, self.generator, "generator")
+        elif self.anomaly == "distance":
+            raise InputError(
+                f"generator {self.generator!r} draws nothing, but eq. 9 compares with a drawing; name a generator, or "
+                "take the variant 'ours'"
+            )
+        choose(COMPARATORS, self.comparator, "comparator")
         check_ranges(self, fold_seeds=FACTOR, early_views=SHARE)
+
+    @property
+    def draws(self) -> bool:
+        """Whether there is a G."""
+        return self.generator != NO_GENERATOR
 
 
 VARIANTS: dict[str, Variant] = {
@@ -80,5 +96,6 @@ VARIANTS: dict[str, Variant] = {
         early_views=(0.7,),
         averaged=True,
         augmented=True,
+        comparator=FEATURE_HEAD,
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
+from synthcp.comparison.catalogue import FEATURE_HEAD
 from synthcp.config.scales import SCALES, Scale, scales
 from synthcp.config.values import choose
 from synthcp.config.variants import VARIANTS, Variant
@@ -14,7 +15,7 @@ from synthcp.nn.catalogue import check_trunk
 from synthcp.nn.spatial import SpatialDims
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.segmentation.specs import AnyModel
-from synthcp.synthesis.catalogue import GENERATORS
+from synthcp.synthesis.catalogue import GENERATORS, NO_GENERATOR
 
 SEGMENTER = "segmenter"
 """Stands for M's own layers, in place of a trunk, in G's perceptual loss."""
@@ -35,7 +36,8 @@ class FitConfig:
         resume: Continue a run that was interrupted.
         device: "auto", "cpu", "cuda", ...
         precision: "auto", "fp32" or "bf16".
-        generator: Kind of G, a name of synthesis.catalogue.GENERATORS; empty takes the variant's.
+        generator: Kind of G, a name of synthesis.catalogue.GENERATORS, or "none" for a monitor that draws nothing;
+            empty takes the variant's.
         perceptual: By whose features G's syntheses are compared with images: "segmenter" for M's own layers, or a trunk
             by its name, such as "vgg19".
         perceptual_weights: Published weights of that trunk: a file (safetensors), or "hub" for the library that
@@ -84,7 +86,7 @@ class FitConfig:
             if isinstance(chosen, str):
                 choose(table, chosen, what)
         if self.generator:
-            choose(GENERATORS, self.generator, "generator")
+            choose(dict.fromkeys((*GENERATORS, NO_GENERATOR)), self.generator, "generator")
         if not isinstance(self.imperfect, Imperfect | None):
             raise InputError(
                 f"imperfect={self.imperfect!r}; give KFold(), HeldOut(dataset), Unseen(), Folds(folder) or Corrupt()"
@@ -111,6 +113,12 @@ class FitConfig:
         ):
             if weights is not None and not trunk:
                 raise InputError(f"{what} weights {str(weights)!r} are those of a trunk; name it, such as resnet18")
+        frozen = self.chosen_variant().comparator == FEATURE_HEAD
+        if frozen and self.comparator_trunk and self.comparator_weights is None:
+            raise InputError(
+                f"F is a head on a trunk that is never trained, and {self.comparator_trunk} without weights has seen "
+                "nothing; give its comparator weights, or leave the trunk out"
+            )
         if self.perceptual_trunk and self.perceptual_weights is None:
             raise InputError(f"{self.perceptual} compares images by what it has learnt; give its perceptual weights")
 
@@ -118,6 +126,12 @@ class FitConfig:
     def perceptual_trunk(self) -> str:
         """The trunk by which syntheses are compared with images; empty where it is the segmenter."""
         return "" if self.perceptual == SEGMENTER else self.perceptual
+
+    @property
+    def has_published_trunk(self) -> bool:
+        """Whether F, if it is a head on a frozen trunk, stands on one that has learnt from more than these images."""
+        frozen = self.chosen_variant().comparator == FEATURE_HEAD
+        return not frozen or bool(self.comparator_trunk) or self.weights is not None
 
     @property
     def fits_model(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.network import ComparisonNetwork
 from synthcp.data.base import Dataset
 from synthcp.data.working_size import Prepared
 from synthcp.errors import WeightsError
@@ -72,7 +72,7 @@ def start_segmenter(settings: MonitorSettings, weights: Weights) -> Segmenter:
     return segmenter
 
 
-def start_encoder(network: SiameseNetwork, trunk: str, weights: Weights) -> None:
+def start_encoder(network: ComparisonNetwork, trunk: str, weights: Weights) -> None:
     """Let F's encoder start from the published weights of a trunk, where there are any; errors as start_segmenter."""
     if weights is None:
         return

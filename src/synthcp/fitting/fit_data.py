@@ -17,7 +17,7 @@ from synthcp.errors import InputError
 from synthcp.fitting.context import Context
 from synthcp.fitting.fit_once import fitted_once
 from synthcp.fitting.gathering import Gathered, Generators, fold_segmenter, gather
-from synthcp.fitting.heads import SHIPPED, UNTRAINED, Head
+from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head
 from synthcp.fitting.imperfect_sources import KFold
 from synthcp.fitting.stages import Stages
 from synthcp.metrics.overlap import image_quality
@@ -131,6 +131,8 @@ class FitData:
         """Return it with one more generator, "untrained" or a name of GENERATORS, and what follows from it anew."""
         if kind in self.generators:
             return self
+        if kind in (SYNTHCP, UNTRAINED) and not self.settings.variant.draws:
+            raise InputError("this detector compares with a drawing, the monitor has none; fit one with a generator")
         apart = replace(self, folder=self.folder / kind)
         stages = apart.stages
         made = stages.untrained_generator() if kind == UNTRAINED else stages.generator(self.viewer, kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,13 +32,13 @@ class Head:
     Attributes:
         name: Of its files.
         generator: Name of the generator whose syntheses it is shown, or training.comparator.DIRECT.
-        variant: What is computed; None takes that of the run.
+        change: Makes of the variant of the run what is computed; None computes that.
         seed: Of its weights and batches; None takes that of the run.
     """
 
     name: str
     generator: str
-    variant: Variant | None = None
+    change: Callable[[Variant], Variant] | None = None
     seed: int | None = None
 
     def path(self, folder: Path) -> Path:
@@ -46,11 +47,17 @@ class Head:
 
     def settings(self, settings: MonitorSettings) -> MonitorSettings:
         """Return the settings of a run with its own variant."""
-        return settings if self.variant is None else replace(settings, variant=self.variant)
+        return settings if self.change is None else replace(settings, variant=self.change(settings.variant))
 
 
 SHIPPED = Head(SYNTHCP, SYNTHCP)
-"""The F of a monitor."""
+"""The F of a monitor that draws."""
+
+
+def shipped_head(variant: Variant) -> Head:
+    """Return the F of a monitor."""
+    return SHIPPED if variant.draws else replace(SHIPPED, generator=DIRECT)
+
 
 CONTROL_HEADS = tuple(Head(name, name) for name in CONTROLS)
 """Direct prediction, and SynthCP with an untrained generator."""

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from synthcp.comparison.anomaly_fusion import cues_of, fit_fusion
-from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.feature_head import FeatureHead
+from synthcp.comparison.network import ComparisonNetwork
 from synthcp.config.variants import Variant
 from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
 from synthcp.errors import InputError
 from synthcp.fitting.context import Context, perceptual_trunk, start_encoder
+from synthcp.fitting.drawing import drawing_worth
 from synthcp.fitting.fit_once import fit_once, fitted_once
 from synthcp.fitting.gathering import Gathered, Generators, gather
-from synthcp.fitting.heads import CONTROL_HEADS, SHIPPED, SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, Head, control_path
+from synthcp.fitting.heads import (
+    CONTROL_HEADS,
+    SYNTHCP,
+    UNTRAINED,
+    UNTRAINED_GENERATOR,
+    Head,
+    control_path,
+    shipped_head,
+)
 from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network, encoder_is_trunk
@@ -30,8 +41,10 @@ from synthcp.synthesis.discriminator import DiscriminatorConfig, MultiScaleDiscr
 from synthcp.synthesis.losses import FeatureNetwork
 from synthcp.system.files import save_module
 from synthcp.system.run_folder import AUXILIARY, COMPARATOR, GENERATOR, SEGMENTER, clear_up, learnt_path
-from synthcp.system.runtime import seed_of
+from synthcp.system.runtime import Runtime, seed_of
+from synthcp.system.telling import tell
 from synthcp.training.comparator import DIRECT, ComparatorConfig, ComparatorTraining, ImperfectExamples, fit_score
+from synthcp.training.feature_head import FeatureHeadTraining
 from synthcp.training.gan import GanConfig, GanTraining
 from synthcp.training.segmentation import SegmentationTraining
 
@@ -65,18 +78,26 @@ class Stages:
         segmenter = predictor if isinstance(predictor, Segmenter) else None
         auxiliary = self.auxiliary(segmenter)
         viewer = auxiliary or segmenter
-        generators = {SYNTHCP: self.generator(viewer)}
-        if self.context.config.controls:
-            generators[UNTRAINED] = self.untrained_generator()
+        generators = self._generators(viewer)
         refit = partial(self.refitted, generators, viewer)
         gathered = gather(self.context, predictor, generators, refit)
-        shipped = self.comparator(SHIPPED, gathered, segmenter, auxiliary)
-        for head in CONTROL_HEADS if self.context.config.controls else ():
-            self.comparator(head, gathered, segmenter, auxiliary)
-        settings = replace(self.settings, variant=shipped.variant, learnt=shipped.learnt)
-        monitor = Monitor(settings, predictor, generators[SYNTHCP], shipped.network, self.runtime)
+        shipped = self.comparator(shipped_head(self.settings.variant), gathered, segmenter, auxiliary)
+        controls = CONTROL_HEADS if UNTRAINED in generators else ()
+        fitted = {head.name: self.comparator(head, gathered, segmenter, auxiliary) for head in controls}
+        facts = self._drawing(gathered, shipped, fitted[DIRECT]) if fitted else {}
+        settings = replace(
+            self.settings, variant=shipped.variant, learnt=shipped.learnt, facts=self.settings.facts | facts
+        )
+        monitor = Monitor(settings, predictor, generators.get(SYNTHCP), shipped.network, self.runtime)
         monitor.save(self.out)
         return monitor, gathered
+
+    def _generators(self, viewer: Segmenter | None) -> dict[str, Generator]:
+        """G and that of the control; none for a monitor that draws nothing, and so is its own control."""
+        if not self.settings.variant.draws:
+            return {}
+        trained = {SYNTHCP: self.generator(viewer)}
+        return {**trained, UNTRAINED: self.untrained_generator()} if self.context.config.controls else trained
 
     def _placed(self, predictor: Predictor) -> Predictor:
         if isinstance(predictor, Segmenter):
@@ -197,6 +218,19 @@ class Stages:
         fitted.save_learnt(weights)
         return fitted
 
+    def _drawing(self, gathered: Gathered, drawn: FittedComparator, direct: FittedComparator) -> dict[str, str]:
+        """What the drawing is worth on images kept aside, if any are; one that costs and does not help is told."""
+        if drawn.variant.score != "blend":
+            return {}
+        aside = {name: gathered.examples(name, keep_aside=True)[1] for name in (SYNTHCP, DIRECT)}
+        first, second = (drawn.network, aside[SYNTHCP]), (direct.network, aside[DIRECT])
+        worth = drawing_worth(first, second, self.runtime, self.context.seed)
+        if worth is None:
+            return {}
+        if not worth.is_sure:
+            tell(f"the drawing is worth nothing sure: {worth.in_words()}; --generator none saves its cost")
+        return {"drawing": worth.in_words()}
+
     def _network(
         self,
         weights: Path,
@@ -204,25 +238,25 @@ class Stages:
         examples: ImperfectExamples,
         auxiliary: Segmenter | None,
         seed: int,
-    ) -> SiameseNetwork:
+    ) -> ComparisonNetwork:
         """F, trained; its encoder starts from published weights, or from another network where the variant says so."""
         config = _comparator_config(settings)
 
-        def build() -> SiameseNetwork:
+        def build() -> ComparisonNetwork:
             torch.manual_seed(seed_of(seed, COMPARATOR))
             return self.runtime.place(build_network(settings))
 
-        def training_of(network: SiameseNetwork) -> ComparatorTraining:
+        def training_of(network: ComparisonNetwork) -> ComparatorTraining:
             if auxiliary is not None and encoder_is_trunk(settings):
                 network.load_encoder(auxiliary.get_submodule("trunk").state_dict())
             start_encoder(network, settings.encoder, self.context.config.comparator_weights)
-            return ComparatorTraining(network, examples, config, self.runtime, seed)
+            return _training_of(network, examples, config, self.runtime, seed)
 
         return fit_once(weights, build, training_of, config.steps, self.context.stage(weights.stem, seed))
 
     def _learnt(
         self,
-        network: SiameseNetwork,
+        network: ComparisonNetwork,
         variant: Variant,
         aside: ImperfectExamples,
         judging: Segmenter | None,
@@ -230,11 +264,29 @@ class Stages:
     ) -> FittedComparator:
         """F with the scores and thresholds that are fitted to images kept aside."""
         blend = fit_score(network, aside, self.runtime, seed) if variant.score == "blend" else None
-        fuses = variant.anomaly == "fusion" and judging is not None and aside.generator != DIRECT
-        fusion = fit_fusion(map(cues_of, aside.evidence())) if fuses else None
+        compares = aside.generator != DIRECT or not variant.draws
+        fuses = variant.anomaly == "fusion" and judging is not None and compares
+        fusion = fit_fusion(self._cues(network, aside)) if fuses else None
         fitted = FittedComparator(network, variant, Learnt(blend, fusion))
         thresholds = fit_thresholds(fitted.comparator(judging, self.settings.t), aside, self.runtime)
         return replace(fitted, learnt=replace(fitted.learnt, thresholds=thresholds))
+
+    @torch.no_grad()
+    def _cues(self, network: ComparisonNetwork, aside: ImperfectExamples) -> Iterator[Tensor]:
+        """What is usual on images kept aside."""
+        for evidence in aside.evidence():
+            whole = evidence.mapped(self.runtime.send)
+            with self.runtime.autocast():
+                yield cues_of(whole, network.judged(whole).surprise)
+
+
+def _training_of(
+    network: ComparisonNetwork, examples: ImperfectExamples, config: ComparatorConfig, runtime: Runtime, seed: int
+) -> ComparatorTraining:
+    """How F is trained."""
+    if isinstance(network, FeatureHead):
+        return FeatureHeadTraining(network, examples, config, runtime, seed)
+    return ComparatorTraining(network, examples, config, runtime, seed)
 
 
 def _without_uncertainty(variant: Variant) -> Variant:

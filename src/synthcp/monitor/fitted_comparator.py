@@ -10,7 +10,7 @@ from typing import Self
 from synthcp.comparison.blend import Blend
 from synthcp.comparison.failure import FailureComparator
 from synthcp.comparison.feature_distance import FeatureDistance
-from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.network import ComparisonNetwork
 from synthcp.config.values import load_record, save_record
 from synthcp.config.variants import Variant
 from synthcp.monitor.networks import build_network
@@ -44,7 +44,7 @@ class FittedComparator:
         learnt: Its scores and thresholds.
     """
 
-    network: SiameseNetwork
+    network: ComparisonNetwork
     variant: Variant
     learnt: Learnt
 

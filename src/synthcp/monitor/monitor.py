@@ -11,7 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.base import Detector
+from synthcp.comparison.direct_prediction import DirectPrediction
+from synthcp.comparison.network import ComparisonNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.data.transforms import short_side
 from synthcp.monitor.fitted_comparator import FittedComparator
@@ -37,7 +39,7 @@ class Monitor:
     Args:
         settings: Everything but the weights.
         predictor: M, a live segmenter or its predictions on disk.
-        generator: G.
+        generator: G; None of a monitor that draws nothing.
         network: F.
         runtime: Where they run.
 
@@ -51,14 +53,14 @@ class Monitor:
         self,
         settings: MonitorSettings,
         predictor: Predictor,
-        generator: Generator,
-        network: SiameseNetwork,
+        generator: Generator | None,
+        network: ComparisonNetwork,
         runtime: Runtime,
     ) -> None:
         self.settings = settings
         self.runtime = runtime
         self.predictor = runtime.place(predictor).eval() if isinstance(predictor, Segmenter) else predictor
-        self.generator = runtime.place(generator).eval()
+        self.generator = None if generator is None else runtime.place(generator).eval()
         self.network = runtime.place(network).eval()
 
     @property
@@ -71,10 +73,13 @@ class Monitor:
         """M as a live network; None when its predictions are read from disk."""
         return self.predictor if isinstance(self.predictor, Segmenter) else None
 
-    def detector(self) -> SynthesizeThenCompare:
-        """Return the detector of the paper, made of the parts of this monitor."""
+    def detector(self) -> Detector:
+        """Return the detector of the paper, or direct prediction without G, made of the parts of this monitor."""
         fitted = FittedComparator(self.network, self.settings.variant, self.settings.learnt)
-        return SynthesizeThenCompare(self.generator, fitted.comparator(self.segmenter, self.settings.t))
+        comparator = fitted.comparator(self.segmenter, self.settings.t)
+        if self.generator is None:
+            return DirectPrediction(comparator)
+        return SynthesizeThenCompare(self.generator, comparator)
 
     @torch.no_grad()
     def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
@@ -170,17 +175,17 @@ class Monitor:
         return assessment if calibration is None else calibration.judge(assessment)
 
     def _assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
-        assert detection.error_map is not None and detection.synthesis is not None
-        assert detection.class_quality is not None
+        assert detection.error_map is not None and detection.class_quality is not None
         require_finite("M", prediction.logits)
-        require_finite("G", detection.synthesis)
+        synthesis = detection.synthesis
+        require_finite("G", synthesis)
         require_finite("F", detection.error_map, detection.anomaly_map, detection.class_quality)
         names, anomaly_map = self.classes.names, detection.anomaly_map
         return Assessment(
             label_map=label_map_at(prediction.logits, size)[0].cpu(),
             error_map=resize(detection.error_map[:, None].float(), size)[0, 0].cpu(),
             anomaly_map=None if anomaly_map is None else resize(anomaly_map[:, None].float(), size)[0, 0].cpu(),
-            synthesis=resize(detection.synthesis.float(), size)[0].cpu(),
+            synthesis=None if synthesis is None else resize(synthesis.float(), size)[0].cpu(),
             class_quality=dict(zip(names, detection.class_quality[0].tolist(), strict=True)),
             judged=self._judged(at_size(prediction, detection.error_map.shape[1:]).label_map),
             alarms=(),
@@ -256,14 +261,17 @@ class Monitor:
         settings = replace(stored, model=opened.settings)
         if stored.calibration is not None and not stored.calibration.speaks_of(*opened.settings.identity):
             settings = replace(settings, calibration=None)
-        generator = load_network(weights_path(folder, GENERATOR), partial(build_generator, settings))
+        draws, build = settings.variant.draws, partial(build_generator, settings)
+        generator = load_network(weights_path(folder, GENERATOR), build) if draws else None
         network = load_network(weights_path(folder, COMPARATOR), partial(build_network, settings))
         monitor = cls(settings, opened.predictor, generator, network, runtime)
         monitor.folder = folder
         return monitor
 
     def _modules(self) -> dict[str, nn.Module]:
-        modules: dict[str, nn.Module] = {GENERATOR: self.generator, COMPARATOR: self.network}
+        modules: dict[str, nn.Module] = {COMPARATOR: self.network}
+        if self.generator is not None:
+            modules[GENERATOR] = self.generator
         if self.settings.model.is_built_in and self.segmenter is not None:
             modules[SEGMENTER] = self.segmenter
         return modules

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from synthcp.comparison.network import ComparisonConfig
-from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.catalogue import FEATURE_HEAD, new_comparator
+from synthcp.comparison.network import ComparisonConfig, ComparisonNetwork
 from synthcp.config.scales import Scale
 from synthcp.config.values import choose
 from synthcp.monitor.settings import MonitorSettings
+from synthcp.nn.resnet import Depth
 from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.catalogue import BUILT_IN, new_segmenter
 from synthcp.segmentation.input_size import InputSize
@@ -66,19 +67,31 @@ def build_generator(settings: MonitorSettings, kind: str = "") -> Generator:
 
 def encoder_is_trunk(settings: MonitorSettings) -> bool:
     """Whether F's encoder is the trunk of M, or of an auxiliary segmenter, from which it starts."""
-    fits = bool(settings.model.trunk) or settings.scale.depth == 18
+    fits = bool(settings.model.trunk) or _depth(settings) == settings.scale.depth
     return settings.variant.starts_from_segmenter and fits and not settings.encoder
 
 
-def build_network(settings: MonitorSettings) -> SiameseNetwork:
+def _depth(settings: MonitorSettings) -> Depth:
+    """Of F's ResNet: the paper's, but M's own where it is never trained again."""
+    return settings.scale.depth if settings.variant.comparator == FEATURE_HEAD else 18
+
+
+def _look(settings: MonitorSettings) -> dict[str, int]:
+    """How a frozen trunk looks: a published one at an enlarged image, since it has learnt from larger ones."""
+    if settings.encoder and settings.spatial_dims == 2:
+        return {"enlarged": 2, "coarsest": 16}
+    return {}
+
+
+def build_network(settings: MonitorSettings) -> ComparisonNetwork:
     """Return F with fresh weights."""
     variant, scale = settings.variant, settings.scale
     config = ComparisonConfig(
         classes=len(settings.classes),
         in_channels=settings.channels,
-        depth=18,
+        depth=_depth(settings),
         width=scale.segmenter_width if variant.starts_from_segmenter else min(64, scale.segmenter_width),
-        feature_distances=settings.model.feature_distances,
+        feature_distances=settings.model.feature_distances if variant.draws else 0,
         hidden=scale.fusion,
         shared=variant.shared,
         label_input=variant.label_input,
@@ -86,6 +99,7 @@ def build_network(settings: MonitorSettings) -> SiameseNetwork:
         measure=settings.measure,
         patch=scale.patch,
         branches=variant.branches,
+        **_look(settings),
         trunk=settings.encoder or (settings.model.lent_trunk if encoder_is_trunk(settings) else ""),
     )
-    return SiameseNetwork(settings.spatial_dims, config)
+    return new_comparator(variant.comparator, settings.spatial_dims, config)

@@ -147,6 +147,14 @@ def resize(tensor: Tensor, size: Sequence[int], *, antialias: bool = False) -> T
     return F.interpolate(tensor, size=list(size), mode=mode, align_corners=False, antialias=smooth)
 
 
+def cell_means(tensor: Tensor, size: Sequence[int]) -> Tensor:
+    """Average (B, C, *S) over the cells of a coarser grid, which overlap by a pixel where they do not divide it."""
+    if not tensor.shape[1]:  # which pooling refuses
+        return tensor.new_zeros(len(tensor), 0, *size)
+    pool = F.adaptive_avg_pool2d if tensor.ndim == 4 else F.adaptive_avg_pool3d
+    return pool(tensor, tuple(size))  # type: ignore[arg-type]  # as many as the tensor has axes
+
+
 def resize_nearest(tensor: Tensor, size: Sequence[int]) -> Tensor:
     """Resize (B, C, *S) to (B, C, *size), taking the nearest pixel."""
     if tuple(tensor.shape[2:]) == tuple(size):

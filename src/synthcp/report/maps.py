@@ -55,7 +55,7 @@ def pictures_of(maps: Maps, classes: Classes, anomaly_range: float) -> dict[str,
     Raises:
         ShapeError: A map is not flat.
     """
-    pictures = {kind: image_picture(maps[kind]) for kind in ("image", "synthesis")}
+    pictures = {kind: image_picture(maps[kind]) for kind in ("image", "synthesis") if kind in maps}
     pictures |= {kind: label_picture(maps[kind], classes) for kind in _LABELS if kind in maps}
     shares = {"error": maps["error"]}
     if "anomaly" in maps:

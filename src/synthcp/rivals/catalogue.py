@@ -118,18 +118,19 @@ def fit_data_of(folder: Path, monitor: Monitor, progress: Progress = silent) -> 
         folder=folder / KEPT,
         runtime=monitor.runtime,
         live=monitor.segmenter,
-        generators={SYNTHCP: monitor.generator, **_untrained(folder, monitor)},
+        generators=_generators(folder, monitor),
         monitor=monitor,
     )
 
 
-def _untrained(folder: Path, monitor: Monitor) -> dict[str, Generator]:
-    """The generator of the control, if the run has it."""
+def _generators(folder: Path, monitor: Monitor) -> dict[str, Generator]:
+    """G, and that of the control, if the run has them."""
     path = control_path(folder, UNTRAINED_GENERATOR)
+    trained = {} if monitor.generator is None else {SYNTHCP: monitor.generator}
     if not path.exists():
-        return {}
+        return trained
     generator = load_network(path, partial(build_generator, monitor.settings))
-    return {UNTRAINED: monitor.runtime.place(generator).eval().requires_grad_(False)}
+    return {**trained, UNTRAINED: monitor.runtime.place(generator).eval().requires_grad_(False)}
 
 
 def _imperfect(facts: Mapping[str, str], built_in: bool) -> Imperfect:

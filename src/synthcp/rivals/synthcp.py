@@ -8,30 +8,46 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from synthcp.comparison.base import Detector
+from synthcp.comparison.direct_prediction import DirectPrediction
 from synthcp.comparison.failure import FailureComparator, SharedEvidence
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.fitting.fit_data import FitData
-from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head
+from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head, shipped_head
 from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.records import Detection, Prediction
-from synthcp.rivals.direct import DirectPrediction
 from synthcp.training.comparator import DIRECT
 
-OURS = VARIANTS["ours"]
-_IMAGE = replace(OURS, loss=replace(OURS.loss, pixel=0.0))
-_PIXEL = replace(OURS, loss=replace(OURS.loss, quality=0.0))
-_OFFICIAL = replace(VARIANTS["official"], deeplab_head=OURS.deeplab_head)  # its F on the same M
+
+def _paper(_: Variant) -> Variant:
+    return VARIANTS["paper"]
+
+
+def _official(variant: Variant) -> Variant:
+    return replace(VARIANTS["official"], deeplab_head=variant.deeplab_head)  # its F on the same M
+
+
+def _half(variant: Variant) -> Variant:
+    return replace(variant, branches=1)
+
+
+def _image_alone(variant: Variant) -> Variant:
+    return replace(variant, loss=replace(variant.loss, pixel=0.0))
+
+
+def _pixels_alone(variant: Variant) -> Variant:
+    return replace(variant, loss=replace(variant.loss, quality=0.0))
+
 
 HEADS: dict[str, Head] = {
-    "direct-half": Head("direct-half", DIRECT, replace(OURS, branches=1)),
-    "direct-paper": Head("direct-paper", DIRECT, VARIANTS["paper"]),
+    "direct-half": Head("direct-half", DIRECT, _half),
+    "direct-paper": Head("direct-paper", DIRECT, _paper),
     "direct": Head(DIRECT, DIRECT),
     "pix2pixhd": Head("pix2pixhd", "pix2pixhd"),
     "styled": Head("styled", "styled"),
-    "image-level": Head("image-level", SYNTHCP, _IMAGE),
-    "pixel-level": Head("pixel-level", SYNTHCP, _PIXEL),
-    "paper": Head("paper", SYNTHCP, VARIANTS["paper"]),
-    "official": Head("official", SYNTHCP, _OFFICIAL),
+    "image-level": Head("image-level", SYNTHCP, _image_alone),
+    "pixel-level": Head("pixel-level", SYNTHCP, _pixels_alone),
+    "paper": Head("paper", SYNTHCP, _paper),
+    "official": Head("official", SYNTHCP, _official),
     "untrained": Head(UNTRAINED, UNTRAINED),
     "synthcp": SHIPPED,
 }
@@ -89,17 +105,18 @@ def failure_detector(data: FitData, head: Head, fitted: FittedComparator | None 
         head: Which F.
         fitted: The F itself, where it is not that of the run.
     """
+    head = shipped_head(data.settings.variant) if head == SHIPPED else head
     data = data if head.generator == DIRECT else data.including(head.generator)
     comparator = (fitted or data.comparator(head)).comparator(data.live, data.settings.t)
     if head.generator == DIRECT:
         detector: Detector = DirectPrediction(comparator)
     else:
         detector = SharedComparison(data.evidence(head.generator), comparator)
-    return _at_its_level(detector, head.variant)
+    return _at_its_level(detector, head.settings(data.settings).variant)
 
 
-def _at_its_level(detector: Detector, variant: Variant | None) -> Detector:
+def _at_its_level(detector: Detector, variant: Variant) -> Detector:
     """The detector, silent about what its F was not taught."""
-    if variant is None or (variant.loss.pixel and variant.loss.quality):
+    if variant.loss.pixel and variant.loss.quality:
         return detector
     return OneLevel(detector, of_pixels=variant.loss.pixel > 0)

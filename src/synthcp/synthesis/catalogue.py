@@ -16,6 +16,9 @@ GENERATORS: dict[str, str] = {
 }
 """The function that builds each generator, from a GeneratorShape."""
 
+NO_GENERATOR = "none"
+"""In the place of a generator's name: nothing is drawn, and F judges the image and the prediction alone."""
+
 
 def new_generator(name: str, shape: GeneratorShape) -> Generator:
     """Return one of GENERATORS with fresh weights."""

@@ -14,7 +14,7 @@ from synthcp.comparison.blend import Blend, fit_blend
 from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.failure_loss import FailureLossConfig, failure_loss
 from synthcp.comparison.logit_scores import msp_log_odds
-from synthcp.comparison.siamese import SiameseNetwork
+from synthcp.comparison.network import ComparisonNetwork
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import Window, jitter, view
 from synthcp.errors import DataError
@@ -84,8 +84,8 @@ class ImperfectExamples:
         assert sample.label_map is not None  # check_labels ran before training
         image = sample.image if kept.image is None else kept.image
         if self.generator == DIRECT:
-            nothing = torch.zeros_like(next(iter(kept.feature_distances.values())))
-            return Evidence(image, None, kept.logits, nothing), sample.label_map
+            drawn = next(iter(kept.feature_distances.values()), image[:0])
+            return Evidence(image, None, kept.logits, torch.zeros_like(drawn), kept.objectness), sample.label_map
         synthesis, distance = kept.syntheses[self.generator], kept.feature_distances[self.generator]
         return Evidence(image, synthesis, kept.logits, distance, kept.objectness), sample.label_map
 
@@ -99,14 +99,29 @@ class ImperfectExamples:
             yield self.read(view_name, index)[0].mapped(lambda part: part[None])
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What F learns from in one step.
+
+    Attributes:
+        shown: What it is shown: Evidence, or of a feature head what its trunk has seen, shape (B, K, *s).
+        logits: Of M, shape (B, L, *S).
+        label_maps: Ground truth, shape (B, *S).
+    """
+
+    shown: Evidence | Tensor
+    logits: Tensor
+    label_maps: Tensor
+
+
 class ComparatorTraining(Training):
     """One step = one batch of random windows of random imperfect predictions."""
 
-    average: SiameseNetwork
+    average: ComparisonNetwork
 
     def __init__(
         self,
-        network: SiameseNetwork,
+        network: ComparisonNetwork,
         examples: ImperfectExamples,
         config: ComparatorConfig,
         runtime: Runtime,
@@ -127,36 +142,38 @@ class ComparatorTraining(Training):
         optimizer = self.optimizers["network"]
         factor = linear_decay(step, self.config.steps, self.config.decay_from)
         set_learning_rate(optimizer, self.config.learning_rate * factor)
-        evidence, label_maps = self._batch(generator_of(self.seed, "comparator", step))
+        batch = self._batch(generator_of(self.seed, "comparator", step))
         classes = self.examples.dataset.classes
-        if not teaches(label_maps, classes.ignore_index):
+        if not teaches(batch.label_maps, classes.ignore_index):
             return {}
         error, true_quality = failure_targets(
-            evidence.logits,
-            label_maps,
+            batch.logits,
+            batch.label_maps,
             len(classes),
             classes.ignore_index,
             present_only=self.config.loss.present_only,
             measure=self.network.config.measure,
         )
         with self.runtime.autocast():
-            error_log_odds, class_quality = self.network(evidence)
-        pixel, quality = failure_loss(
-            error_log_odds, class_quality, error, true_quality, evidence.logits, self.config.loss
-        )
-        descend(optimizer, pixel + quality)
+            votes = self._votes(batch)
+        losses = [failure_loss(*vote, error, true_quality, batch.logits, self.config.loss) for vote in votes]
+        pixel, quality = (torch.stack(terms).mean() for terms in zip(*losses, strict=True))
+        beside = self._beside(batch)
+        descend(optimizer, sum(beside.values(), pixel + quality))
         update_average(self.average, self.network, step, self.config.average)
-        return {"pixel": pixel.item(), "quality": quality.item()}
+        return {name: loss.item() for name, loss in {"pixel": pixel, "quality": quality, **beside}.items()}
 
-    def _batch(self, generator: torch.Generator) -> tuple[Evidence, Tensor]:
-        examples, size = self.examples, window_size(self.examples.dataset)
-        count = len(examples.indices) * len(examples.views)
-        parts = []
-        for choice in torch.randint(count, (self.config.batch,), generator=generator).tolist():
-            sample, way = divmod(choice, len(examples.views))
-            evidence, label_map = self._read(examples.views[way], examples.indices[sample])
-            window = draw_window(examples.dataset, evidence.image, self.config.zoom, generator)
-            parts.append(self._augmented(evidence, label_map, window, size, generator))
+    def _votes(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """What F says, once or several times, each to be judged alone."""
+        assert isinstance(batch.shown, Evidence)
+        return [self.network(batch.shown)]
+
+    def _beside(self, batch: Batch) -> dict[str, Tensor]:
+        """What else F learns, by the name of its loss."""
+        return {}
+
+    def _batch(self, generator: torch.Generator) -> Batch:
+        parts = [self._windowed(view_name, index, generator) for view_name, index in self._choices(generator)]
         images, syntheses, logits, feature_distances, label_maps = (
             torch.stack(part) for part in zip(*parts, strict=True)
         )
@@ -164,7 +181,21 @@ class ComparatorTraining(Training):
         images = send(images)
         shown = None if self.examples.generator == DIRECT else send(syntheses)
         evidence = Evidence(images, shown, send(logits), send(feature_distances))
-        return evidence, label_maps.to(self.runtime.device)
+        return Batch(evidence, evidence.logits, label_maps.to(self.runtime.device))
+
+    def _choices(self, generator: torch.Generator) -> Iterator[tuple[str, int]]:
+        """Draw the examples of a batch."""
+        views, indices = self.examples.views, self.examples.indices
+        for choice in torch.randint(len(indices) * len(views), (self.config.batch,), generator=generator).tolist():
+            sample, way = divmod(choice, len(views))
+            yield views[way], indices[sample]
+
+    def _windowed(self, view_name: str, index: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """A random window of an example: image, synthesis, logits, feature distances and label map."""
+        evidence, label_map = self._read(view_name, index)
+        dataset = self.examples.dataset
+        window = draw_window(dataset, evidence.image, self.config.zoom, generator)
+        return self._augmented(evidence, label_map, window, window_size(dataset), generator)
 
     def _read(self, view_name: str, index: int) -> tuple[Evidence, Tensor]:
         """An example at least as large as a patch: the evidence by its border, the label map by the ignore index."""
@@ -227,7 +258,7 @@ def batched(evidence: Evidence, runtime: Runtime) -> Evidence:
 
 @torch.no_grad()
 def fit_score(
-    network: SiameseNetwork, examples: ImperfectExamples, runtime: Runtime, seed: int, pixels: int = 500
+    network: ComparisonNetwork, examples: ImperfectExamples, runtime: Runtime, seed: int, pixels: int = 500
 ) -> Blend:
     """Fit the blend on predictions that neither M nor F was trained on.
 
@@ -253,7 +284,7 @@ def fit_score(
 
 
 def _pixels_of(
-    network: SiameseNetwork, examples: ImperfectExamples, runtime: Runtime, seed: int, pixels: int
+    network: ComparisonNetwork, examples: ImperfectExamples, runtime: Runtime, seed: int, pixels: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     ignore = examples.dataset.classes.ignore_index
     for view_name, index in examples:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -161,6 +161,21 @@ class ImperfectPredictions:
         return ImperfectPrediction(
             syntheses=by_generator["synthesis"], feature_distances=by_generator["feature distance"], **single
         )
+
+    def made_once(self, what: str, make: Callable[[], Sequence[Tensor]], *, view: str, index: int) -> list[Tensor]:
+        """Return what is made of the prediction of one image, made when it is first asked for and kept in float16.
+
+        Args:
+            what: Its name.
+            make: Makes it.
+            view: Way of the prediction.
+            index: Of the image.
+        """
+        path = self.path(f"{what}-{view}", index)
+        if not path.exists():
+            save_tensors(path, {str(number): _packed("", tensor) for number, tensor in enumerate(make())})
+        stored, _ = load_tensors(path)
+        return [stored[str(number)].float() for number in range(len(stored))]
 
 
 def _packed(name: str, tensor: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ class Case:
 
     @torch.no_grad()
     def _synthesis(self, label_map: Tensor) -> Tensor:
+        assert self.monitor.generator is not None  # audit asked for one
         with self.monitor.runtime.autocast():
             synthesis: Tensor = self.monitor.generator.draw(label_map[None], self.image)
         return synthesis.float()

@@ -56,14 +56,16 @@ def audit(
         The suspects, worst first.
 
     Raises:
-        InputError: The monitor or the data is unusable, the folder cannot be written or replaced, another run is at
-            work on it, or not one image can be audited.
+        InputError: The monitor or the data is unusable, the monitor draws nothing, the folder cannot be written or
+            replaced, another run is at work on it, or not one image can be audited.
     """
     monitor = open_monitor(monitor)
     dataset, named = open_data(data, "train")
     if monitor.settings.spatial_dims == 3:
         came = f"{monitor.folder or 'this'} is a monitor of volumes"
         raise InputError(f"{came}; an audit shows flat images; find bad volumes by synthcp eval")
+    if monitor.generator is None:
+        raise InputError("the monitor draws nothing, and an audit compares drawings; fit one with --generator spade")
     require_match(dataset, monitor)
     require_apart(Path(out), monitor, dataset.read_from)
     facts, out = named | dict(facts or {}) | _provenance(monitor, dataset), Path(out)
