@@ -23,7 +23,8 @@ from synthcp.monitor.settings import MonitorSettings, load_settings, save_settin
 from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
-from synthcp.segmentation.base import Predictor, Segmenter, at_size, in_numbers, label_map_at
+from synthcp.segmentation.base import Predictor, Segmenter, at_size, in_numbers
+from synthcp.segmentation.label_map import label_map_at
 from synthcp.segmentation.specs import AnyModel, OpenedModel, refuse_code, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_network, save_module

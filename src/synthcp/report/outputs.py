@@ -18,6 +18,7 @@ from synthcp.errors import InputError
 from synthcp.ranges import check_ranges
 from synthcp.records import Assessment, Classes, Measure
 from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
+from synthcp.report.png import png_of
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, cells, columns, region_cells, region_columns
 from synthcp.system.files import load_json, save_text, writing
 from synthcp.system.regular import MEBIBYTE, require_file
@@ -185,4 +186,7 @@ def write_picture(path: Path, picture: Image.Image) -> None:
     """Writes a picture, in the format of its suffix; raises InputError when it cannot be written."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=90) if path.suffix == ".jpg" else picture.save(path)
+        if path.suffix == ".jpg":
+            picture.save(path, quality=90)
+        else:
+            path.write_bytes(png_of(picture))
