@@ -79,19 +79,18 @@ class Monitor:
 
     @torch.no_grad()
     def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
-        """Segment an image (1, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
+        """Segment images (B, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
         require_image(image, self.settings)
-        with self.runtime.autocast():
-            return in_numbers(self.predictor.predict(sample_id, self.runtime.send(image)))
+        return self._predicted(image, self._small(image), sample_id)
 
     @torch.no_grad()
     def detect(
         self, image: Tensor, sample_id: str = "", prediction: Prediction | None = None
     ) -> tuple[Prediction, Detection]:
-        """Segment an image (1, C, *S) and judge it at the working size.
+        """Segment images (B, C, *S) and judge them at the working size.
 
         Args:
-            image: x, in [0, 1].
+            image: x, in [0, 1]; predictions on disk are of one image at a time.
             sample_id: By which predictions on disk are found.
             prediction: Of M for x, if it is there already.
 
@@ -103,24 +102,33 @@ class Monitor:
                 prediction for it, or M, G or F, as the message says, gave a value that is NaN or infinite.
         """
         require_image(image, self.settings)
-        prediction = self.predict(image, sample_id) if prediction is None else in_numbers(prediction)
+        small = self._small(image)
+        prediction = self._predicted(image, small, sample_id) if prediction is None else in_numbers(prediction)
         with self.runtime.autocast():
-            detection = self.detector()(*self._at_work(image, prediction))
+            detection = self.detector()(small, at_size(prediction, small.shape[2:]))
         return prediction, detection
 
     @torch.no_grad()
     def embed(self, image: Tensor, prediction: Prediction) -> Tensor:
-        """Return what tells images apart, shape (1, K); for an image (1, C, *S) and M's prediction of it."""
+        """Return what tells images apart, shape (B, K); for images (B, C, *S) and M's prediction of them."""
+        small = self._small(image)
         with self.runtime.autocast():
-            small, judged = self._at_work(image, prediction)
-            embedding = self.network.embed(small, judged.logits)
+            embedding = self.network.embed(small, at_size(prediction, small.shape[2:]).logits)
         require_finite("F", embedding)
         return embedding
 
-    def _at_work(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, Prediction]:
-        """Image and prediction at the working size, on the device."""
+    def _small(self, image: Tensor) -> Tensor:
+        """The image at the working size, on the device."""
         size = short_side(tuple(image.shape[2:]), self.settings.scale.side or min(image.shape[2:]))
-        return resize(self.runtime.send(image), size, antialias=True), at_size(prediction, size)
+        return self.runtime.send(resize(image.to(self.runtime.device), size, antialias=True))
+
+    def _predicted(self, image: Tensor, small: Tensor, sample_id: str) -> Prediction:
+        """What M says; where it sees an image at the working size, the image is there already."""
+        shape, segmenter = tuple(image.shape[2:]), self.segmenter
+        sees_small = segmenter is not None and segmenter.input_size.seen(shape) == tuple(small.shape[2:])
+        with self.runtime.autocast():
+            shown = small if sees_small else self.runtime.send(image)
+            return in_numbers(self.predictor.predict(sample_id, shown))
 
     def assess(
         self,

@@ -17,14 +17,17 @@ from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.ranges import check_ranges
 from synthcp.records import Assessment, Classes, Measure
-from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
+from synthcp.report.glance import Glances, glance_at
+from synthcp.report.maps import MapFiles, Maps, flat_maps, maps_of, pictures_of, write_arrays, write_volumes
 from synthcp.report.png import png_of
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, cells, columns, region_cells, region_columns
 from synthcp.system.files import load_json, save_text, writing
 from synthcp.system.regular import MEBIBYTE, require_file
 
 RUN = "run.json"
-MAP = re.compile(r"(image|synthesis|prediction|truth|unknown|error|anomaly)(_\d{4}|_16bit)?\.(png|jpg|nii\.gz)")
+MAP = re.compile(
+    r"(image|synthesis|prediction|truth|unknown|error|anomaly)(_\d{4}|_16bit)?\.(png|jpg|nii\.gz)|maps\.npz"
+)
 """How the name of a map ends, behind the id of its image."""
 
 
@@ -49,6 +52,7 @@ class RunSettings:
         promise: Of a calibrated monitor, in words, by subject.
         anomaly_range: Largest value of an anomaly map, white in its pictures; the smallest is 0.
         measure: Of the quality of a class, in every table and text.
+        maps: How the maps are written; the report shows pictures alone.
         shard: Which part of the images it is about, "i/n"; empty of all.
         run: Digest of all that the results depend on but the shard; equal in all shards of one run.
     """
@@ -67,6 +71,7 @@ class RunSettings:
     promise: dict[str, str] = field(default_factory=dict)
     anomaly_range: float = 2.0
     measure: Measure = "IoU"
+    maps: MapFiles = "png"
     shard: str = ""
     run: str = ""
 
@@ -80,7 +85,13 @@ class RunSettings:
 
 
 class ResultsWriter:
-    """Writes the files of an output folder image by image, where nobody looks before the whole folder is written."""
+    """Writes the files of an output folder image by image, where nobody looks before the whole folder is written.
+
+    Maps of several images may be written at once, from several threads.
+
+    Attributes:
+        glances: At the maps that were written, for the report.
+    """
 
     def __init__(self, out: Path, settings: RunSettings, ground_truth: bool = False) -> None:
         """Creates the folder and run.json; with ground truth, results.csv has columns of true quality.
@@ -92,6 +103,7 @@ class ResultsWriter:
             raise InputError(f"{len(settings.classes)} classes: a palette PNG holds at most 255; merge rare classes")
         self.out = out
         self.settings = settings
+        self.glances = Glances()
         save_text(out / RUN, json.dumps(to_dict(settings), indent=2))
         header = columns(settings.classes, settings.measure, ground_truth, calibrated=bool(settings.promise))
         self._rows = _Table(out / RESULTS, header)
@@ -107,18 +119,27 @@ class ResultsWriter:
         anomaly_mask: Tensor | None = None,
         grid: Grid | None = None,
     ) -> None:
-        """Writes the maps of one image (C, *S) to maps/; the ground truth (*S) as far as it is known.
+        """Writes the maps of one image (C, *S), as the settings say; the ground truth (*S) as far as it is known.
 
         The pictures of a volume show three planes of it; with the grid of its file its maps are NIfTI files as well.
         """
-        classes = self.settings.classes
         maps = maps_of(image, assessment, label_map, anomaly_mask)
+        if self.settings.maps == "npz":
+            write_arrays(map_path(self.out, image_id, "maps", ".npz"), maps)
+        elif self.settings.maps == "png":
+            pictures = self._write_pictures(image_id, maps, grid)
+            self.glances.add(image_id, assessment.error_share, glance_at(pictures))
+
+    def _write_pictures(self, image_id: str, maps: Maps, grid: Grid | None) -> Mapping[str, Image.Image]:
+        classes = self.settings.classes
         if grid is not None:
             stem = map_path(self.out, image_id, "error").name.removesuffix("_error.png")
             write_volumes(map_path(self.out, image_id, "error").parent, stem, maps, grid)
-        flat = flat_maps(maps, classes, grid) if assessment.label_map.dim() == 3 else maps
-        for kind, picture in pictures_of(flat, classes, self.settings.anomaly_range).items():
+        flat = flat_maps(maps, classes, grid) if maps["prediction"].dim() == 3 else maps
+        pictures = pictures_of(flat, classes, self.settings.anomaly_range)
+        for kind, picture in pictures.items():
             write_picture(map_path(self.out, image_id, kind), picture)
+        return pictures
 
     def forget_maps(self, image_id: str) -> None:
         """Removes what was written of an image that failed."""
@@ -161,10 +182,10 @@ class _Table:
             self._file.close()
 
 
-def map_path(out: Path, image_id: str, kind: str) -> Path:
+def map_path(out: Path, image_id: str, kind: str, suffix: str = "") -> Path:
     """Where a map of an image lies; raises InputError for an id that leads out of the folder."""
     maps = out / "maps"
-    path = maps / f"{image_id}_{kind}{'.jpg' if kind == 'image' else '.png'}"
+    path = maps / f"{image_id}_{kind}{suffix or ('.jpg' if kind == 'image' else '.png')}"
     if "\0" in image_id or not path.resolve().is_relative_to(maps.resolve()):
         raise InputError(f"the id {image_id!r} leads out of {maps}; an id is a relative path without '..'")
     return path
