@@ -189,7 +189,7 @@ class Monitor:
             label_map=label_map_at(prediction.logits, size)[0].cpu(),
             error_map=resize(detection.error_map[:, None].float(), size)[0, 0].cpu(),
             anomaly_map=None if anomaly_map is None else resize(anomaly_map[:, None].float(), size)[0, 0].cpu(),
-            synthesis=resize(detection.synthesis.float(), size)[0].cpu(),
+            synthesis=resize(detection.synthesis.float().contiguous(), size)[0].cpu(),
             class_quality=dict(zip(names, detection.class_quality[0].tolist(), strict=True)),
             judged=self._judged(at_size(prediction, detection.error_map.shape[1:]).label_map),
             alarms=(),

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -84,10 +84,29 @@ class RunSettings:
         return self.measure == "Dice"
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What is to be written of the maps of one image.
+
+    Attributes:
+        image_id: Of the image.
+        error_share: By which the report ranks it.
+        pictures: By kind.
+        volumes: Maps of a volume, by kind, for its grid.
+        grid: Of the file of a volume.
+        arrays: Maps that are written as they are, by kind.
+    """
+
+    image_id: str
+    error_share: float
+    pictures: Mapping[str, Image.Image] = field(default_factory=dict)
+    volumes: Maps = field(default_factory=dict)
+    grid: Grid | None = None
+    arrays: Maps = field(default_factory=dict)
+
+
 class ResultsWriter:
     """Writes the files of an output folder image by image, where nobody looks before the whole folder is written.
-
-    Maps of several images may be written at once, from several threads.
 
     Attributes:
         glances: At the maps that were written, for the report.
@@ -123,23 +142,41 @@ class ResultsWriter:
 
         The pictures of a volume show three planes of it; with the grid of its file its maps are NIfTI files as well.
         """
-        maps = maps_of(image, assessment, label_map, anomaly_mask)
-        if self.settings.maps == "npz":
-            write_arrays(map_path(self.out, image_id, "maps", ".npz"), maps)
-        elif self.settings.maps == "png":
-            pictures = self._write_pictures(image_id, maps, grid)
-            self.glances.add(image_id, assessment.error_share, glance_at(pictures))
+        self.write(self.draw(image_id, image, assessment, label_map, anomaly_mask=anomaly_mask, grid=grid))
 
-    def _write_pictures(self, image_id: str, maps: Maps, grid: Grid | None) -> Mapping[str, Image.Image]:
+    def draw(
+        self,
+        image_id: str,
+        image: Tensor,
+        assessment: Assessment,
+        label_map: Tensor | None = None,
+        *,
+        anomaly_mask: Tensor | None = None,
+        grid: Grid | None = None,
+    ) -> Drawn:
+        """Draws what write_maps writes, for `write`."""
+        maps, kind = maps_of(image, assessment, label_map, anomaly_mask), self.settings.maps
+        drawn = Drawn(image_id, assessment.error_share)
+        if kind == "npz":
+            return replace(drawn, arrays=maps)
+        if kind == "none":
+            return drawn
         classes = self.settings.classes
-        if grid is not None:
-            stem = map_path(self.out, image_id, "error").name.removesuffix("_error.png")
-            write_volumes(map_path(self.out, image_id, "error").parent, stem, maps, grid)
         flat = flat_maps(maps, classes, grid) if maps["prediction"].dim() == 3 else maps
         pictures = pictures_of(flat, classes, self.settings.anomaly_range)
-        for kind, picture in pictures.items():
-            write_picture(map_path(self.out, image_id, kind), picture)
-        return pictures
+        return replace(drawn, pictures=pictures, volumes={} if grid is None else maps, grid=grid)
+
+    def write(self, drawn: Drawn) -> None:
+        """Writes what was drawn of an image; any thread may."""
+        path = map_path(self.out, drawn.image_id, "error")
+        if drawn.grid is not None:
+            write_volumes(path.parent, path.name.removesuffix("_error.png"), drawn.volumes, drawn.grid)
+        if drawn.arrays:
+            write_arrays(map_path(self.out, drawn.image_id, "maps", ".npz"), drawn.arrays)
+        for kind, picture in drawn.pictures.items():
+            write_picture(map_path(self.out, drawn.image_id, kind), picture)
+        if drawn.pictures:
+            self.glances.add(drawn.image_id, drawn.error_share, glance_at(drawn.pictures))
 
     def forget_maps(self, image_id: str) -> None:
         """Removes what was written of an image that failed."""

@@ -17,7 +17,7 @@ from synthcp.errors import InputError
 from synthcp.monitor.inputs import read_input
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Detection, Prediction
-from synthcp.report.outputs import ResultsWriter
+from synthcp.report.outputs import Drawn, ResultsWriter
 from synthcp.report.rows import ResultRow, row_from_json, row_of, row_to_json
 from synthcp.report.score_files import write_scores
 from synthcp.segmentation.loaded import fingerprint_of_files
@@ -27,8 +27,6 @@ from synthcp.system.pipeline import Pipeline, finished, outcome, runs
 from synthcp.system.progress import Progress
 from synthcp.verbs.checks import METHOD, frame_of, require_grid
 
-WRITERS = 2
-"""Threads that write maps, which takes longer than small networks do."""
 _EMBEDDING = "embedding"
 
 
@@ -40,26 +38,27 @@ class Scored(NamedTuple):
 
 
 class Read(NamedTuple):
-    """An image as it was read, the number of its input from 1, and a digest of its files; or what was kept of it."""
+    """An image (C, *S) as it was read, the number of its input, from 1, and a digest of its files."""
 
     number: int
     file: Input
     digest: str
     image: Tensor
     grid: Grid | None
-    kept: Done | None = None
 
 
-class Judged(NamedTuple):
-    """What the networks say of an image."""
+class Answer(NamedTuple):
+    """What is said of an image, and what is to be written of it."""
 
-    read: Read
-    prediction: Prediction
-    detection: Detection
-    embedding: Tensor | None
+    number: int
+    file: Input
+    digest: str
+    scored: Scored
+    drawn: Drawn
+    anomaly_map: Tensor | None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scoring:
     """A monitor, and what is written of every image.
 
@@ -86,69 +85,70 @@ class Scoring:
         scored: list[Scored] = []
         with Pipeline() as pipeline:
             read = pipeline.stage(self._read, enumerate(files, start=1), ahead=self.batch)
-            written = pipeline.stage(self._written, self._judged(read), threads=WRITERS, ahead=WRITERS)
+            written = pipeline.stage(self._written, self._answered(read))
             for number, file in enumerate(files, start=1):
                 scored.append(self._told(file, next(written)))
                 self.writer.add_row(scored[-1].row)
                 progress("score", number, len(files), {})
         return scored
 
-    def _read(self, numbered: tuple[int, Input]) -> Read:
-        """The image of a file, unless the run knows from before it was interrupted what to say of it."""
+    def _read(self, numbered: tuple[int, Input]) -> Read | Scored:
+        """The image of a file, or what was said of it before the run was interrupted."""
         number, file = numbered
         digest = _digest_of(file)
         kept = self.work.kept(number, digest, file.source) if self.work.goes_on else None
         if kept is not None:
-            return Read(number, file, digest, torch.empty(0), None, kept)
+            return Scored(row_from_json(kept.text), kept.tensors.get(_EMBEDDING))
         image, grid = read_input(file, self.monitor.settings)
         require_grid(file, grid, self.monitor)
         return Read(number, file, digest, image, grid)
 
-    def _judged(self, read: Iterable[Future[Read]]) -> Iterator[Future[Read | Judged]]:
+    def _answered(self, read: Iterable[Future[Read | Scored]]) -> Iterator[Future[Answer | Scored]]:
         for group in runs(read, _size, self.batch):
             yield from self._together(group) or [outcome(self._alone, each) for each in group]
 
-    def _together(self, group: Sequence[Future[Read]]) -> list[Future[Read | Judged]]:
-        """Images of one size at once; none, if there is but one, M takes one at a time, or one of them fails."""
-        if len(group) == 1:
-            return []
-        found = outcome(self._all, [each.result() for each in group])
+    def _together(self, group: Sequence[Future[Read | Scored]]) -> list[Future[Answer | Scored]]:
+        """Answers for images of one size; none, if there is but one, M takes one at a time, or one of them fails."""
+        images = [each.result() for each in group] if len(group) > 1 else []
+        found = outcome(self._answers, [each for each in images if isinstance(each, Read)])
         return [] if found.exception() is not None else [finished(each) for each in found.result()]
 
-    def _alone(self, read: Future[Read]) -> Read | Judged:
-        given = read.result()
-        return given if given.kept is not None else self._all([given])[0]
+    def _alone(self, read: Future[Read | Scored]) -> Answer | Scored:
+        found = read.result()
+        return self._answers([found])[0] if isinstance(found, Read) else found
 
-    def _all(self, read: Sequence[Read]) -> Sequence[Judged]:
-        monitor, first = self.monitor, read[0]
-        images = first.image[None] if len(read) == 1 else torch.stack([each.image for each in read])
-        prediction, detection = monitor.detect(images, first.file.id)
-        embedded = monitor.embed(images, prediction).cpu() if self.embeds else None
-        embeddings = [None] * len(read) if embedded is None else list(embedded)
-        parts = zip(read, prediction.parts(), detection.parts(), embeddings, strict=True)
-        return [Judged(*each) for each in parts]
+    def _answers(self, read: Sequence[Read]) -> list[Answer]:
+        """What M, G and F say of images of one size, and what follows from it."""
+        if not read:
+            return []
+        monitor = self.monitor
+        images = torch.stack([each.image for each in read]) if len(read) > 1 else read[0].image[None]
+        prediction, detection = monitor.detect(images, read[0].file.id)
+        embedded = list(monitor.embed(images, prediction).cpu()) if self.embeds else [None] * len(read)
+        parts = zip(read, prediction.parts(), detection.parts(), embedded, strict=True)
+        return [self._answer(*each) for each in parts]
 
-    def _written(self, judged: Future[Read | Judged]) -> Scored:
-        """The row of an image whose maps are written, and which is then done."""
-        found = judged.result()
-        if isinstance(found, Read):
-            assert found.kept is not None
-            return Scored(row_from_json(found.kept.text), found.kept.tensors.get(_EMBEDDING))
-        scored = self._answered(found)
-        tensors = {} if scored.embedding is None else {_EMBEDDING: scored.embedding}
-        self.work.keep(found.read.number, Done(found.read.digest, row_to_json(scored.row), tensors))
-        return scored
-
-    def _answered(self, judged: Judged) -> Scored:
-        (_, file, _, image, grid, _), monitor = judged.read, self.monitor
-        size = tuple(image.shape[1:]) if grid is None else grid.size
-        assessment = monitor.assessment(judged.prediction, judged.detection, size)
-        self.writer.write_maps(file.id, image, assessment, grid=grid)
-        if self.smiyc and assessment.anomaly_map is not None:
-            write_scores(self.writer.out, METHOD, self.smiyc, frame_of(file), assessment.anomaly_map)
-        unknown = monitor.settings.thresholds.anomaly
+    def _answer(self, read: Read, prediction: Prediction, detection: Detection, embedding: Tensor | None) -> Answer:
+        number, file, digest, image, grid = read
+        monitor, unknown = self.monitor, self.monitor.settings.thresholds.anomaly
+        assessment = monitor.assessment(prediction, detection, image.shape[1:] if grid is None else grid.size)
         row = row_of(file.id, file.source, assessment, monitor.classes, unknown, grid=grid)
-        return Scored(row, judged.embedding)
+        drawn = self.writer.draw(file.id, image, assessment, grid=grid)
+        anomaly_map = assessment.anomaly_map if self.smiyc else None
+        return Answer(number, file, digest, Scored(row, embedding), drawn, anomaly_map)
+
+    def _written(self, answered: Future[Answer | Scored]) -> Scored:
+        """A row; its image is done when all that there is of it has been written."""
+        answer = answered.result()
+        if isinstance(answer, Scored):
+            return answer
+        self.writer.write(answer.drawn)
+        if answer.anomaly_map is not None:
+            write_scores(self.writer.out, METHOD, self.smiyc, frame_of(answer.file), answer.anomaly_map)
+        row, embedding = answer.scored
+        tensors = {} if embedding is None else {_EMBEDDING: embedding}
+        self.work.keep(answer.number, Done(answer.digest, row_to_json(row), tensors))
+        return answer.scored
 
     def _told(self, file: Input, written: Future[Scored]) -> Scored:
         """What was found out, or why it failed."""
@@ -159,11 +159,10 @@ class Scoring:
         return Scored(ResultRow(file.id, file.source, status="error", message=self.failures.messages[file.id]))
 
 
-def _size(read: Future[Read]) -> tuple[int, ...] | None:
+def _size(read: Future[Read | Scored]) -> tuple[int, ...] | None:
     """Of an image that is to be judged, by which it may go with others; None of one that goes alone."""
-    if read.exception() is not None or read.result().kept is not None:
-        return None
-    return tuple(read.result().image.shape)
+    found = None if read.exception() is not None else read.result()
+    return tuple(found.image.shape) if isinstance(found, Read) else None
 
 
 def _digest_of(file: Input) -> str:
