@@ -158,10 +158,9 @@ class Detection:
     class_quality: Tensor | None = None
     synthesis: Tensor | None = None
 
-    def parts(self) -> list[Detection]:
-        """Return what is said of each prediction by itself, as a batch of one."""
+    def parts(self, count: int) -> list[Detection]:
+        """Return what is said of each of so many predictions by itself, as a batch of one."""
         known = {part.name: value for part in fields(self) if (value := getattr(self, part.name)) is not None}
-        count = min(map(len, known.values()), default=0)
         return [Detection(**{name: value[i : i + 1] for name, value in known.items()}) for i in range(count)]
 
 

@@ -69,6 +69,9 @@ Maps = Annotated[
     str, typer.Option(metavar="KIND", help="How maps are written: png, npz (arrays, and no pictures) or none.")
 ]
 Report = Annotated[bool, typer.Option(help="Write report.html.")]
+Batch = Annotated[
+    int, typer.Option(parser=MOST, metavar="N", help="Images of one size that the networks see at once, at most.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 

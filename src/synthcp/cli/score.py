@@ -45,9 +45,7 @@ def score_verb(
     ] = "1/1",
     maps: options.Maps = "png",
     report: options.Report = True,
-    batch: Annotated[
-        int, typer.Option(parser=options.MOST, metavar="N", help="Images of one size that the networks see at once.")
-    ] = 1,
+    batch: options.Batch = 1,
     resume: options.Resume = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",

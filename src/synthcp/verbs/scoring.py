@@ -125,7 +125,7 @@ class Scoring:
         images = torch.stack([each.image for each in read]) if len(read) > 1 else read[0].image[None]
         prediction, detection = monitor.detect(images, read[0].file.id)
         embedded = list(monitor.embed(images, prediction).cpu()) if self.embeds else [None] * len(read)
-        parts = zip(read, prediction.parts(), detection.parts(), embedded, strict=True)
+        parts = zip(read, prediction.parts(), detection.parts(len(read)), embedded, strict=True)
         return [self._answer(*each) for each in parts]
 
     def _answer(self, read: Read, prediction: Prediction, detection: Detection, embedding: Tensor | None) -> Answer:
