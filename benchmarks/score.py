@@ -1,7 +1,7 @@
 """How fast `score` and `eval` are, beside an older commit, and where the time goes.
 
 Both trees fit a monitor of scale `tiny` to the same drawn streets, which gives the same weights, and then take turns:
-`score` of photos (drawn streets as JPEG), and `eval` of drawn streets. Each turn is a process of its own that runs the
+`score` of photos (drawn streets as JPEG), and `eval` of others with labels, of CamVid's size. Each turn is a process of its own that runs the
 command twice, first on little to load everything, and is timed the second time. Printed are the medians over the turns
 of images per second and of the largest resident memory, their ratios, whether the arrays in maps/ are equal, and the
 time of the processor that each stage of this tree takes per image.
@@ -29,6 +29,8 @@ from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.report.pictures import image_picture
 
 ROOT = Path(__file__).parents[1]
+SIZE = (360, 480)
+"""Height and width of the images of CamVid."""
 PROGRAM = """
 import json, resource, sys, threading, time
 from collections import Counter
@@ -95,7 +97,9 @@ def main() -> None:
             one = f"{folder}/photos/{min(os.listdir(f'{folder}/photos'))}"
             compare(trees, Path(folder), "score", [one], [f"{folder}/photos"], arguments.photos, arguments.turns)
         if arguments.images:
-            few, many = (["--data", f"scenes:?count={count}&size=360x480"] for count in (2, arguments.images))
+            draw(Path(folder, "few/images"), 2, *SIZE, labels=True)
+            draw(Path(folder, "many/images"), arguments.images, *SIZE, labels=True)
+            few, many = (["--data", f"folder:{folder}/{name}"] for name in ("few", "many"))
             compare(trees, Path(folder), "eval", few, many, arguments.images, arguments.turns)
 
 
@@ -120,11 +124,18 @@ def call(tree: Path, *arguments: object) -> str:
     return ended.stdout
 
 
-def draw(folder: Path, count: int, height: int, width: int) -> None:
-    """Write drawn streets as JPEG files."""
-    folder.mkdir()
-    for scene in Scenes(ScenesConfig(count, height, width, split="test")):
+def draw(folder: Path, count: int, height: int, width: int, labels: bool = False) -> None:
+    """Write drawn streets as JPEG files, with labels as a data set of `folder:`."""
+    scenes, others = Scenes(ScenesConfig(count, height, width, split="test")), folder.parent
+    folder.mkdir(parents=True)
+    if labels:
+        (others / "labels").mkdir()
+        known = {"names": scenes.classes.names, "colors": scenes.classes.colors}
+        (others / "classes.json").write_text(json.dumps(known))
+    for scene in scenes:
         image_picture(scene.image).save(folder / f"{scene.id}.jpg", quality=92)
+        if labels and scene.label_map is not None:
+            Image.fromarray(scene.label_map.numpy().astype(np.uint8)).save(others / "labels" / f"{scene.id}.png")
 
 
 def compare(

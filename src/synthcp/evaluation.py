@@ -431,8 +431,12 @@ class _Judges:
             yield from self._together(group) or [outcome(self._alone, each) for each in group]
 
     def _together(self, group: Sequence[Future[_Read]]) -> list[Future[_Ending]]:
-        """None, if there is but one image, a part takes one at a time, or an image fails."""
-        found = outcome(self._judged, [each.result() for each in group] if len(group) > 1 else [])
+        """None, if there is but one image, a part takes one at a time, or an image fails.
+
+        If one of them is new, all are judged, so that a run that was interrupted forms the batches of one that was not.
+        """
+        images = [each.result() for each in group] if len(group) > 1 else []
+        found = outcome(self._judged, [] if all(each.said for each in images) else images)
         return [] if found.exception() is not None else [outcome(self._watched, each) for each in found.result()]
 
     def _alone(self, read: Future[_Read]) -> _Ending:
@@ -487,8 +491,8 @@ class _Judges:
 
 
 def _size(read: Future[_Read]) -> tuple[Size, Size] | None:
-    """Of an image that is to be judged, as it came and at work; None of one that goes alone."""
-    if read.exception() is not None or read.result().said is not None:
+    """Of an image, as it came and at work; None of one that could not be read."""
+    if read.exception() is not None:
         return None
     return tuple(read.result().original.image.shape), tuple(read.result().sample.image.shape)
 

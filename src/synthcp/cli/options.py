@@ -70,7 +70,8 @@ Maps = Annotated[
 ]
 Report = Annotated[bool, typer.Option(help="Write report.html.")]
 Batch = Annotated[
-    int, typer.Option(parser=MOST, metavar="N", help="Images of one size that the networks see at once, at most.")
+    int | None,
+    typer.Option(parser=MOST, metavar="N", help="How many images of one size the networks see at once, at most."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 

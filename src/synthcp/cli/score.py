@@ -45,7 +45,7 @@ def score_verb(
     ] = "1/1",
     maps: options.Maps = "png",
     report: options.Report = True,
-    batch: options.Batch = 1,
+    batch: options.Batch = None,
     resume: options.Resume = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -74,7 +74,7 @@ def score_verb(
             smiyc=smiyc,
             maps=require_maps(maps),
             report=report,
-            batch=batch,
+            batch=batch or 1,
             resume=resume,
             progress=progress,
         )

@@ -60,7 +60,8 @@ def score(
         smiyc: Data set of the SegmentMeIfYouCan toolkit for which score files are written; empty writes none.
         maps: How the maps are written: "png" as pictures (of volumes also as NIfTI files), "npz" as arrays, or "none".
         report: Whether report.html is written.
-        batch: How many images of one size go through the networks together, at most.
+        batch: How many images of one size go through the networks together, at most. The results are those of single
+            images within 1e-5, so that a run that was interrupted may differ by as much from one that was not.
         resume: Go on from what the same run has done, if it was interrupted.
         progress: Called after every image.
 
@@ -93,10 +94,11 @@ def score(
     require_apart(out, monitor)
     settings = run_settings(monitor, "Scores", ", ".join(map(str, paths)))
     settings = replace(settings, maps=maps, shard=part, run=digest_of(*whole.values()) if part else "")
+    together = 1 if monitor.segmenter is None else batch
     with output_folder(out, {"verb": "score"} | whole | {"shard": part}, resume) as work:
         failures = Failures(work.new / LOG)
         with ResultsWriter(work.new, run_begun(work, settings)) as writer:
-            scoring = Scoring(monitor, writer, work, failures, smiyc, embeds=budget is not None, batch=batch)
+            scoring = Scoring(monitor, writer, work, failures, smiyc, embeds=budget is not None, batch=together)
             scored = scoring(files, progress)
         rows = [one.row for one in scored]
         if budget is not None:
