@@ -1,10 +1,11 @@
 """How fast `score` and `eval` are, beside an older commit, and where the time goes.
 
 Both trees fit a monitor of scale `tiny` to the same drawn streets, which gives the same weights, and then take turns:
-`score` of photos (drawn streets as JPEG), and `eval` of others with labels, of CamVid's size. Each turn is a process of its own that runs the
-command twice, first on little to load everything, and is timed the second time. Printed are the medians over the turns
-of images per second and of the largest resident memory, their ratios, whether the arrays in maps/ are equal, and the
-time of the processor that each stage of this tree takes per image.
+`score` of photos (drawn streets as JPEG), and `eval` of others with labels, of CamVid's size. Each turn is a process of
+its own that runs the command twice, first on little to load everything, and is timed the second time; this tree has one
+more with `--batch`. Printed are the medians over the turns of images per second and of the largest resident memory,
+their ratios to the older commit, how many arrays in maps/ are not equal, and the time of the processor that each stage
+of `score` takes here per image.
 
 Run: OMP_WAIT_POLICY=PASSIVE python benchmarks/score.py [--photos 30] [--images 173] [--turns 3] [--commit 9d1ecb2]
 """
@@ -142,22 +143,27 @@ def compare(
     trees: dict[str, Path], folder: Path, verb: str, warm: list[str], real: list[str], count: int, turns: int
 ) -> None:
     """Let the trees take turns at a verb; print the medians."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in trees}
+    old, new = trees
+    cases = {old: (trees[old], 0, []), new: (trees[new], 1, []), f"{new}, --batch 8": (trees[new], 1, ["--batch", "8"])}
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in cases}
+    spent = dict[str, float]()
     for _ in range(turns):
-        for number, (name, tree) in enumerate(trees.items()):
-            options = ["--monitor", f"{folder}/run{number}", "--device", "cpu", "--quiet"]
-            orders = [[verb, *given, *options, "--out", f"{folder}/{verb}{number}"] for given in (warm, real)]
-            wall, memory, stages = turn(tree, [*orders, STAGES if tree == ROOT and verb == "score" else []])
-            found[name].append((count / wall, memory))
+        for name, (tree, run, more) in cases.items():
+            options = ["--monitor", f"{folder}/run{run}", "--device", "cpu", "--quiet", *more]
+            out = folder / f"{verb} {name}"
+            orders = [[verb, *given, *options, "--out", str(out)] for given in (warm, real)]
+            wall, memory, stages = turn(tree, [*orders, STAGES if name == new and verb == "score" else []])
+            found[name].append((count / wall, memory, differing(folder / f"{verb} {old}", out)))
+            spent |= stages
     print(f"\n{verb} of {count} images, medians of {turns}\n")
-    print("| tree | images/s | peak memory, MB |\n|---|---|---|")
+    print("| tree | images/s | ratio | peak memory, MB | ratio | maps that differ |\n|---|---|---|---|---|---|")
     medians = {name: [statistics.median(column) for column in zip(*rows, strict=True)] for name, rows in found.items()}
-    for name, (speed, memory) in medians.items():
-        print(f"| {name} | {speed:.2f} | {memory:.0f} |")
-    old, new = medians.values()
-    print(f"| ratio | {new[0] / old[0]:.2f} | {new[1] / old[1]:.2f} |\n")
-    print(f"arrays in maps/: {differing(folder / f'{verb}0', folder / f'{verb}1')} differ")
-    for stage, seconds in stages.items():
+    first = medians[old]
+    for name, (speed, memory, differ) in medians.items():
+        print(
+            f"| {name} | {speed:.2f} | {speed / first[0]:.2f} | {memory:.0f} | {memory / first[1]:.2f} | {differ:.0f} |"
+        )
+    for stage, seconds in spent.items():
         print(f"- {stage}: {1e3 * seconds / count:.1f} ms of the processor per image")
 
 

@@ -31,7 +31,7 @@ def eval_verb(
     ] = None,
     maps: options.Maps = "png",
     report: options.Report = True,
-    batch: options.Batch = None,
+    batch: options.Batch = 1,
     resume: options.Resume = False,
     model: options.Model = None,
     predictions: options.Predictions = None,

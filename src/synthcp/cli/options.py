@@ -70,8 +70,7 @@ Maps = Annotated[
 ]
 Report = Annotated[bool, typer.Option(help="Write report.html.")]
 Batch = Annotated[
-    int | None,
-    typer.Option(parser=MOST, metavar="N", help="How many images of one size the networks see at once, at most."),
+    int, typer.Option(parser=MOST, metavar="N", help="How many images of one size the networks see at once, at most.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 

@@ -45,7 +45,7 @@ def score_verb(
     ] = "1/1",
     maps: options.Maps = "png",
     report: options.Report = True,
-    batch: options.Batch = None,
+    batch: options.Batch = 1,
     resume: options.Resume = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -74,7 +74,7 @@ def score_verb(
             smiyc=smiyc,
             maps=require_maps(maps),
             report=report,
-            batch=batch or 1,
+            batch=batch,
             resume=resume,
             progress=progress,
         )

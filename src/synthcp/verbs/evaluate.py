@@ -35,7 +35,6 @@ from synthcp.verbs.given import AnyData, AnyMonitor, folder_of, open_data, open_
 from synthcp.verbs.said import digest_of_sample, done_of, said_of
 
 METRICS = "metrics.json"
-BATCH, MEGAPIXEL = 8, 2**20
 PROTOCOL = (
     "failures at the working size of M, ignored pixels left out, positives: wrong pixels; anomalies at the size of the "
     "mask, in the region of interest, positives: unknown objects"
@@ -52,7 +51,7 @@ def evaluate(
     facts: Mapping[str, str] | None = None,
     maps: MapFiles = "png",
     report: bool = True,
-    batch: int | None = None,
+    batch: int = 1,
     resume: bool = False,
     progress: Progress = silent,
 ) -> Results:
@@ -68,8 +67,8 @@ def evaluate(
         facts: What else a table must say, such as the name of the data; a SPEC is told without it.
         maps: How the maps are written: "png" as pictures (of volumes also as NIfTI files), "npz" as arrays, or "none".
         report: Whether report.html is written.
-        batch: How many images of one size are judged together, at most; by default as many as have a megapixel
-            together, 8 at most. The scores are those of single images within 1e-5.
+        batch: How many images of one size are judged together, at most; small ones are faster so. What is said of an
+            image is what is said of it alone, within 1e-5.
         resume: Go on from what the same run has done, if it was interrupted.
         progress: Called after every image.
 
@@ -119,7 +118,7 @@ def evaluate_into(
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     facts: Mapping[str, str],
     report: bool = True,
-    batch: int | None = None,
+    batch: int = 1,
     progress: Progress = silent,
 ) -> tuple[Results, Failures]:
     """Write all files of an evaluation to where a run works; other arguments as `evaluate`, which has checked them.
@@ -133,7 +132,7 @@ def evaluate_into(
         protocols: Of anomaly segmentation.
         facts: What a table must say.
         report: Whether report.html is written.
-        batch: How many images of one size are judged together, at most; see `evaluate`.
+        batch: How many images of one size are judged together, at most.
         progress: Called after every image.
 
     Returns:
@@ -152,7 +151,7 @@ def evaluate_into(
             classes=monitor.classes,
             facts={**facts, "protocol": PROTOCOL, **provenance(monitor), "command": settings.command},
             protocols=protocols,
-            batch=1 if monitor.segmenter is None else batch or _usual_batch(dataset),
+            batch=1 if monitor.segmenter is None else batch,
             progress=lambda step, steps: progress("evaluate", step, steps, {}),
             watch=writing,
             costing=writing.costing,
@@ -165,12 +164,6 @@ def evaluate_into(
     if report:
         write_report(work.new, glances=writer.glances)
     return results, failures
-
-
-def _usual_batch(dataset: Dataset) -> int:
-    """How many images are judged together unless one says so: small ones, which cost as much in calls as in numbers."""
-    pixels = Readable(dataset)[0].image[0]
-    return 1 if pixels.dim() == 3 else max(1, min(BATCH, MEGAPIXEL // pixels.numel()))
 
 
 @dataclass(frozen=True)
