@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-_MOST_ARENAS = -8
-"""M_ARENA_MAX of glibc."""
+_SET_OPTION, _MOST_ARENAS = getattr(ctypes.CDLL(None), "mallopt", None), -8
+"""Of glibc's memory, and its M_ARENA_MAX."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,9 +59,8 @@ class Pipeline:
 
 def _share_heap() -> None:
     """Let new threads take memory where others have given some back, instead of from a heap of their own (glibc)."""
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)
-    if set_option is not None:
-        set_option(_MOST_ARENAS, 1)
+    if _SET_OPTION is not None:
+        _SET_OPTION(_MOST_ARENAS, 1)
 
 
 def outcome(work: Callable[[Item], Result], item: Item) -> Future[Result]:
