@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -25,6 +26,7 @@ from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Measure, Prediction, Sample, measure_of
 from synthcp.segmentation.base import Predictor, at_size, in_numbers
 from synthcp.system.failures import Costing, raising
+from synthcp.system.pipeline import Pipeline, outcome, runs
 from synthcp.system.runtime import Runtime
 
 DEFAULT_PROTOCOLS = ("pooled", "caos")
@@ -54,6 +56,7 @@ class Row:
 
 
 Name = TypeVar("Name", bound=str | Row)
+Size = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -301,6 +304,16 @@ def _nothing(index: int, original: Sample) -> Said | None:
     return None
 
 
+@dataclass(frozen=True)
+class _Read:
+    """A sample as it came, the same at the working size, and what was said of it before, if anything was."""
+
+    index: int
+    original: Sample
+    sample: Sample
+    said: Said | None
+
+
 @torch.no_grad()
 def judge(
     detectors: Mapping[Name, Detector],
@@ -312,8 +325,9 @@ def judge(
     classes: Classes | None = None,
     facts: Mapping[str, str] | None = None,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
+    batch: int = 1,
     progress: Callable[[int, int], None] = _silent,
-    watch: Callable[[Judged], None] | None = None,
+    watch: Callable[[Judged], Callable[[], None] | None] | None = None,
     costing: Costing = raising,
     recall: Callable[[int, Sample], Said | None] = _nothing,
 ) -> Results:
@@ -331,12 +345,14 @@ def judge(
         classes: That M tells apart; by default those of the data.
         facts: For printing.
         protocols: Of anomaly segmentation, by name.
+        batch: How many images of one size are judged together, at most.
         progress: Called with (images done, images).
-        watch: Called once for every image, after it was judged.
+        watch: Called once for every image, after it was judged; what it returns, if anything, is called in a thread
+            while the next image is judged, and belongs to the image too.
         costing: Called with an id; where it swallows what reading, judging or watching the image raises, the image is
             left out. By default nothing is swallowed.
-        recall: Called with an index and its sample; what it returns is taken for what was said, and the image is judged
-            and watched no more.
+        recall: Called in a thread with an index and its sample; what it returns is taken for what was said, and the
+            image is judged and watched no more.
 
     Raises:
         ShapeError: An anomaly mask has another size than its image.
@@ -344,25 +360,33 @@ def judge(
     """
     classes, measure = classes or dataset.classes, measure_of(Readable(dataset)[0].image.dim() - 1)
     rows = {name if isinstance(name, Row) else Row(name): detector for name, detector in detectors.items()}
-    judged_by = _Judges(rows, predictor, runtime, classes, measure)
+    judges = _Judges(rows, predictor, runtime, classes, measure, watch, batch)
     scores = _Scores(classes, measure, protocols)
-    for index, sample_id in enumerate(dataset.ids):
-        outcome: Outcome | None = None
-        with costing(sample_id):
-            original = dataset[index]
-            region_of_interest(original, classes.ignore_index)  # a mask that does not fit costs its image alone
-            sample, said = resized(original, side), recall(index, original)
-            if said is None:
-                judged = judged_by(index, original, sample)
-                if watch is not None:
-                    watch(judged)
-                outcome = judged
-            else:
-                outcome = Outcome(index, original, sample, said, judged_by.truth(sample, said.label_map))
-        if outcome is not None:
-            scores.add(outcome)
-        progress(index + 1, len(dataset))
+
+    def read(index: int) -> _Read:
+        original = dataset[index]
+        region_of_interest(original, classes.ignore_index)  # a mask that does not fit costs its image alone
+        return _Read(index, original, resized(original, side), recall(index, original))
+
+    with Pipeline() as pipeline:
+        samples = pipeline.stage(read, range(len(dataset.ids)), ahead=batch)
+        outcomes = pipeline.stage(_ended, judges(samples))
+        for index, sample_id in enumerate(dataset.ids):
+            found, judged = next(outcomes), None
+            with costing(sample_id):
+                judged = found.result()
+            if judged is not None:
+                scores.add(judged)
+            progress(index + 1, len(dataset))
     return scores.results(facts or {})
+
+
+def _ended(judged: Future[_Ending]) -> Outcome:
+    """The outcome of an image when all that belongs to it is done."""
+    found, rest = judged.result()
+    if rest is not None:
+        rest()
+    return found
 
 
 def _at(mask: Tensor, anomaly_map: Tensor) -> Tensor:
@@ -370,23 +394,64 @@ def _at(mask: Tensor, anomaly_map: Tensor) -> Tensor:
     return resize(anomaly_map[:, None].float(), mask.shape)[0, 0].cpu()
 
 
+_Ending = tuple[Outcome, Callable[[], None] | None]
+"""An outcome, and what is to be done before it is one."""
+
+
 @dataclass(frozen=True)
 class _Judges:
-    """M and all detectors, for one image after the other."""
+    """M and all detectors, and who watches them."""
 
     detectors: Mapping[Row, Detector]
     predictor: Predictor
     runtime: Runtime
     classes: Classes
     measure: Measure
+    watch: Callable[[Judged], Callable[[], None] | None] | None
+    batch: int
 
-    def __call__(self, index: int, original: Sample, sample: Sample) -> Judged:
+    def __call__(self, read: Iterable[Future[_Read]]) -> Iterator[Future[_Ending]]:
+        """Judge one image after the other, or several of one size at once."""
+        for group in runs(read, _size, self.batch):
+            yield from self._together(group) or [outcome(self._alone, each) for each in group]
+
+    def _together(self, group: Sequence[Future[_Read]]) -> list[Future[_Ending]]:
+        """None, if there is but one image, a part takes one at a time, or an image fails.
+
+        If one of them is new, all are judged, so that a run that was interrupted forms the batches of one that was not.
+        """
+        images = [each.result() for each in group] if len(group) > 1 else []
+        found = outcome(self._judged, [] if all(each.said for each in images) else images)
+        return [] if found.exception() is not None else [outcome(self._watched, each) for each in found.result()]
+
+    def _alone(self, read: Future[_Read]) -> _Ending:
+        found = read.result()
+        if found.said is not None:
+            truth = self._truth(found.sample, found.said.label_map)
+            return Outcome(found.index, found.original, found.sample, found.said, truth), None
+        return self._watched(self._judged([found])[0])
+
+    def _watched(self, judged: Judged) -> _Ending:
+        return judged, None if self.watch is None else self.watch(judged)
+
+    def _judged(self, read: Sequence[_Read]) -> list[Judged]:
+        if not read:
+            return []
+        originals = self.runtime.send(torch.stack([each.original.image for each in read]))
+        samples = self.runtime.send(torch.stack([each.sample.image for each in read]))
         with self.runtime.autocast():
-            prediction = in_numbers(self.predictor.predict(sample.id, self.runtime.send(original.image[None])))
-        small = at_size(prediction, sample.image.shape[1:])
-        detections = self._detections(self.runtime.send(sample.image[None]), small)
-        said = Said(small.label_map[0].cpu(), detections)
-        return Judged(index, original, sample, said, self.truth(sample, said.label_map), prediction)
+            prediction = in_numbers(self.predictor.predict(read[0].sample.id, originals))
+        small = at_size(prediction, samples.shape[2:])
+        detections = {row: found.parts(len(read)) for row, found in self._detections(samples, small).items()}
+        said = [
+            Said(label_map, {row: found[number] for row, found in detections.items()})
+            for number, label_map in enumerate(small.label_map.cpu())
+        ]
+        return [self._one(*each) for each in zip(read, prediction.parts(), said, strict=True)]
+
+    def _one(self, read: _Read, prediction: Prediction, said: Said) -> Judged:
+        truth = self._truth(read.sample, said.label_map)
+        return Judged(read.index, read.original, read.sample, said, truth, prediction)
 
     def _detections(self, image: Tensor, prediction: Prediction) -> dict[Row, Detection]:
         """What every row says; a learned detector's raw error map has a row of its own before the whole."""
@@ -400,13 +465,20 @@ class _Judges:
             found[row] = detection
         return found
 
-    def truth(self, sample: Sample, predicted: Tensor) -> Truth | None:
+    def _truth(self, sample: Sample, predicted: Tensor) -> Truth | None:
         """What is true of a prediction; None without a label map."""
         label_map, ignore_index = sample.label_map, self.classes.ignore_index
         if label_map is None:
             return None
         quality = image_quality(self.measure, label_map, predicted, len(self.classes), ignore_index)
         return Truth(predicted != label_map, label_map != ignore_index, quality)
+
+
+def _size(read: Future[_Read]) -> tuple[Size, Size] | None:
+    """Of an image, as it came and at work; None of one that could not be read."""
+    if read.exception() is not None:
+        return None
+    return tuple(read.result().original.image.shape), tuple(read.result().sample.image.shape)
 
 
 def _require_finite(name: str, detection: Detection) -> None:

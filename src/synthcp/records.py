@@ -11,7 +11,7 @@ in [0, 1], larger is better.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Literal
 
@@ -117,6 +117,13 @@ class Prediction:
         """The size at which M saw the images."""
         return self.seen or tuple(self.logits.shape[2:])
 
+    def parts(self) -> list[Prediction]:
+        """Return the prediction of each image by itself, as a batch of one."""
+        if len(self.logits) == 1:
+            return [self]
+        each = [slice(index, index + 1) for index in range(len(self.logits))]
+        return [replace(self, logits=self.logits[i], layers=tuple(layer[i] for layer in self.layers)) for i in each]
+
     @cached_property
     def probabilities(self) -> Tensor:
         """Softmax of the logits, shape (B, L, *S)."""
@@ -150,6 +157,11 @@ class Detection:
     anomaly_map: Tensor | None = None
     class_quality: Tensor | None = None
     synthesis: Tensor | None = None
+
+    def parts(self, count: int) -> list[Detection]:
+        """Return what is said of each of so many predictions by itself, as a batch of one."""
+        known = {part.name: value for part in fields(self) if (value := getattr(self, part.name)) is not None}
+        return [Detection(**{name: value[i : i + 1] for name, value in known.items()}) for i in range(count)]
 
 
 @dataclass(frozen=True)

@@ -44,14 +44,14 @@ def test_merged_shards_are_the_whole_run(monitor, images, parts, tmp_path):
 
 
 def test_errors_and_their_log_are_merged(monitor, images, bad, tmp_path, monkeypatch):
-    predict = monitor.predict
+    detect = monitor.detect
 
     def fail(image, sample_id):
         if image.shape[3] > 62:
             raise RuntimeError("out of memory")
-        return predict(image, sample_id)
+        return detect(image, sample_id)
 
-    monkeypatch.setattr(monitor, "predict", fail)
+    monkeypatch.setattr(monitor, "detect", fail)
     for number in (1, 2):
         score(monitor, [images, bad], tmp_path / str(number), shard=f"{number}/2")
     rows = merge([tmp_path / "1", tmp_path / "2"], tmp_path / "out")

@@ -221,17 +221,22 @@ def test_an_all_bad_run_is_whole_in_the_place_of_the_old_one(monitor, images, ba
 
 
 def test_a_full_disk_stops_the_run_in_one_line_and_it_goes_on(synthcp, run_folder, images, tmp_path, monkeypatch):
-    save, saved = Image.Image.save, []
+    saved = []
 
-    def full(self, path, *others, **options):
-        saved.append(path)
-        if len(saved) == 12:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(self, path, *others, **options)
+    def full_at_12(write):
+        def full(self, *others, **options):
+            path = self if isinstance(self, Path) else others[0]
+            saved.append(path)
+            if len(saved) > 11 and path is saved[11]:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(self, *others, **options)
+
+        return full
 
     command = ["score", images, "--monitor", run_folder, "--out", tmp_path / "out", "--device", "cpu", "--quiet"]
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", full)
+        patch.setattr(Image.Image, "save", full_at_12(Image.Image.save))  # of JPEG files
+        patch.setattr(Path, "write_bytes", full_at_12(Path.write_bytes))  # of PNG files
         ended = synthcp(*command)
     assert (ended.code, len(ended.stderr)) == (2, 1)
     assert str(saved[11]) in ended.stderr[0] and "No space left on device" in ended.stderr[0]

@@ -32,9 +32,8 @@ def test_a_wrong_shard_is_refused(monitor, tmp_path, text):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
-def test_shards_share_nothing_and_are_the_whole(monitor, images, tmp_path, monkeypatch, count):
-    monkeypatch.setattr("synthcp.verbs.score.write_report", lambda out: None)
-    parts = [score(monitor, images, tmp_path / str(n), shard=f"{n}/{count}") for n in range(1, count + 1)]
+def test_shards_share_nothing_and_are_the_whole(monitor, images, tmp_path, count):
+    parts = [score(monitor, images, tmp_path / str(n), shard=f"{n}/{count}", report=False) for n in range(1, count + 1)]
     assert [[row.id for row in part] for part in parts] == [IDS[n::count] for n in range(count)]
 
 
@@ -78,14 +77,14 @@ def test_a_bad_image_becomes_a_row_and_is_not_chosen(monitor, images, bad, tmp_p
 
 @pytest.mark.parametrize("error", [DataError, ShapeError, InputError])
 def test_an_image_that_a_model_cannot_take_is_one_row(monitor, images, tmp_path, monkeypatch, error):
-    assess = Monitor.assess
+    detect = Monitor.detect
 
     def fail_at_62(self, image, *others):
-        if image.shape[2] == 62:
+        if image.shape[3] == 62:
             raise error("it wants images of 48x64")
-        return assess(self, image, *others)
+        return detect(self, image, *others)
 
-    monkeypatch.setattr(Monitor, "assess", fail_at_62)
+    monkeypatch.setattr(Monitor, "detect", fail_at_62)
     rows = score(monitor, images, tmp_path)
     assert [(row.id, row.message) for row in rows if row.status == "error"] == [(IDS[2], "it wants images of 48x64")]
     assert len(rows) == 5

@@ -29,6 +29,9 @@ def eval_verb(
     markdown: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the tables and settings for a document too.")
     ] = None,
+    maps: options.Maps = "png",
+    report: options.Report = True,
+    batch: options.Batch = 1,
     resume: options.Resume = False,
     model: options.Model = None,
     predictions: options.Predictions = None,
@@ -46,7 +49,7 @@ def eval_verb(
         from synthcp.report.tables import to_markdown, to_rich
         from synthcp.system.files import save_text
         from synthcp.system.output_folder import changing
-        from synthcp.verbs.checks import seen_in_fitting
+        from synthcp.verbs.checks import require_maps, seen_in_fitting
         from synthcp.verbs.evaluate import evaluate
         from synthcp.verbs.facts import FAILED
         from synthcp.verbs.given import open_data
@@ -60,6 +63,9 @@ def eval_verb(
             detectors=None if detectors is None else detectors.split(","),
             protocols=protocols.split(","),
             facts=facts,
+            maps=require_maps(maps),
+            report=report,
+            batch=batch,
             resume=resume,
             progress=progress,
         )
@@ -72,5 +78,5 @@ def eval_verb(
     seen = seen_in_fitting(dataset, opened.settings.training_ids)
     if seen:
         warn(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter")
-    say(f"report: {out / 'report.html'}")
+    say(f"report: {out / 'report.html'}" if report else f"rows: {out / 'results.csv'}")
     return tell_failed(results.settings.get(FAILED, ""), opened.settings.scored)

@@ -65,6 +65,13 @@ Threads = Annotated[
     int | None, typer.Option(parser=CORES, metavar="N", help="Of the CPU; by default one per usable core.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with this very command where it was interrupted.")]
+Maps = Annotated[
+    str, typer.Option(metavar="KIND", help="How maps are written: png, npz (arrays, and no pictures) or none.")
+]
+Report = Annotated[bool, typer.Option(help="Write report.html.")]
+Batch = Annotated[
+    int, typer.Option(parser=MOST, metavar="N", help="How many images of one size the networks see at once, at most.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 

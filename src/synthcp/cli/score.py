@@ -43,6 +43,9 @@ def score_verb(
     shard: Annotated[
         str, typer.Option(metavar="i/n", help="Score part i of n, into a folder of its own; see synthcp merge.")
     ] = "1/1",
+    maps: options.Maps = "png",
+    report: options.Report = True,
+    batch: options.Batch = 1,
     resume: options.Resume = False,
     device: options.Device = "auto",
     precision: options.Precision = "fp32",
@@ -58,10 +61,23 @@ def score_verb(
     """
     with at_work(threads, quiet or as_json) as progress:
         from synthcp.monitor.settings import load_settings
+        from synthcp.verbs.checks import require_maps
         from synthcp.verbs.score import score
 
         opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
-        rows = score(opened, inputs, out, budget=budget, shard=shard, smiyc=smiyc, resume=resume, progress=progress)
+        rows = score(
+            opened,
+            inputs,
+            out,
+            budget=budget,
+            shard=shard,
+            smiyc=smiyc,
+            maps=require_maps(maps),
+            report=report,
+            batch=batch,
+            resume=resume,
+            progress=progress,
+        )
     settings = load_settings(monitor)
     _warn_of_other_model(settings, rows)
     options.tell_unused(opened)
@@ -71,7 +87,8 @@ def score_verb(
         alarms, decisions = sum(bool(row.alarms) for row in rows), [row.decision for row in rows]
         counts = f", {decisions.count('accept')} accepted, {decisions.count('review')} to review"
         decided = counts if any(decisions) else ""
-        say(f"{len(rows)} {settings.scored}, {alarms} with an alarm{decided}; report: {out / 'report.html'}")
+        where = f"report: {out / 'report.html'}" if report else f"rows: {out / 'results.csv'}"
+        say(f"{len(rows)} {settings.scored}, {alarms} with an alarm{decided}; {where}")
         if budget is not None:
             say(_choice(rows, out, budget, settings.scored))
     return _score_code(rows, out, fail_on_alarm, settings.scored)

@@ -25,7 +25,8 @@ from synthcp.monitor.settings import MonitorSettings, load_settings, save_settin
 from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Assessment, Classes, Detection, Prediction
-from synthcp.segmentation.base import Predictor, Segmenter, at_size, in_numbers, label_map_at
+from synthcp.segmentation.base import Predictor, Segmenter, at_size, in_numbers
+from synthcp.segmentation.label_map import label_map_at
 from synthcp.segmentation.specs import AnyModel, OpenedModel, refuse_code, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_network, save_module
@@ -83,19 +84,18 @@ class Monitor:
 
     @torch.no_grad()
     def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
-        """Segment an image (1, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
+        """Segment images (B, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
         require_image(image, self.settings)
-        with self.runtime.autocast():
-            return in_numbers(self.predictor.predict(sample_id, self.runtime.send(image)))
+        return self._predicted(image, self._small(image), sample_id)
 
     @torch.no_grad()
     def detect(
         self, image: Tensor, sample_id: str = "", prediction: Prediction | None = None
     ) -> tuple[Prediction, Detection]:
-        """Segment an image (1, C, *S) and judge it at the working size.
+        """Segment images (B, C, *S) and judge them at the working size.
 
         Args:
-            image: x, in [0, 1].
+            image: x, in [0, 1]; predictions on disk are of one image at a time.
             sample_id: By which predictions on disk are found.
             prediction: Of M for x, if it is there already.
 
@@ -107,24 +107,33 @@ class Monitor:
                 prediction for it, or M, G or F, as the message says, gave a value that is NaN or infinite.
         """
         require_image(image, self.settings)
-        prediction = self.predict(image, sample_id) if prediction is None else in_numbers(prediction)
+        small = self._small(image)
+        prediction = self._predicted(image, small, sample_id) if prediction is None else in_numbers(prediction)
         with self.runtime.autocast():
-            detection = self.detector()(*self._at_work(image, prediction))
+            detection = self.detector()(small, at_size(prediction, small.shape[2:]))
         return prediction, detection
 
     @torch.no_grad()
     def embed(self, image: Tensor, prediction: Prediction) -> Tensor:
-        """Return what tells images apart, shape (1, K); for an image (1, C, *S) and M's prediction of it."""
+        """Return what tells images apart, shape (B, K); for images (B, C, *S) and M's prediction of them."""
+        small = self._small(image)
         with self.runtime.autocast():
-            small, judged = self._at_work(image, prediction)
-            embedding = self.network.embed(small, judged.logits)
+            embedding = self.network.embed(small, at_size(prediction, small.shape[2:]).logits)
         require_finite("F", embedding)
         return embedding
 
-    def _at_work(self, image: Tensor, prediction: Prediction) -> tuple[Tensor, Prediction]:
-        """Image and prediction at the working size, on the device."""
+    def _small(self, image: Tensor) -> Tensor:
+        """The image at the working size, on the device."""
         size = short_side(tuple(image.shape[2:]), self.settings.scale.side or min(image.shape[2:]))
-        return resize(self.runtime.send(image), size, antialias=True), at_size(prediction, size)
+        return self.runtime.send(resize(image.to(self.runtime.device), size, antialias=True))
+
+    def _predicted(self, image: Tensor, small: Tensor, sample_id: str) -> Prediction:
+        """What M says; where it sees an image at the working size, the image is there already."""
+        shape, segmenter = tuple(image.shape[2:]), self.segmenter
+        sees_small = segmenter is not None and segmenter.input_size.seen(shape) == tuple(small.shape[2:])
+        with self.runtime.autocast():
+            shown = small if sees_small else self.runtime.send(image)
+            return in_numbers(self.predictor.predict(sample_id, shown))
 
     def assess(
         self,
@@ -185,7 +194,7 @@ class Monitor:
             label_map=label_map_at(prediction.logits, size)[0].cpu(),
             error_map=resize(detection.error_map[:, None].float(), size)[0, 0].cpu(),
             anomaly_map=None if anomaly_map is None else resize(anomaly_map[:, None].float(), size)[0, 0].cpu(),
-            synthesis=None if synthesis is None else resize(synthesis.float(), size)[0].cpu(),
+            synthesis=None if synthesis is None else resize(synthesis.float().contiguous(), size)[0].cpu(),
             class_quality=dict(zip(names, detection.class_quality[0].tolist(), strict=True)),
             judged=self._judged(at_size(prediction, detection.error_map.shape[1:]).label_map),
             alarms=(),

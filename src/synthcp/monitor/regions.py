@@ -27,7 +27,7 @@ def connected_parts(mask: Mask, diagonal: bool, smallest: float = 0.0) -> list[t
         smallest: Number of pixels below which a part is left out.
     """
     numbers, count = ndimage.label(mask, ndimage.generate_binary_structure(mask.ndim, mask.ndim if diagonal else 1))
-    areas = np.bincount(numbers.ravel(), minlength=count + 1)
+    areas = np.bincount(numbers[mask], minlength=count + 1)
     windows = enumerate(ndimage.find_objects(numbers), start=1)
     return [(window, numbers[window] == number) for number, window in windows if areas[number] >= smallest]
 
@@ -53,7 +53,7 @@ def anomalous_regions(
         shapes = f"{tuple(anomaly_map.shape)} and {tuple(label_map.shape)}"
         raise ShapeError(f"anomaly map and label map have the shapes {shapes}; both must be (*S); resize one of them")
     unknown = (anomaly_map > threshold).cpu().numpy()
-    scores, labels = anomaly_map.double().cpu().numpy(), label_map.cpu().numpy()
+    scores, labels = anomaly_map.float().cpu().numpy(), label_map.cpu().numpy()
     parts = connected_parts(unknown, diagonal=True, smallest=smallest * unknown.size)
     regions = [_region(window, part, scores, labels, classes) for window, part in parts]
     return tuple(sorted(regions, key=lambda region: region.area * (threshold - region.mean_score)))
@@ -62,7 +62,7 @@ def anomalous_regions(
 def _region(
     window: Window, part: Mask, scores: NDArray[np.float64], labels: NDArray[np.int64], classes: Classes
 ) -> AnomalousRegion:
-    within = scores[window][part]
+    within = scores[window][part].astype(np.float64)
     return AnomalousRegion(
         area=within.size,
         share=within.size / scores.size,

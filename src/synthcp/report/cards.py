@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -15,13 +15,13 @@ from PIL import Image
 
 from synthcp.errors import DataError
 from synthcp.records import AnomalousRegion, Classes
+from synthcp.report.glance import Glance, flagged_shares, labels_in
 from synthcp.report.outputs import RunSettings, map_path, write_picture
 from synthcp.report.pictures import overlay, picture_size, read_picture, true_error_picture
 from synthcp.report.planes import PANEL
 from synthcp.report.rows import ResultRow
 
 WIDTH, WIDTH_OF_PLANES = 640, 3 * PANEL
-STEPS = 100
 FILES = "report_files"
 """Folder beside the page, of pictures that are drawn for it."""
 OBJECTS = 10
@@ -114,8 +114,12 @@ class Card:
     annotate: int | None = None
 
 
-def card_of(out: Path, row: ResultRow, settings: RunSettings, annotate: int | None = None) -> Card:
+def card_of(
+    out: Path, row: ResultRow, settings: RunSettings, annotate: int | None = None, glance: Glance | None = None
+) -> Card:
     """The card of a row; a view that no file of maps/ shows is drawn into report_files/.
+
+    Without a glance at its maps from when they were written, their files are read.
 
     Raises:
         InputError: The id leads out of the folder, a map is not a picture, or report_files/ cannot be written.
@@ -124,18 +128,32 @@ def card_of(out: Path, row: ResultRow, settings: RunSettings, annotate: int | No
     background = settings.classes.background
     found = {view: _view_path(out, row.id, view, width, background) for view in VIEWS}
     files = {view: path for view, path in found.items() if path is not None}
-    sizes = [picture_size(path) for path in files.values()]
     error = map_path(out, row.id, "error_16bit")
-    levels = _levels(error) if error.is_file() else None
+    if glance is None:
+        glance = _glance(out, row, list(files.values()))
+    has_levels = bool(glance.flagged)
     return Card(
         row=row,
         pictures={view: link(out, path) for view, path in files.items()},
-        size=sizes[0] if sizes else (0, 0),
-        error_levels="" if levels is None else link(out, error),
-        flagged=() if levels is None or settings.has_volumes else _flagged(levels),
-        qualities=_qualities(row, settings.classes, _shown(out, row, settings)),
-        objects=() if levels is None else unknown_objects(row.regions or (), levels.shape),
+        size=glance.size,
+        error_levels=link(out, error) if has_levels else "",
+        flagged=() if settings.has_volumes else glance.flagged,
+        qualities=_qualities(row, settings.classes, _shown(row, settings, glance.labels)),
+        objects=unknown_objects(row.regions or (), glance.error_size) if has_levels else (),
         annotate=annotate,
+    )
+
+
+def _glance(out: Path, row: ResultRow, files: Sequence[Path]) -> Glance:
+    """What there is to see in the files of an image; of a file that is not there, nothing."""
+    error, prediction = map_path(out, row.id, "error_16bit"), _open_map(out, row.id, "prediction")
+    sizes = [picture_size(path) for path in files]
+    levels = _levels(error) if error.is_file() else np.zeros((0, 0), np.uint16)
+    return Glance(
+        size=sizes[0] if sizes else (0, 0),
+        labels=frozenset() if prediction is None else labels_in(prediction),
+        error_size=(levels.shape[0], levels.shape[1]),
+        flagged=flagged_shares(levels) if levels.size else (),
     )
 
 
@@ -148,9 +166,9 @@ class Line:
     annotate: int | None = None
 
 
-def line_of(out: Path, row: ResultRow, annotate: int | None = None) -> Line:
+def line_of(out: Path, row: ResultRow, settings: RunSettings, annotate: int | None = None) -> Line:
     """The line of a row; raises InputError when the id leads out of the folder. No file is looked at."""
-    kinds = {"image": "image", "error map": "error"}
+    kinds = {"image": "image", "error map": "error"} if settings.maps == "png" else {}
     return Line(row, {name: link(out, map_path(out, row.id, kind)) for name, kind in kinds.items()}, annotate)
 
 
@@ -232,16 +250,15 @@ def _place(box: tuple[tuple[int, int], ...], size: tuple[int, ...]) -> tuple[flo
     return left * across, top * down, (right - left) * across, (bottom - top) * down
 
 
-def _shown(out: Path, row: ResultRow, settings: RunSettings) -> set[str]:
+def _shown(row: ResultRow, settings: RunSettings, labels: Collection[int]) -> set[str]:
     """Names of the classes in the prediction and in the truth; of a volume, where each is judged, the structures."""
     classes = settings.classes
     if settings.has_volumes:
         return set(classes.structures)
-    prediction = _open_map(out, row.id, "prediction")
     true = {name for name, value in row.true_class_quality.items() if not math.isnan(value)}
-    if prediction is None:
+    if not labels:
         return true | {name for name, value in row.class_quality.items() if not math.isnan(value)}
-    return true | {classes.names[index] for index in np.unique(np.asarray(prediction)) if index < len(classes)}
+    return true | {classes.names[label] for label in labels if label < len(classes)}
 
 
 def _qualities(row: ResultRow, classes: Classes, shown: set[str]) -> tuple[ClassQuality, ...]:
@@ -251,12 +268,6 @@ def _qualities(row: ResultRow, classes: Classes, shown: set[str]) -> tuple[Class
             predicted, true = (part.get(name, math.nan) for part in (row.class_quality, row.true_class_quality))
             qualities.append(ClassQuality(name, hex_color(color), predicted, true, row.intervals.get(name)))
     return tuple(sorted(qualities, key=lambda quality: (math.isnan(quality.predicted), quality.predicted)))
-
-
-def _flagged(levels: NDArray[np.uint16]) -> tuple[float, ...]:
-    at_most = np.cumsum(np.bincount(levels.ravel(), minlength=65536)) / levels.size
-    steps = np.arange(STEPS + 1) * 65535 // STEPS
-    return tuple(round(float(1 - at_most[step]), 5) for step in steps)
 
 
 def _levels(path: Path) -> NDArray[np.uint16]:

@@ -17,8 +17,9 @@ from synthcp.errors import InputError, shown
 from synthcp.evaluation import Results
 from synthcp.records import Classes
 from synthcp.report.annotate import read_choice
-from synthcp.report.cards import STEPS, VIEWS, Card, card_of, hex_color, line_of
+from synthcp.report.cards import VIEWS, Card, card_of, hex_color, line_of
 from synthcp.report.figures import quality_scatter, to_svg
+from synthcp.report.glance import CARDS, STEPS, Glances
 from synthcp.report.metric_tables import headline, mean_name, mean_note, percent, tables
 from synthcp.report.outputs import RunSettings, read_settings
 from synthcp.report.pictures import IGNORED_COLOR, heat_colors
@@ -31,8 +32,8 @@ from synthcp.system.regular import MEBIBYTE, require_file
 
 _TEMPLATES = Path(__file__).parent
 _DEFAULT_THRESHOLD = 0.5
-CARDS, LINES = 100, 5_000
-"""How many images the page shows, and how many more it names with links to their maps."""
+LINES = 5_000
+"""How many more images the page names, with links to their maps, than it shows."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Fact:
     alarming: bool = False
 
 
-def write_report(out: Path, limit: int = CARDS) -> Path:
+def write_report(out: Path, limit: int = CARDS, glances: Glances | None = None) -> Path:
     """Writes report.html and returns its path.
 
     `limit` images have a card: those chosen for annotation, in the order of the choice, then the worst. The others have
-    a line with links to their maps.
+    a line with links to their maps. Of an image whose maps were glanced at as they were written no file is read.
 
     Raises:
         InputError: A file of the folder is missing or broken, or the report cannot be written.
@@ -57,7 +58,9 @@ def write_report(out: Path, limit: int = CARDS) -> Path:
     settings, rows, results = read_settings(out), read_rows(out), _read_results(out)
     scored, choice = sorted((row for row in rows if row.status == "ok"), key=_worst_first), read_choice(out)
     first = sorted(scored, key=lambda row: choice.get(row.id, math.inf))[:limit]
-    cards = [card_of(out, row, settings, choice.get(row.id)) for row in sorted(first, key=_worst_first)]
+    seen = glances.by_id() if glances else {}
+    worst = sorted(first, key=_worst_first)
+    cards = [card_of(out, row, settings, choice.get(row.id), seen.get(row.id)) for row in worst]
     others = _others(scored, first)
     report = (
         environment()
@@ -70,7 +73,7 @@ def write_report(out: Path, limit: int = CARDS) -> Path:
             scatter=_scatter(scored, results, settings),
             trust=trust_of(scored, settings.thresholds, settings.measure),
             cards=cards,
-            lines=[line_of(out, row, choice.get(row.id)) for row in others[:LINES]],
+            lines=[line_of(out, row, settings, choice.get(row.id)) for row in others[:LINES]],
             left_out=len(others[LINES:]),
             views=[view for view in VIEWS if any(view in card.pictures for card in cards)],
             legend=_legend(settings.classes, cards),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -14,8 +16,11 @@ from synthcp.data.transforms import resize, resize_labels
 from synthcp.records import Assessment, Classes
 from synthcp.report.pictures import grey_picture, heat_picture, image_picture, label_picture, mask_picture
 from synthcp.report.planes import Planes
+from synthcp.system.files import writing
 
 Maps = Mapping[str, Tensor]
+MapFiles = Literal["png", "npz", "none"]
+"""How maps are written: as pictures (of volumes also as NIfTI files), as arrays, or not at all."""
 _LABELS = ("prediction", "truth")
 
 
@@ -83,6 +88,23 @@ def write_volumes(folder: Path, name: str, maps: Maps, grid: Grid) -> None:
         numbers = [f"_{number:04d}" for number in range(len(channels))] if len(channels) > 1 else [""]
         for number, channel in zip(numbers, channels, strict=True):
             write_nifti(folder / f"{name}_{kind}{number}.nii.gz", channel.numpy(), grid)
+
+
+def write_arrays(path: Path, maps: Maps) -> None:
+    """Write every map but the image into one NPZ file, by its kind: labels uint8 if they fit, all else as it is.
+
+    Nothing is compressed, so that programs read it as fast as it is written.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    arrays = {kind: values.cpu() for kind, values in maps.items() if kind != "image"}
+    for kind in _LABELS:
+        if kind in arrays and 0 <= int(arrays[kind].min()) and int(arrays[kind].max()) <= 255:
+            arrays[kind] = arrays[kind].to(torch.uint8)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, allow_pickle=False, **{kind: values.numpy() for kind, values in arrays.items()})
 
 
 def _on_grid(values: Tensor, grid: Grid) -> Tensor:

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
@@ -17,13 +17,17 @@ from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
 from synthcp.ranges import check_ranges
 from synthcp.records import Assessment, Classes, Measure
-from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_volumes
+from synthcp.report.glance import Glances, glance_at
+from synthcp.report.maps import MapFiles, Maps, flat_maps, maps_of, pictures_of, write_arrays, write_volumes
+from synthcp.report.png import png_of
 from synthcp.report.rows import REGIONS, RESULTS, ResultRow, cells, columns, region_cells, region_columns
 from synthcp.system.files import load_json, save_text, writing
 from synthcp.system.regular import MEBIBYTE, require_file
 
 RUN = "run.json"
-MAP = re.compile(r"(image|synthesis|prediction|truth|unknown|error|anomaly)(_\d{4}|_16bit)?\.(png|jpg|nii\.gz)")
+MAP = re.compile(
+    r"(image|synthesis|prediction|truth|unknown|error|anomaly)(_\d{4}|_16bit)?\.(png|jpg|nii\.gz)|maps\.npz"
+)
 """How the name of a map ends, behind the id of its image."""
 
 
@@ -48,6 +52,7 @@ class RunSettings:
         promise: Of a calibrated monitor, in words, by subject.
         anomaly_range: Largest value of an anomaly map, white in its pictures; the smallest is 0.
         measure: Of the quality of a class, in every table and text.
+        maps: How the maps are written; the report shows pictures alone.
         shard: Which part of the images it is about, "i/n"; empty of all.
         run: Digest of all that the results depend on but the shard; equal in all shards of one run.
     """
@@ -66,6 +71,7 @@ class RunSettings:
     promise: dict[str, str] = field(default_factory=dict)
     anomaly_range: float = 2.0
     measure: Measure = "IoU"
+    maps: MapFiles = "png"
     shard: str = ""
     run: str = ""
 
@@ -78,8 +84,33 @@ class RunSettings:
         return self.measure == "Dice"
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What is to be written of the maps of one image.
+
+    Attributes:
+        image_id: Of the image.
+        error_share: By which the report ranks it.
+        pictures: By kind.
+        volumes: Maps of a volume, by kind, for its grid.
+        grid: Of the file of a volume.
+        arrays: Maps that are written as they are, by kind.
+    """
+
+    image_id: str
+    error_share: float
+    pictures: Mapping[str, Image.Image] = field(default_factory=dict)
+    volumes: Maps = field(default_factory=dict)
+    grid: Grid | None = None
+    arrays: Maps = field(default_factory=dict)
+
+
 class ResultsWriter:
-    """Writes the files of an output folder image by image, where nobody looks before the whole folder is written."""
+    """Writes the files of an output folder image by image, where nobody looks before the whole folder is written.
+
+    Attributes:
+        glances: At the maps that were written, for the report.
+    """
 
     def __init__(self, out: Path, settings: RunSettings, ground_truth: bool = False) -> None:
         """Creates the folder and run.json; with ground truth, results.csv has columns of true quality.
@@ -91,6 +122,7 @@ class ResultsWriter:
             raise InputError(f"{len(settings.classes)} classes: a palette PNG holds at most 255; merge rare classes")
         self.out = out
         self.settings = settings
+        self.glances = Glances()
         save_text(out / RUN, json.dumps(to_dict(settings), indent=2))
         header = columns(settings.classes, settings.measure, ground_truth, calibrated=bool(settings.promise))
         self._rows = _Table(out / RESULTS, header)
@@ -106,18 +138,45 @@ class ResultsWriter:
         anomaly_mask: Tensor | None = None,
         grid: Grid | None = None,
     ) -> None:
-        """Writes the maps of one image (C, *S) to maps/; the ground truth (*S) as far as it is known.
+        """Writes the maps of one image (C, *S), as the settings say; the ground truth (*S) as far as it is known.
 
         The pictures of a volume show three planes of it; with the grid of its file its maps are NIfTI files as well.
         """
+        self.write(self.draw(image_id, image, assessment, label_map, anomaly_mask=anomaly_mask, grid=grid))
+
+    def draw(
+        self,
+        image_id: str,
+        image: Tensor,
+        assessment: Assessment,
+        label_map: Tensor | None = None,
+        *,
+        anomaly_mask: Tensor | None = None,
+        grid: Grid | None = None,
+    ) -> Drawn:
+        """Draws what write_maps writes, for `write`."""
+        maps, kind = maps_of(image, assessment, label_map, anomaly_mask), self.settings.maps
+        drawn = Drawn(image_id, assessment.error_share)
+        if kind == "npz":
+            return replace(drawn, arrays=maps)
+        if kind == "none":
+            return drawn
         classes = self.settings.classes
-        maps = maps_of(image, assessment, label_map, anomaly_mask)
-        if grid is not None:
-            stem = map_path(self.out, image_id, "error").name.removesuffix("_error.png")
-            write_volumes(map_path(self.out, image_id, "error").parent, stem, maps, grid)
-        flat = flat_maps(maps, classes, grid) if assessment.label_map.dim() == 3 else maps
-        for kind, picture in pictures_of(flat, classes, self.settings.anomaly_range).items():
-            write_picture(map_path(self.out, image_id, kind), picture)
+        flat = flat_maps(maps, classes, grid) if maps["prediction"].dim() == 3 else maps
+        pictures = pictures_of(flat, classes, self.settings.anomaly_range)
+        return replace(drawn, pictures=pictures, volumes={} if grid is None else maps, grid=grid)
+
+    def write(self, drawn: Drawn) -> None:
+        """Writes what was drawn of an image; any thread may."""
+        path = map_path(self.out, drawn.image_id, "error")
+        if drawn.grid is not None:
+            write_volumes(path.parent, path.name.removesuffix("_error.png"), drawn.volumes, drawn.grid)
+        if drawn.arrays:
+            write_arrays(map_path(self.out, drawn.image_id, "maps", ".npz"), drawn.arrays)
+        for kind, picture in drawn.pictures.items():
+            write_picture(map_path(self.out, drawn.image_id, kind), picture)
+        if drawn.pictures:
+            self.glances.add(drawn.image_id, drawn.error_share, glance_at(drawn.pictures))
 
     def forget_maps(self, image_id: str) -> None:
         """Removes what was written of an image that failed."""
@@ -160,10 +219,10 @@ class _Table:
             self._file.close()
 
 
-def map_path(out: Path, image_id: str, kind: str) -> Path:
+def map_path(out: Path, image_id: str, kind: str, suffix: str = "") -> Path:
     """Where a map of an image lies; raises InputError for an id that leads out of the folder."""
     maps = out / "maps"
-    path = maps / f"{image_id}_{kind}{'.jpg' if kind == 'image' else '.png'}"
+    path = maps / f"{image_id}_{kind}{suffix or ('.jpg' if kind == 'image' else '.png')}"
     if "\0" in image_id or not path.resolve().is_relative_to(maps.resolve()):
         raise InputError(f"the id {image_id!r} leads out of {maps}; an id is a relative path without '..'")
     return path
@@ -185,4 +244,7 @@ def write_picture(path: Path, picture: Image.Image) -> None:
     """Writes a picture, in the format of its suffix; raises InputError when it cannot be written."""
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path, quality=90) if path.suffix == ".jpg" else picture.save(path)
+        if path.suffix == ".jpg":
+            picture.save(path, quality=90)
+        else:
+            path.write_bytes(png_of(picture))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import matplotlib
 import numpy as np
@@ -18,8 +19,12 @@ from synthcp.data.decoding import MAX_PIXELS
 from synthcp.errors import DataError, ShapeError
 from synthcp.records import Classes
 
+Level = TypeVar("Level", np.uint8, np.uint16)
+
 IGNORED = 255
 _GREY_LEVELS = 65535
+_BAND = 48
+"""Rows."""
 IGNORED_COLOR = (128, 128, 128)
 
 
@@ -34,7 +39,8 @@ def label_picture(label_map: Tensor, classes: Classes) -> Image.Image:
     """Label map (H, W) as a palette picture: the pixel value is the class index, 255 where there is no class."""
     _check_plane(label_map)
     labels = label_map.cpu().numpy()
-    indices = np.where(labels == classes.ignore_index, IGNORED, labels).astype(np.uint8)
+    indices = labels.astype(np.uint8)
+    indices[labels == classes.ignore_index] = IGNORED
     palette = np.zeros((256, 3), np.uint8)
     palette[: len(classes)] = classes.colors
     palette[IGNORED] = IGNORED_COLOR
@@ -44,23 +50,34 @@ def label_picture(label_map: Tensor, classes: Classes) -> Image.Image:
 def heat_picture(shares: Tensor) -> Image.Image:
     """Map (H, W) with values in [0, 1] as a heat map: the pixel value is the level in 0-255."""
     _check_plane(shares)
-    levels = (shares.float().clamp(0, 1) * 255).round().cpu().numpy().astype(np.uint8)
-    return _palette_picture(levels, heat_colors())
+    return _palette_picture(_levels(shares, 255, np.uint8), heat_colors())
 
 
 def grey_picture(shares: Tensor) -> Image.Image:
     """Map (H, W) with values in [0, 1] as 16-bit grey: value / 65535, exact to half a level."""
     _check_plane(shares)
-    levels = (shares.double().clamp(0, 1) * _GREY_LEVELS).round().cpu().numpy()
-    return Image.fromarray(levels.astype(np.uint16))
+    return Image.fromarray(_levels(shares, _GREY_LEVELS, np.uint16))
 
 
 def image_picture(image: Tensor) -> Image.Image:
     """Image (C, H, W) in [0, 1] as RGB (its first three channels) or grey (fewer than three)."""
     if image.dim() != 3:
         raise ShapeError(f"an image of shape {tuple(image.shape)} has no picture; give (C, H, W)")
-    levels = (image.float().clamp(0, 1) * 255).round().cpu().numpy().astype(np.uint8)
-    return Image.fromarray(levels[:3].transpose(1, 2, 0) if len(levels) >= 3 else levels[0])
+    channels = [Image.fromarray(_levels(channel, 255, np.uint8)) for channel in image[: 3 if len(image) >= 3 else 1]]
+    return Image.merge("RGB", channels) if len(channels) == 3 else channels[0]
+
+
+def _levels(shares: Tensor, largest: int, kind: type[Level]) -> NDArray[Level]:
+    """Values (H, W) in [0, 1] as whole numbers up to the largest, a band of rows after the other, as a cache holds it.
+
+    Whatever is shown in 16 bits is computed in 64, for float32 is a little coarser than half a level.
+    """
+    values = shares.float().cpu().numpy()
+    precise, levels = np.float64 if largest > 255 else np.float32, np.empty(values.shape, kind)
+    for start in range(0, len(values), _BAND):
+        band = np.multiply(values[start : start + _BAND].clip(0, 1), largest, dtype=precise)
+        levels[start : start + _BAND] = np.rint(band)
+    return levels
 
 
 def mask_picture(mask: Tensor) -> Image.Image:

@@ -151,27 +151,6 @@ def at_size(prediction: Prediction, size: Sequence[int]) -> Prediction:
     return replace(prediction, logits=resize(prediction.logits, size), seen=prediction.seen_size)
 
 
-def label_map_at(logits: Tensor, size: Sequence[int]) -> Tensor:
-    """Return y_hat at another size, as the argmax of the resized logits, one class after the other.
-
-    So the logits of all classes never exist at the size of a large image.
-
-    Args:
-        logits: Shape (B, L, *s).
-        size: S.
-
-    Returns:
-        Shape (B, *S), int64.
-    """
-    best = resize(logits[:, :1], size)
-    label_map = torch.zeros_like(best, dtype=torch.int64)
-    for label in range(1, logits.shape[1]):
-        scores = resize(logits[:, label : label + 1], size)
-        label_map.masked_fill_(scores > best, label)
-        best = torch.maximum(scores, best)
-    return label_map[:, 0]
-
-
 def log_probabilities(probabilities: Tensor) -> Tensor:
     """Return probabilities as logits, of which they are the softmax if they sum to 1."""
     return (probabilities + EPSILON).log()

@@ -53,6 +53,12 @@ class InputSize:
     def __str__(self) -> str:
         return f"{self.policy}:{'x'.join(map(str, self.size))}" if self.size else self.policy
 
+    def seen(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the size to which this rule resizes an image of some shape (*S)."""
+        if self.policy == "short":
+            return tuple(round(side * self.size[0] / min(shape)) for side in shape)
+        return self.size if self.policy == "resize" else tuple(shape)
+
     def applied(self, network: Callable[[Tensor], Prediction], image: Tensor) -> Prediction:
         """Show an image (B, C, *S) to a network by this rule.
 
@@ -64,12 +70,8 @@ class InputSize:
         """
         if self.policy in ("resize", "tile") and len(self.size) != image.ndim - 2:
             raise InputError(f"input size {self} has {len(self.size)} axes, the image {image.ndim - 2}; match them")
-        if self.policy == "short":
-            shape = image.shape[2:]
-            size = [round(side * self.size[0] / min(shape)) for side in shape]
-            return network(resize(image, size, antialias=True))
-        if self.policy == "resize":
-            return network(resize(image, self.size, antialias=True))
+        if self.policy in ("short", "resize"):
+            return network(resize(image, self.seen(image.shape[2:]), antialias=True))
         if self.policy == "pad":
             size = [multiple(side, of=self.size[0]) for side in image.shape[2:]]
             return _joined(padded(partial(_maps, network), image, size))

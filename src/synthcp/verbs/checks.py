@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast, get_args
 
 from torch import Tensor
 
@@ -12,8 +13,9 @@ from synthcp.data.check import check_labels, check_range
 from synthcp.data.finding import Input
 from synthcp.data.nifti import Grid
 from synthcp.data.readable import Readable
-from synthcp.errors import DataError, InputError
+from synthcp.errors import DataError, InputError, shortened
 from synthcp.monitor.monitor import Monitor
+from synthcp.report.maps import MapFiles
 from synthcp.report.outputs import RUN, read_settings
 from synthcp.report.score_files import scores_path
 from synthcp.segmentation.saved import SavedPredictions
@@ -104,6 +106,14 @@ def require_own_folder(out: Path, shard: str) -> None:
         raise InputError(
             f"{out} holds shard {held}; give shard {shard} a folder of its own, and put them together by synthcp merge"
         )
+
+
+def require_maps(maps: str) -> MapFiles:
+    """Return how maps are written; raises InputError for a kind that there is not."""
+    for kind in get_args(MapFiles):
+        if kind == maps:
+            return cast(MapFiles, kind)
+    raise InputError(f"kind of maps {shortened(maps)} is unknown; choose one of {', '.join(get_args(MapFiles))}")
 
 
 def require_apart(out: Path, monitor: Monitor, read: Iterable[Path]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from synthcp.comparison.base import Detector
@@ -18,7 +19,8 @@ from synthcp.metrics.protocols import PROTOCOLS
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Assessment, Sample
 from synthcp.report.html import write_report
-from synthcp.report.outputs import ResultsWriter, RunSettings
+from synthcp.report.maps import MapFiles
+from synthcp.report.outputs import Drawn, ResultsWriter, RunSettings
 from synthcp.report.rows import ResultRow, row_of
 from synthcp.report.tables import to_json
 from synthcp.rivals.catalogue import load_detectors
@@ -27,7 +29,7 @@ from synthcp.system.files import save_text
 from synthcp.system.kept import Work
 from synthcp.system.output_folder import output_folder
 from synthcp.system.progress import Progress, silent
-from synthcp.verbs.checks import require_apart, require_masks, require_match, require_some
+from synthcp.verbs.checks import require_apart, require_maps, require_masks, require_match, require_some
 from synthcp.verbs.facts import FAILED, digest_of, identity, other_model, provenance, run_begun, run_settings
 from synthcp.verbs.given import AnyData, AnyMonitor, folder_of, open_data, open_monitor
 from synthcp.verbs.said import digest_of_sample, done_of, said_of
@@ -47,6 +49,9 @@ def evaluate(
     detectors: Sequence[str] | None = None,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     facts: Mapping[str, str] | None = None,
+    maps: MapFiles = "png",
+    report: bool = True,
+    batch: int = 1,
     resume: bool = False,
     progress: Progress = silent,
 ) -> Results:
@@ -60,6 +65,10 @@ def evaluate(
         detectors: By name; None takes all that the monitor has.
         protocols: Of anomaly segmentation, names of metrics.protocols.PROTOCOLS.
         facts: What else a table must say, such as the name of the data; a SPEC is told without it.
+        maps: How the maps are written: "png" as pictures (of volumes also as NIfTI files), "npz" as arrays, or "none".
+        report: Whether report.html is written.
+        batch: How many images of one size are judged together, at most; small ones are faster so. What is said of an
+            image is what is said of it alone, within 1e-5.
         resume: Go on from what the same run has done, if it was interrupted.
         progress: Called after every image.
 
@@ -70,6 +79,7 @@ def evaluate(
         InputError: The monitor, the data, a protocol or a detector's name is unusable, the folder cannot be written or
             replaced, another run is at work on it, or not one image can be judged, which the folder then says of each.
     """
+    require_maps(maps)
     for name in protocols:
         choose(PROTOCOLS, name, "protocol")
     monitor = open_monitor(monitor)
@@ -80,11 +90,19 @@ def evaluate(
     facts, out = named | dict(facts or {}) | other_model(monitor), Path(out)
     require_apart(out, monitor, dataset.read_from)
     asked = {"verb": "eval", "detectors": ", ".join(chosen), "protocols": ", ".join(protocols)} | identity(monitor)
-    asked |= {"data": digest_of(*dataset.ids, *map(str, facts.items()))}
+    asked |= {"kind of maps": maps, "data": digest_of(*dataset.ids, *map(str, facts.items()))}
     with output_folder(out, asked, resume) as work:
-        settings = run_settings(monitor, "Evaluation", facts.get("data", ""))
         results, failures = evaluate_into(
-            work, monitor, dataset, chosen, settings=settings, protocols=protocols, facts=facts, progress=progress
+            work,
+            monitor,
+            dataset,
+            chosen,
+            settings=replace(run_settings(monitor, "Evaluation", facts.get("data", "")), maps=maps),
+            protocols=protocols,
+            facts=facts,
+            report=report,
+            batch=batch,
+            progress=progress,
         )
     require_some(failures, len(dataset), "judged")
     return results
@@ -99,6 +117,8 @@ def evaluate_into(
     settings: RunSettings,
     protocols: Sequence[str] = DEFAULT_PROTOCOLS,
     facts: Mapping[str, str],
+    report: bool = True,
+    batch: int = 1,
     progress: Progress = silent,
 ) -> tuple[Results, Failures]:
     """Write all files of an evaluation to where a run works; other arguments as `evaluate`, which has checked them.
@@ -111,6 +131,8 @@ def evaluate_into(
         settings: For run.json.
         protocols: Of anomaly segmentation.
         facts: What a table must say.
+        report: Whether report.html is written.
+        batch: How many images of one size are judged together, at most.
         progress: Called after every image.
 
     Returns:
@@ -129,6 +151,7 @@ def evaluate_into(
             classes=monitor.classes,
             facts={**facts, "protocol": PROTOCOL, **provenance(monitor), "command": settings.command},
             protocols=protocols,
+            batch=1 if monitor.segmenter is None else batch,
             progress=lambda step, steps: progress("evaluate", step, steps, {}),
             watch=writing,
             costing=writing.costing,
@@ -138,7 +161,8 @@ def evaluate_into(
         results = replace(results, settings=results.settings | {FAILED: failures.told(len(dataset))})
     if results.images:
         save_text(work.new / METRICS, to_json(results))
-    write_report(work.new)
+    if report:
+        write_report(work.new, glances=writer.glances)
     return results, failures
 
 
@@ -154,26 +178,33 @@ class _Writing:
     writer: ResultsWriter
     work: Work
     failures: Failures
+    rows: dict[str, ResultRow] = field(default_factory=dict)
 
-    def __call__(self, judged: Judged) -> None:
+    def __call__(self, judged: Judged) -> Callable[[], None]:
         sample, grid, monitor = judged.sample, self.dataset.grid(judged.index), self.monitor
         assessment, threshold = self._assessment(judged), monitor.settings.thresholds.anomaly
         label_map, mask = sample.label_map, sample.anomaly_mask
-        self.writer.write_maps(sample.id, sample.image, assessment, label_map, anomaly_mask=mask, grid=grid)
+        drawn = self.writer.draw(sample.id, sample.image, assessment, label_map, anomaly_mask=mask, grid=grid)
         row = row_of(sample.id, sample.id, assessment, monitor.classes, threshold, label_map=label_map, grid=grid)
+        return partial(self._write, judged, drawn, row)
+
+    def _write(self, judged: Judged, drawn: Drawn, row: ResultRow) -> None:
+        self.writer.write(drawn)
         self.work.keep(judged.index, done_of(judged, row))
-        self.writer.add_row(row)
+        self.rows[row.id] = row
 
     @contextmanager
     def costing(self, sample_id: str) -> Iterator[None]:
-        """Let what an image raises cost its row alone."""
+        """Let what an image raises cost its row alone, which is written when all is known of it."""
         with self.failures.costing(sample_id):
             yield
-        message = self.failures.messages.get(sample_id)
+        message, row = self.failures.messages.get(sample_id), self.rows.pop(sample_id, None)
         if message is not None:
             with suppress(OSError, InputError):
                 self.writer.forget_maps(sample_id)
-            self.writer.add_row(ResultRow(sample_id, sample_id, status="error", message=message))
+            row = ResultRow(sample_id, sample_id, status="error", message=message)
+        if row is not None:
+            self.writer.add_row(row)
 
     def recall(self, index: int, original: Sample) -> Said | None:
         """What was said of an image before the run was interrupted, whose row is written again."""
@@ -182,8 +213,7 @@ class _Writing:
         done = self.work.kept(index, digest_of_sample(original), original.id)
         if done is None:
             return None
-        said, row = said_of(done)
-        self.writer.add_row(row)
+        said, self.rows[original.id] = said_of(done)
         return said
 
     def _assessment(self, judged: Judged) -> Assessment:
