@@ -3,9 +3,9 @@
 Both trees fit a monitor of scale `tiny` to the same drawn streets, which gives the same weights, and then take turns:
 `score` of photos (drawn streets as JPEG), and `eval` of others with labels, of CamVid's size. Each turn is a process of
 its own that runs the command twice, first on an input that is not there, which loads everything and is refused, and is
-timed the second time; this tree has one more with `--batch`. Printed are the medians over the turns of images per second and of the largest resident memory,
-their ratios to the older commit, how many arrays in maps/ are not equal, and the time of the processor that each stage
-of `score` takes here per image.
+timed the second time; this tree has one more with `--batch`. Printed are the medians over the turns of images per
+second and of the largest resident memory, their ratios to the older commit, how many arrays in maps/ are not equal, and
+the time of the processor that each stage of `score` takes here per image.
 
 Run: OMP_WAIT_POLICY=PASSIVE python benchmarks/score.py [--photos 30] [--images 173] [--turns 3] [--commit 9d1ecb2]
 """
