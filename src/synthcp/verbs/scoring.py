@@ -105,7 +105,9 @@ class Scoring:
 
     def _answered(self, read: Iterable[Future[Read | Scored]]) -> Iterator[Future[Answer | Scored]]:
         for group in runs(read, _size, self.batch):
-            yield from self._together(group) or [outcome(self._alone, each) for each in group]
+            answers = self._together(group) or [outcome(self._alone, each) for each in group]
+            del group  # whose images are needed no more
+            yield from answers
 
     def _together(self, group: Sequence[Future[Read | Scored]]) -> list[Future[Answer | Scored]]:
         """Answers for images of one size; none, if there is but one, M takes one at a time, or one of them fails."""
