@@ -34,7 +34,7 @@ def test_the_monitors_own_head_lies_in_its_folder_and_all_others_beside_it() -> 
     ]
 
 
-OURS = VARIANTS["ours"]
+OURS = replace(VARIANTS["ours"], comparator="siamese")
 
 
 def learnt(fitted: FittedComparator) -> Tensor:

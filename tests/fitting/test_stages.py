@@ -86,7 +86,7 @@ def test_a_scout_lends_its_trunk_to_f_and_its_layers_to_g(
     options: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lent = []
-    monkeypatch.setattr(FeatureHead, "load_encoder", lambda self, weights: lent.append(weights))
+    monkeypatch.setattr(SiameseNetwork, "load_encoder", lambda self, weights: lent.append(weights))
     begin = GanTraining.__init__
 
     def watched(self: GanTraining, *parts: Any, perceptual_network: Any, **others: Any) -> None:

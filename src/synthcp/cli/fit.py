@@ -135,7 +135,7 @@ def fit_verb(
         weights=weights,
     )
     if not (quiet or asked.has_published_trunk):
-        say("F: on a trunk that knows these images alone; name one that saw more by --comparator-trunk and -weights")
+        say("F: trained from these images alone; heads on a published trunk (--comparator-trunk) see more, and sooner")
     absent = check_labels(dataset)  # reads every image, so that all that is quicker is refused before
     if absent:
         told = f"without a pixel in the {len(dataset)} label maps, so that nothing is learnt of it"

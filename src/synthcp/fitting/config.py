@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
-from synthcp.comparison.catalogue import FEATURE_HEAD
+from synthcp.comparison.catalogue import FEATURE_HEAD, SIAMESE
 from synthcp.config.scales import SCALES, Scale, scales
 from synthcp.config.values import choose
 from synthcp.config.variants import VARIANTS, Variant
@@ -129,9 +129,12 @@ class FitConfig:
 
     @property
     def has_published_trunk(self) -> bool:
-        """Whether F, if it is a head on a frozen trunk, stands on one that has learnt from more than these images."""
-        frozen = self.chosen_variant().comparator == FEATURE_HEAD
-        return not frozen or bool(self.comparator_trunk) or self.weights is not None
+        """Whether F, if it is to stand on a frozen trunk, has one that has learnt from more than these images."""
+        return self._named_variant.comparator != FEATURE_HEAD or bool(self.comparator_trunk)
+
+    @property
+    def _named_variant(self) -> Variant:
+        return choose(VARIANTS, self.variant, "variant") if isinstance(self.variant, str) else self.variant
 
     @property
     def fits_model(self) -> bool:
@@ -144,9 +147,10 @@ class FitConfig:
         return KFold() if self.imperfect is None else self.imperfect
 
     def chosen_variant(self) -> Variant:
-        """Return the variant, with the generator and the rule of the folds that were asked for."""
-        variant = choose(VARIANTS, self.variant, "variant") if isinstance(self.variant, str) else self.variant
-        variant = replace(variant, generator=self.generator or variant.generator)
+        """Return the variant, with the generator, the F and the rule of the folds that go with what was asked for."""
+        variant = replace(self._named_variant, generator=self.generator or self._named_variant.generator)
+        if not self.has_published_trunk:  # heads on a trunk that knows these images alone are worse than a trained F
+            variant = replace(variant, comparator=SIAMESE)
         return self.source.ruled(variant) if isinstance(self.source, KFold) else variant
 
     def chosen_scale(self, spatial_dims: SpatialDims) -> Scale:

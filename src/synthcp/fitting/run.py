@@ -9,9 +9,7 @@ from pathlib import Path
 import torch
 
 from synthcp import __version__
-from synthcp.comparison.catalogue import FEATURE_HEAD, SIAMESE
 from synthcp.config.values import save_record
-from synthcp.config.variants import Variant
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.errors import InputError
@@ -152,7 +150,7 @@ def _read(predictions: SavedPredictions, dataset: Dataset) -> None:
 
 def _settings(data: Dataset, config: FitConfig, model: ModelSettings, facts: dict[str, str]) -> MonitorSettings:
     """The settings of the monitor to be."""
-    image, variant = data[0].image[None], _usable(config.chosen_variant(), config, model)
+    image, variant = data[0].image[None], config.chosen_variant()
     scale, seen = config.chosen_scale(dims_of(image)), list(data.ids)
     if isinstance(config.source, HeldOut):
         _check_held_out(data, config.source.dataset, fewest=2 if variant.score == "blend" else 1)
@@ -165,17 +163,10 @@ def _settings(data: Dataset, config: FitConfig, model: ModelSettings, facts: dic
         scale=scale,
         encoder=config.comparator_trunk,
         model=model,
-        facts=facts | _facts(config, model, variant),
+        facts=facts | _facts(config, model),
         training_ids=tuple(seen),
         preparation=data.preparation,
     )
-
-
-def _usable(variant: Variant, config: FitConfig, model: ModelSettings) -> Variant:
-    """The variant, with the siamese F where a built-in M has no trunk that a frozen one could be."""
-    if config.comparator_trunk or not model.is_built_in or SEGMENTERS[model.spec].trunk == "any":
-        return variant
-    return replace(variant, comparator=SIAMESE) if variant.comparator == FEATURE_HEAD else variant
 
 
 def _check_weights_and_folds(data: Dataset, config: FitConfig, settings: MonitorSettings) -> None:
@@ -209,26 +200,23 @@ def _check_held_out(data: Dataset, held_out: Dataset, fewest: int) -> None:
     check_labels(held_out)
 
 
-def _facts(config: FitConfig, model: ModelSettings, variant: Variant) -> dict[str, str]:
+def _facts(config: FitConfig, model: ModelSettings) -> dict[str, str]:
     return {
         "model": model.spec + (f" ({told})" if (told := "; ".join(filter(None, (model.trunk, model.note)))) else ""),
         "imperfect predictions": str(config.source),
         "variant": config.variant if isinstance(config.variant, str) else "own",
         "scale": config.scale if isinstance(config.scale, str) else "own",
         "seed": str(config.seed),
-        **_trunks(config, model, variant),
+        **_trunks(config),
         "versions": f"synthcp {__version__}, torch {torch.__version__}, python {platform.python_version()}",
     }
 
 
-def _trunks(config: FitConfig, model: ModelSettings, variant: Variant) -> dict[str, str]:
-    """The trunks of F and of G's loss where they were chosen, with their weights, and F's where it was not."""
+def _trunks(config: FitConfig) -> dict[str, str]:
+    """The trunks of F and of G's loss where they were chosen, with their weights."""
     chosen = {
         "trunk of F": (config.comparator_trunk, config.comparator_weights),
         "perceptual loss by": (config.perceptual_trunk, config.perceptual_weights),
     }
     told = {what: (trunk, f" from {weights}" if weights else "") for what, (trunk, weights) in chosen.items()}
-    trunks = {what: trunk + source for what, (trunk, source) in told.items() if trunk}
-    if variant.comparator == FEATURE_HEAD and not config.comparator_trunk:
-        trunks["trunk of F"] = "M's own" if model.is_built_in else "that of an auxiliary segmenter, fitted here"
-    return trunks
+    return {what: trunk + source for what, (trunk, source) in told.items() if trunk}

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from synthcp.comparison.catalogue import FEATURE_HEAD, new_comparator
+from synthcp.comparison.catalogue import new_comparator
 from synthcp.comparison.network import ComparisonConfig, ComparisonNetwork
 from synthcp.config.scales import Scale
 from synthcp.config.values import choose
 from synthcp.monitor.settings import MonitorSettings
-from synthcp.nn.resnet import Depth
 from synthcp.segmentation.base import Segmenter, SegmenterShape
 from synthcp.segmentation.catalogue import BUILT_IN, new_segmenter
 from synthcp.segmentation.input_size import InputSize
@@ -67,13 +66,8 @@ def build_generator(settings: MonitorSettings, kind: str = "") -> Generator:
 
 def encoder_is_trunk(settings: MonitorSettings) -> bool:
     """Whether F's encoder is the trunk of M, or of an auxiliary segmenter, from which it starts."""
-    fits = bool(settings.model.trunk) or _depth(settings) == settings.scale.depth
+    fits = bool(settings.model.trunk) or settings.scale.depth == 18
     return settings.variant.starts_from_segmenter and fits and not settings.encoder
-
-
-def _depth(settings: MonitorSettings) -> Depth:
-    """Of F's ResNet: the paper's, but M's own where it is never trained again."""
-    return settings.scale.depth if settings.variant.comparator == FEATURE_HEAD else 18
 
 
 def _look(settings: MonitorSettings) -> dict[str, int]:
@@ -89,7 +83,7 @@ def build_network(settings: MonitorSettings) -> ComparisonNetwork:
     config = ComparisonConfig(
         classes=len(settings.classes),
         in_channels=settings.channels,
-        depth=_depth(settings),
+        depth=18,
         width=scale.segmenter_width if variant.starts_from_segmenter else min(64, scale.segmenter_width),
         feature_distances=settings.model.feature_distances if variant.draws else 0,
         hidden=scale.fusion,

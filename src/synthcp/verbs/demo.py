@@ -38,9 +38,9 @@ DEMO_SCALE = Scale(
     spade_hidden=16,
     multipliers=(8, 8, 4, 2, 1),
     discriminator_width=16,
-    gan=GanConfig(steps=150, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.98),
+    gan=GanConfig(steps=120, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.98),
     fusion=16,
-    comparator=ComparatorConfig(steps=450, batch=6, average=0.98),
+    comparator=ComparatorConfig(steps=300, batch=6, average=0.98),
     folds=2,
     fold_steps=0.7,
 )
