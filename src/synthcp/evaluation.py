@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.base import Detector
+from synthcp.comparison.long_images import is_long, judged, predicted, working_side
 from synthcp.data.base import Dataset
 from synthcp.data.readable import Readable
+from synthcp.data.transforms import short_side
 from synthcp.data.working_size import resized
 from synthcp.errors import InputError, ShapeError
 from synthcp.metrics.overlap import confusion_matrix, image_quality, intersection_over_union
@@ -23,7 +25,7 @@ from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Measure, Prediction, Sample, measure_of
-from synthcp.segmentation.base import Predictor, at_size, in_numbers
+from synthcp.segmentation.base import Predictor, at_size
 from synthcp.system.failures import Costing, raising
 from synthcp.system.runtime import Runtime
 
@@ -320,7 +322,8 @@ def judge(
     """Judge every image of a data set by every detector.
 
     Failures are judged at the working size, where there is a label map; ignored pixels are left out. Anomalies are
-    judged at the size of the anomaly mask, to which the score is resized, within the sample's region of interest.
+    judged at the size of the anomaly mask, to which the score is resized, within the sample's region of interest. Very
+    long images are judged in windows (see `long_images.judged`).
 
     Args:
         detectors: By the row, or the name of the row, that they shall have in the table.
@@ -344,19 +347,20 @@ def judge(
     """
     classes, measure = classes or dataset.classes, measure_of(Readable(dataset)[0].image.dim() - 1)
     rows = {name if isinstance(name, Row) else Row(name): detector for name, detector in detectors.items()}
-    judged_by = _Judges(rows, predictor, runtime, classes, measure)
+    judged_by = _Judges(rows, predictor, runtime, classes, measure, side)
     scores = _Scores(classes, measure, protocols)
     for index, sample_id in enumerate(dataset.ids):
         outcome: Outcome | None = None
         with costing(sample_id):
             original = dataset[index]
             region_of_interest(original, classes.ignore_index)  # a mask that does not fit costs its image alone
-            sample, said = resized(original, side), recall(index, original)
+            sample = resized(original, working_side(original.image.shape[1:], side))
+            said = recall(index, original)
             if said is None:
-                judged = judged_by(index, original, sample)
+                found = judged_by(index, original, sample)
                 if watch is not None:
-                    watch(judged)
-                outcome = judged
+                    watch(found)
+                outcome = found
             else:
                 outcome = Outcome(index, original, sample, said, judged_by.truth(sample, said.label_map))
         if outcome is not None:
@@ -379,14 +383,25 @@ class _Judges:
     runtime: Runtime
     classes: Classes
     measure: Measure
+    side: int
 
     def __call__(self, index: int, original: Sample, sample: Sample) -> Judged:
+        image, size = self.runtime.send(original.image[None]), sample.image.shape[1:]
         with self.runtime.autocast():
-            prediction = in_numbers(self.predictor.predict(sample.id, self.runtime.send(original.image[None])))
-        small = at_size(prediction, sample.image.shape[1:])
-        detections = self._detections(self.runtime.send(sample.image[None]), small)
+            prediction = predicted(self.predictor, sample.id, image)
+        small = at_size(prediction, size)
+        if is_long(image.shape[2:]):
+            with self.runtime.autocast():
+                detections = judged(self._in_window, image, prediction, self.predictor, size)
+        else:
+            detections = self._detections(self.runtime.send(sample.image[None]), small)
         said = Said(small.label_map[0].cpu(), detections)
         return Judged(index, original, sample, said, self.truth(sample, said.label_map), prediction)
+
+    def _in_window(self, image: Tensor, prediction: Prediction) -> dict[Row, Detection]:
+        """What every row says of a window (1, C, *S) of a very long image, at the working size."""
+        size = short_side(tuple(image.shape[2:]), self.side or min(image.shape[2:]))
+        return self._detections(resize(image, size, antialias=True), at_size(prediction, size))
 
     def _detections(self, image: Tensor, prediction: Prediction) -> dict[Row, Detection]:
         """What every row says; a learned detector's raw error map has a row of its own before the whole."""

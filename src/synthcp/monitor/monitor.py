@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from synthcp.comparison.base import Detector
+from synthcp.comparison.long_images import is_long, judged, predicted, windows_of, working_side
 from synthcp.comparison.siamese import SiameseNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.data.transforms import short_side
@@ -78,16 +80,16 @@ class Monitor:
 
     @torch.no_grad()
     def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
-        """Segment an image (1, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
+        """Segment an image (1, C, *S), in [0, 1], at M's own size, in windows if very long; errors as in `detect`."""
         require_image(image, self.settings)
         with self.runtime.autocast():
-            return in_numbers(self.predictor.predict(sample_id, self.runtime.send(image)))
+            return predicted(self.predictor, sample_id, self.runtime.send(image))
 
     @torch.no_grad()
     def detect(
         self, image: Tensor, sample_id: str = "", prediction: Prediction | None = None
     ) -> tuple[Prediction, Detection]:
-        """Segment an image (1, C, *S) and judge it at the working size.
+        """Segment an image (1, C, *S) and judge it at the working size, a very long one in windows.
 
         Args:
             image: x, in [0, 1].
@@ -104,15 +106,33 @@ class Monitor:
         require_image(image, self.settings)
         prediction = self.predict(image, sample_id) if prediction is None else in_numbers(prediction)
         with self.runtime.autocast():
-            detection = self.detector()(*self._at_work(image, prediction))
-        return prediction, detection
+            return prediction, self._judged_by(self.detector(), self.runtime.send(image), prediction)
+
+    def _judged_by(self, detector: Detector, image: Tensor, prediction: Prediction) -> Detection:
+        size = tuple(image.shape[2:])
+        if not is_long(size):
+            return detector(*self._at_work(image, prediction))
+        whole = short_side(size, working_side(size, self.settings.scale.side) or min(size))
+
+        def detect(image: Tensor, prediction: Prediction) -> dict[str, Detection]:
+            return {"": detector(*self._at_work(image, prediction))}
+
+        return judged(detect, image, prediction, self.predictor, whole)[""]
 
     @torch.no_grad()
     def embed(self, image: Tensor, prediction: Prediction) -> Tensor:
-        """Return what tells images apart, shape (1, K); for an image (1, C, *S) and M's prediction of it."""
+        """Return what tells images apart, shape (1, K); for an image (1, C, *S) and M's prediction of it.
+
+        Of a very long image it is the mean over the windows.
+        """
+        seen = [(image, prediction)]
+        if is_long(image.shape[2:]):
+            windows = windows_of(image.shape[2:])
+            seen = [(window.cut(image), Prediction(window.cut(prediction.logits))) for window in windows]
         with self.runtime.autocast():
-            small, judged = self._at_work(image, prediction)
-            embedding = self.network.embed(small, judged.logits)
+            at_work = (self._at_work(*view) for view in seen)
+            parts = [self.network.embed(small, said.logits) for small, said in at_work]
+        embedding = torch.cat(parts).mean(dim=0, keepdim=True)
         require_finite("F", embedding)
         return embedding
 
