@@ -31,7 +31,7 @@ ARROWS: dict[str, set[str]] = {
     "comparison": {"nn", "metrics.overlap", "segmentation.base", "synthesis.base"},
     "training": NETWORKS | {"system", "data", "metrics"},
     "config": NETWORKS | {"system", "training"},
-    "evaluation": {"nn", "system", "data", "metrics", "segmentation.base", "comparison.base"},
+    "evaluation": {"nn", "system", "data", "metrics", "segmentation.base", "comparison.base", "comparison.long_images"},
     "monitor": LEARNING,
     "fitting": LEARNING | {"monitor"},
     "rivals": FITTED,

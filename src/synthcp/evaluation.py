@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.base import Detector
+from synthcp.comparison.long_images import is_long, judged, predicted, working_side
 from synthcp.data.base import Dataset
 from synthcp.data.readable import Readable
+from synthcp.data.transforms import short_side
 from synthcp.data.working_size import resized
 from synthcp.errors import InputError, ShapeError
 from synthcp.metrics.overlap import confusion_matrix, image_quality, intersection_over_union
@@ -24,7 +26,7 @@ from synthcp.metrics.regression import RegressionScores, class_quality_scores
 from synthcp.nn.finite import require_finite
 from synthcp.nn.spatial import resize
 from synthcp.records import Classes, Detection, Measure, Prediction, Sample, measure_of
-from synthcp.segmentation.base import Predictor, at_size, in_numbers
+from synthcp.segmentation.base import Predictor, at_size
 from synthcp.system.failures import Costing, raising
 from synthcp.system.pipeline import Pipeline, outcome, runs
 from synthcp.system.runtime import Runtime
@@ -334,7 +336,8 @@ def judge(
     """Judge every image of a data set by every detector.
 
     Failures are judged at the working size, where there is a label map; ignored pixels are left out. Anomalies are
-    judged at the size of the anomaly mask, to which the score is resized, within the sample's region of interest.
+    judged at the size of the anomaly mask, to which the score is resized, within the sample's region of interest. Very
+    long images are judged in windows (see `long_images.judged`).
 
     Args:
         detectors: By the row, or the name of the row, that they shall have in the table.
@@ -360,13 +363,14 @@ def judge(
     """
     classes, measure = classes or dataset.classes, measure_of(Readable(dataset)[0].image.dim() - 1)
     rows = {name if isinstance(name, Row) else Row(name): detector for name, detector in detectors.items()}
-    judges = _Judges(rows, predictor, runtime, classes, measure, watch, batch)
+    judges = _Judges(rows, predictor, runtime, classes, measure, side, watch, batch)
     scores = _Scores(classes, measure, protocols)
 
     def read(index: int) -> _Read:
         original = dataset[index]
         region_of_interest(original, classes.ignore_index)  # a mask that does not fit costs its image alone
-        return _Read(index, original, resized(original, side), recall(index, original))
+        small = resized(original, working_side(original.image.shape[1:], side))
+        return _Read(index, original, small, recall(index, original))
 
     with Pipeline() as pipeline:
         samples = pipeline.stage(read, range(len(dataset.ids)), ahead=batch)
@@ -407,6 +411,7 @@ class _Judges:
     runtime: Runtime
     classes: Classes
     measure: Measure
+    side: int
     watch: Callable[[Judged], Callable[[], None] | None] | None
     batch: int
 
@@ -440,11 +445,16 @@ class _Judges:
         originals = self.runtime.send(torch.stack([each.original.image for each in read]))
         samples = self.runtime.send(torch.stack([each.sample.image for each in read]))
         with self.runtime.autocast():
-            prediction = in_numbers(self.predictor.predict(read[0].sample.id, originals))
+            prediction = predicted(self.predictor, read[0].sample.id, originals)
         small = at_size(prediction, samples.shape[2:])
-        detections = {row: found.parts(len(read)) for row, found in self._detections(samples, small).items()}
+        if is_long(originals.shape[2:]):
+            with self.runtime.autocast():
+                found = judged(self._in_window, originals, prediction, self.predictor, samples.shape[2:])
+        else:
+            found = self._detections(samples, small)
+        detections = {row: detection.parts(len(read)) for row, detection in found.items()}
         said = [
-            Said(label_map, {row: found[number] for row, found in detections.items()})
+            Said(label_map, {row: parts[number] for row, parts in detections.items()})
             for number, label_map in enumerate(small.label_map.cpu())
         ]
         return [self._one(*each) for each in zip(read, prediction.parts(), said, strict=True)]
@@ -452,6 +462,11 @@ class _Judges:
     def _one(self, read: _Read, prediction: Prediction, said: Said) -> Judged:
         truth = self._truth(read.sample, said.label_map)
         return Judged(read.index, read.original, read.sample, said, truth, prediction)
+
+    def _in_window(self, image: Tensor, prediction: Prediction) -> dict[Row, Detection]:
+        """What every row says of a window (1, C, *S) of a very long image, at the working size."""
+        size = short_side(tuple(image.shape[2:]), self.side or min(image.shape[2:]))
+        return self._detections(resize(image, size, antialias=True), at_size(prediction, size))
 
     def _detections(self, image: Tensor, prediction: Prediction) -> dict[Row, Detection]:
         """What every row says; a learned detector's raw error map has a row of its own before the whole."""
@@ -475,8 +490,8 @@ class _Judges:
 
 
 def _size(read: Future[_Read]) -> tuple[Size, Size] | None:
-    """Of an image, as it came and at work; None of one that could not be read."""
-    if read.exception() is not None:
+    """Of an image, as it came and at work; None of one that could not be read, or is judged in windows."""
+    if read.exception() is not None or is_long(read.result().original.image.shape[1:]):
         return None
     return tuple(read.result().original.image.shape), tuple(read.result().sample.image.shape)
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from synthcp.data.base import Dataset
 from synthcp.data.transforms import resize, resize_labels
-from synthcp.data.working_size import Prepared, resized
+from synthcp.data.working_size import Prepared, require_whole, resized
+from synthcp.errors import DataError
 from synthcp.records import Classes, Sample
 
 
@@ -66,3 +69,26 @@ def test_volumes_too() -> None:
     volume = Sample("v", torch.rand(1, 8, 10, 12), torch.randint(2, (8, 10, 12)))
     small = resized(volume, 4)
     assert small.image.shape == (1, 4, 5, 6) and small.label_map is not None and small.label_map.shape == (4, 5, 6)
+
+
+class Narrow(Few):
+    """Few, whose second image is that long."""
+
+    def __init__(self, size: tuple[int, ...]) -> None:
+        super().__init__()
+        self.size = size
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return Sample(sample.id, torch.rand(3, *self.size)) if index == 1 else sample
+
+
+@pytest.mark.parametrize("size", [(16, 513), (513, 16)])
+def test_what_is_too_long_to_be_seen_as_a_whole_is_not_learnt_from(fails, size: tuple[int, ...]) -> None:
+    with fails(f"y: the image is {size}", "more than 32 times as long as wide", "cut it", error=DataError):
+        Prepared(Narrow(size), 15)
+
+
+@pytest.mark.parametrize("size", [(16, 512), (512, 16), (2, 2, 100)])
+def test_up_to_that_it_is(size: tuple[int, ...]) -> None:
+    require_whole(replace(Few()[0], image=torch.rand(3, *size)))

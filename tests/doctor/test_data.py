@@ -165,3 +165,12 @@ def test_splits_that_share_images(splits, sample, train, val, test, state, what,
     splits(**{split: [images[name] for name in names] for split, names in zip(SPLITS, (train, val, test), strict=True)})
     (finding,) = (finding for finding in check_splits("held:") if finding.name == "splits")
     assert (finding.state, finding.what) == (state, what) and finding.remedy.startswith(remedy)
+
+
+def test_an_image_too_long_to_learn_from_is_told():
+    class Narrow(Scenes):
+        def __getitem__(self, index):
+            return replace(super().__getitem__(index), image=torch.rand(3, 16, 600 if index else 100), label_map=None)
+
+    seen, unusable = look_at(Narrow(ScenesConfig(count=2, height=48, width=64)))
+    assert len(seen) == 1 and "(16, 600), more than 32 times as long as wide" in unusable[0].what

@@ -269,3 +269,12 @@ def test_weights_are_for_a_model_that_is_fitted_here(fails: Any) -> None:
     for model in ("hf:somewhere", lambda image: image):
         with fails("weights are for a model that is fitted here"):
             FitConfig(model=model, weights=Path("any.safetensors"))
+
+
+def test_an_image_too_long_to_be_seen_as_a_whole_is_refused_before_a_model_is_tried(tmp_path: Path, fails: Any) -> None:
+    class Narrow(Scenes):
+        def __getitem__(self, index: int) -> Sample:
+            return replace(super().__getitem__(index), image=torch.rand(3, 513, 16))
+
+    with fails("the image is (513, 16), more than 32 times as long as wide", "cut it"):
+        fit(Narrow(ScenesConfig(count=4, height=48, width=64)), tmp_path / "run", TINY)

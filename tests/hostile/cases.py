@@ -37,6 +37,7 @@ class Case:
         lost: Names of good images that need no result.
         volumes: Whether what is scored are volumes.
         other_results: Whether good images may have another result, or none, as when M is another.
+        seconds: Of the processor that it may take.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Case:
     lost: tuple[str, ...] = ()
     volumes: bool = False
     other_results: bool = False
+    seconds: float = 10.0
 
     @property
     def verb(self) -> str:
@@ -105,8 +107,9 @@ image("2147483647x1", png(header(2**31 - 1, 1), IDAT, IEND))
 image("0x0", png(header(0, 0), IDAT, IEND))
 image("1x1", encoded(size=(1, 1)))
 image("15x64", encoded(size=(15, 64)))
-image("16x20000", partial(flat_png, 16, 20_000), EITHER)
-image("99000x1010 flat", partial(flat_png, 99_000, 1010), EITHER)
+image("16x20000", partial(flat_png, 16, 20_000), GOOD, seconds=40.0)
+image("16x50001", partial(flat_png, 16, 50_001))
+image("99000x1010 flat", partial(flat_png, 99_000, 1010))
 image("bits 3", png(header(64, 48, bits=3), IDAT, IEND))
 image("colour type 9", png(header(64, 48, color=9), IDAT, IEND))
 image("crc", WHOLE[:29] + b"\0\0\0\0" + WHOLE[33:])

@@ -17,8 +17,6 @@ from synthcp.errors import DataError
 
 MIN_SIDE = 16
 MAX_SIDE = 50_000
-MAX_ASPECT = 32
-"""Longest side over shortest. The shortest is brought to the working size, so that the cost grows with the aspect."""
 MAX_PIXELS = 100_000_000
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 """A fixed list, so that no file can reach Pillow's readers that call other programs (EPS)."""
@@ -118,11 +116,8 @@ def require_size(name: str, width: int, height: int) -> None:
         raise _too_large(name)
     if sides[0] < MIN_SIDE:
         raise DataError(f"{name} is {size}; images are at least {MIN_SIDE}x{MIN_SIDE}; replace or remove the file")
-    if sides[1] > min(MAX_SIDE, MAX_ASPECT * sides[0]):
-        raise DataError(
-            f"{name} is {size}; images are at most {MAX_SIDE} pixels long and {MAX_ASPECT} times as long as wide; cut "
-            "it into shorter ones"
-        )
+    if sides[1] > MAX_SIDE:
+        raise DataError(f"{name} is {size}; images are at most {MAX_SIDE} pixels long; cut it into shorter ones")
 
 
 def _picture(image: Image.Image) -> Picture:

@@ -11,13 +11,20 @@ from torch import Tensor
 from synthcp.data.base import Dataset
 from synthcp.data.derived import Derived
 from synthcp.data.transforms import resize, resize_labels, short_side
+from synthcp.errors import DataError
 from synthcp.records import Sample
+
+MAX_ASPECT = 32
+"""Longest side over shortest of an image that is seen as a whole; what a monitor judges it sees in windows."""
 
 
 class Prepared(Derived):
     """Every image and label map of a data set, resized so that the shorter side is `side` (0 keeps the size).
 
     Images are kept as uint8, label maps as uint8 where they fit; a sample costs 4 bytes a pixel.
+
+    Raises:
+        DataError: An image is too long; see `require_whole`.
     """
 
     def __init__(
@@ -31,7 +38,9 @@ class Prepared(Derived):
         self.patch = patch
         self._samples: list[Sample] = []
         for index in range(len(dataset)):
-            self._samples.append(_packed(resized(dataset[index], side)))
+            sample = dataset[index]
+            require_whole(sample)
+            self._samples.append(_packed(resized(sample, side)))
             if progress is not None:
                 progress(index + 1, len(dataset))
 
@@ -49,6 +58,16 @@ class Prepared(Derived):
     def groups(self) -> list[str]:
         """The group of every sample, in order."""
         return [sample.group for sample in self._samples]
+
+
+def require_whole(sample: Sample) -> None:
+    """Refuse an image that is too long to be seen as a whole at the working size; raises DataError."""
+    size = tuple(sample.image.shape[1:])
+    if len(size) == 2 and max(size) > MAX_ASPECT * min(size):
+        raise DataError(
+            f"{sample.id}: the image is {size}, more than {MAX_ASPECT} times as long as wide, which only score, eval "
+            "and calibrate judge, in windows; cut it into shorter ones"
+        )
 
 
 def resized(sample: Sample, side: int) -> Sample:

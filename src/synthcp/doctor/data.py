@@ -15,6 +15,7 @@ from synthcp.data.check import check_sample
 from synthcp.data.folder import SPLITS
 from synthcp.data.specs import open_dataset, with_split
 from synthcp.data.subset import spread
+from synthcp.data.working_size import require_whole
 from synthcp.doctor.base import Finding, Scope, trouble
 from synthcp.errors import SynthCPError
 from synthcp.records import Classes, Sample
@@ -80,6 +81,7 @@ def look_at(dataset: Dataset) -> tuple[list[Seen], list[Finding]]:
 
 
 def _seen(sample: Sample, classes: Classes, channels: int) -> Seen:
+    require_whole(sample)
     image, pixels = sample.image, None
     if sample.label_map is not None:
         labels, counts = torch.unique(check_sample(sample, classes, channels), return_counts=True)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from synthcp.data.base import Dataset
 from synthcp.data.subset import spread
+from synthcp.data.working_size import require_whole
 from synthcp.doctor.base import Finding, Scope
 from synthcp.errors import SynthCPError
 from synthcp.metrics.overlap import confusion_matrix, mean_iou
@@ -60,6 +61,7 @@ class Tried:
 def check_model(scope: Scope) -> Iterator[Finding]:
     """Open a model, and try it on some images of a data set."""
     dataset = scope.dataset
+    require_whole(dataset[0])
     predictor, settings = open_model(scope.model, dataset.classes, dataset[0].image[None], scope.features)
     kind = "a live network" if isinstance(predictor, Segmenter) else "predictions on disk"
     yield Finding("model", "good", f"{settings.spec}: {kind}")
@@ -79,12 +81,13 @@ def check_model(scope: Scope) -> Iterator[Finding]:
 
 @torch.no_grad()
 def try_model(predictor: Predictor, dataset: Dataset, runtime: Runtime, images: int = IMAGES) -> Tried:
-    """Let a model predict a few images, spread over a data set."""
+    """Let a model predict a few images, spread over a data set; raises DataError when one is too long."""
     if isinstance(predictor, Segmenter):
         runtime.place(predictor).eval()
     count, ignored = len(dataset.classes), dataset.classes.ignore_index
     predictions, confusions, seconds = list[Prediction](), [torch.zeros(count, count, dtype=torch.int64)], []
     for sample in spread(dataset, images):
+        require_whole(sample)
         image = runtime.send(sample.image[None])
         start = time.perf_counter()
         prediction = predictor.predict(sample.id, image)

@@ -12,6 +12,7 @@ from synthcp import __version__
 from synthcp.config.values import save_record
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
+from synthcp.data.working_size import require_whole
 from synthcp.errors import InputError
 from synthcp.fitting.begun import Begun, asked_of, taken_up
 from synthcp.fitting.config import FitConfig
@@ -96,6 +97,7 @@ class Opened:
 
 
 def _opened(data: Dataset, out: Path, config: FitConfig, facts: dict[str, str]) -> Opened:
+    require_whole(data[0])  # by which a model is tried
     brought = None if config.fits_model else _brought(data, config)
     new = not (out / CONFIG).exists()
     if new:

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from synthcp.data.check import TOLERANCE
-from synthcp.data.decoding import MAX_ASPECT, MIN_SIDE
+from synthcp.data.decoding import MAX_SIDE, MIN_SIDE
 from synthcp.data.images import image_of_picture
 from synthcp.errors import DataError
 from synthcp.monitor.settings import MonitorSettings
@@ -64,7 +64,8 @@ def require_image(batch: Tensor, settings: MonitorSettings) -> None:
         settings: Of the monitor.
 
     Raises:
-        DataError: It has other axes or channels, is too small, is no float, or a value is NaN or outside [0, 1].
+        DataError: It has other axes or channels, is too small or too long or no float, or a value is NaN or outside
+            [0, 1].
     """
     _require_axes(tuple(batch.shape[1:]), settings.spatial_dims + 1)
     if not batch.is_floating_point():
@@ -76,8 +77,8 @@ def require_image(batch: Tensor, settings: MonitorSettings) -> None:
         raise DataError(f"image has {channels} channels; the monitor was fitted on {settings.channels}; {remedy}")
     if min(size) < MIN_SIDE:
         raise DataError(f"image of size {size} is too small; the shortest side is {MIN_SIDE}")
-    if settings.spatial_dims == 2 and max(size) > MAX_ASPECT * min(size):
-        raise DataError(f"image of size {size} is more than {MAX_ASPECT} times as long as wide; cut it")
+    if settings.spatial_dims == 2 and max(size) > MAX_SIDE:
+        raise DataError(f"image of size {size} is too long; the longest side is {MAX_SIDE}; cut it")
     _require_range(batch)
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from synthcp.comparison.base import Detector
 from synthcp.comparison.direct_prediction import DirectPrediction
+from synthcp.comparison.long_images import is_long, judged, predicted, windows_of, working_side
 from synthcp.comparison.network import ComparisonNetwork
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.data.transforms import short_side
@@ -84,15 +85,18 @@ class Monitor:
 
     @torch.no_grad()
     def predict(self, image: Tensor, sample_id: str = "") -> Prediction:
-        """Segment images (B, C, *S), in [0, 1], at M's own size; errors as in `detect`."""
+        """Segment images (B, C, *S), in [0, 1], at M's own size, in windows if very long; errors as in `detect`."""
         require_image(image, self.settings)
-        return self._predicted(image, self._small(image), sample_id)
+        if not is_long(image.shape[2:]):
+            return self._predicted(image, self._small(image), sample_id)
+        with self.runtime.autocast():
+            return predicted(self.predictor, sample_id, self.runtime.send(image))
 
     @torch.no_grad()
     def detect(
         self, image: Tensor, sample_id: str = "", prediction: Prediction | None = None
     ) -> tuple[Prediction, Detection]:
-        """Segment images (B, C, *S) and judge them at the working size.
+        """Segment images (B, C, *S) and judge them at the working size, a very long one in windows.
 
         Args:
             image: x, in [0, 1]; predictions on disk are of one image at a time.
@@ -107,20 +111,42 @@ class Monitor:
                 prediction for it, or M, G or F, as the message says, gave a value that is NaN or infinite.
         """
         require_image(image, self.settings)
+        if is_long(image.shape[2:]):
+            prediction = self.predict(image, sample_id) if prediction is None else in_numbers(prediction)
+            return prediction, self._judged_in_windows(image, prediction)
         small = self._small(image)
         prediction = self._predicted(image, small, sample_id) if prediction is None else in_numbers(prediction)
         with self.runtime.autocast():
             detection = self.detector()(small, at_size(prediction, small.shape[2:]))
         return prediction, detection
 
+    def _judged_in_windows(self, image: Tensor, prediction: Prediction) -> Detection:
+        size, detector = tuple(image.shape[2:]), self.detector()
+        whole = short_side(size, working_side(size, self.settings.scale.side) or min(size))
+
+        def detect(window: Tensor, said: Prediction) -> dict[str, Detection]:
+            small = self._small(window)
+            return {"": detector(small, at_size(said, small.shape[2:]))}
+
+        with self.runtime.autocast():
+            return judged(detect, self.runtime.send(image), prediction, self.predictor, whole)[""]
+
     @torch.no_grad()
     def embed(self, image: Tensor, prediction: Prediction) -> Tensor:
-        """Return what tells images apart, shape (B, K); for images (B, C, *S) and M's prediction of them."""
-        small = self._small(image)
-        with self.runtime.autocast():
-            embedding = self.network.embed(small, at_size(prediction, small.shape[2:]).logits)
+        """Return what tells images apart, shape (B, K); for images (B, C, *S) and M's prediction of them.
+
+        Of a very long image it is the mean over the windows.
+        """
+        windows = windows_of(image.shape[2:]) if is_long(image.shape[2:]) else []
+        parts = [(window.cut(image), Prediction(window.cut(prediction.logits))) for window in windows]
+        embedding = torch.stack([self._embedded(*part) for part in parts or [(image, prediction)]]).mean(dim=0)
         require_finite("F", embedding)
         return embedding
+
+    def _embedded(self, image: Tensor, prediction: Prediction) -> Tensor:
+        small = self._small(image)
+        with self.runtime.autocast():
+            return self.network.embed(small, at_size(prediction, small.shape[2:]).logits)
 
     def _small(self, image: Tensor) -> Tensor:
         """The image at the working size, on the device."""

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthcp.comparison.long_images import working_side
 from synthcp.data.base import Dataset
 from synthcp.data.working_size import resized
 from synthcp.monitor.anomaly_rule import ScoreCurve, fit_anomaly, score_curve
@@ -147,7 +148,7 @@ def _outcomes(dataset: Dataset, monitor: Monitor, work: Work, costing: Costing, 
 
 def _outcome(original: Sample, dataset: Dataset, monitor: Monitor) -> Outcome | None:
     """What an image shows; None when no pixel of it is known."""
-    sample = resized(original, monitor.settings.scale.side)
+    sample = resized(original, working_side(original.image.shape[1:], monitor.settings.scale.side))
     assert sample.label_map is not None  # require_match ran before
     known = _known(sample, sample.label_map, dataset.classes.ignore_index)
     if not known.any():

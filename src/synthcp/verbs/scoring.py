@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from synthcp.comparison.long_images import is_long
 from synthcp.data.finding import Input
 from synthcp.data.nifti import Grid
 from synthcp.errors import InputError
@@ -164,7 +165,8 @@ class Scoring:
 def _size(read: Future[Read | Scored]) -> tuple[int, ...] | None:
     """Of an image that is to be judged, by which it may go with others; None of one that goes alone."""
     found = None if read.exception() is not None else read.result()
-    return tuple(found.image.shape) if isinstance(found, Read) else None
+    alone = not isinstance(found, Read) or is_long(found.image.shape[1:])
+    return None if alone else tuple(found.image.shape)
 
 
 def _digest_of(file: Input) -> str:

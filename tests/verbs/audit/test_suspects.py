@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
+from synthcp.errors import DataError
 from synthcp.verbs.audit.case import case_of
 from synthcp.verbs.audit.suspects import suspects_of, worst_first, worst_suspects
 from synthcp.verbs.audit.suspicion import Suspicion, fit_suspicion
@@ -74,3 +76,15 @@ def test_ignored_pixels_are_never_suspects(monitor, mislabelled):
 def test_right_labels_that_m_knows_give_no_suspects(knowing, mislabelled):
     suspects = worst_suspects(knowing, mislabelled, LOSS, most=200)
     assert {suspect.id for suspect in suspects} == {mislabelled.ids[2]}
+
+
+def long_sample(mislabelled, width):
+    label_map = torch.randint(len(mislabelled.classes), (16, width))
+    return replace(mislabelled[1], image=torch.rand(3, 16, width), label_map=label_map)
+
+
+def test_a_very_long_image_is_audited_as_a_whole_and_a_longer_one_refused(monitor, mislabelled, fails):
+    case = case_of(monitor, long_sample(mislabelled, 200))
+    assert case.misfit.shape == case.loss.shape == (32, 400)
+    with fails(mislabelled[1].id, "(16, 513), more than 32 times", "cut it", error=DataError):
+        case_of(monitor, long_sample(mislabelled, 513))

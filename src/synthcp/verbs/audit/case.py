@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.feature_distance import FeatureDistance
-from synthcp.data.working_size import resized
+from synthcp.data.working_size import require_whole, resized
 from synthcp.monitor.monitor import Monitor
 from synthcp.nn.spatial import average_pool
 from synthcp.records import Prediction, Sample
@@ -103,7 +103,8 @@ class Case:
 
 
 def case_of(monitor: Monitor, sample: Sample) -> Case:
-    """Return the case of a labelled sample of any size."""
+    """Return the case of a labelled sample; raises DataError when its image is too long to be seen as a whole."""
+    require_whole(sample)
     small = resized(sample, monitor.settings.scale.side)
     assert small.label_map is not None  # require_match ran before
     prediction = at_size(monitor.predict(sample.image[None], sample.id), small.image.shape[1:])
