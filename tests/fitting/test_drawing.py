@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from synthcp.comparison.evidence import Evidence
 from synthcp.data.base import Dataset
-from synthcp.fitting.drawing import PIXELS, drawing_worth
+from synthcp.fitting.drawing import FEWEST, PIXELS, drawing_worth
 from synthcp.metrics.ranking import ranking_scores
 from synthcp.nn.labels import one_hot
 from synthcp.system.runtime import Runtime
 from synthcp.training.comparator import DIRECT, ImperfectExamples
 from synthcp.training.imperfect_predictions import ImperfectPrediction, ImperfectPredictions
 
-COUNT = 6
+COUNT = 12
 
 
 class Sees(nn.Module):
@@ -53,7 +53,10 @@ def test_a_drawing_that_marks_the_errors_is_worth_it(examples: ImperfectExamples
     assert worth.drawn > 0.6 and worth.direct == pytest.approx(0.2, abs=0.06)
     assert worth.difference.value == pytest.approx(worth.drawn - worth.direct)
     assert worth.difference.low < worth.difference.value < worth.difference.high
-    assert worth.in_words().startswith(f"AP-Error {100 * worth.drawn:.1f} with, {100 * worth.direct:.1f} without, on 6")
+    told = f"AP-Error {100 * worth.drawn:.1f} with, {100 * worth.direct:.1f} without, on 12 images"
+    assert worth.in_words().startswith(told)
+        f"AP-Error {100 * worth.drawn:.1f} with, {100 * worth.direct:.1f} without, on 12"
+    )
 
 
 def test_a_drawing_of_noise_is_not(examples: ImperfectExamples, cpu: Runtime) -> None:
@@ -83,4 +86,10 @@ def test_without_an_error_nothing_is_said(examples: ImperfectExamples, cpu: Runt
         right = one_hot(sample.label_map[None], 3)[0]
         examples.predictions.write("last", index, replace(kept, logits=right))
     direct = replace(examples, generator=DIRECT)
-    assert drawing_worth((Sees(), examples), (Sees(), direct), cpu, seed=0) is None  # type: ignore[arg-type]
+    assert drawing_worth((Sees(), examples), (Sees(), direct), cpu, seed=0) is None
+
+
+def test_of_few_images_nothing_is_said(examples: ImperfectExamples, cpu: Runtime) -> None:
+    few = replace(examples, indices=range(FEWEST - 1))
+    direct = replace(few, generator=DIRECT)
+    assert drawing_worth((Sees(), few), (Sees(), direct), cpu, seed=0) is None

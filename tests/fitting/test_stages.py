@@ -303,7 +303,7 @@ def test_f_learns_from_the_data_themselves_where_the_model_has_seen_none_of_them
     model, images = Bright(), scenes("train", 8)
     monitor = fit(images, tmp_path / "run", replace(options, model=model, imperfect=Unseen(), controls=True))
     assert monitor.settings.facts["imperfect predictions"] == "unseen"
-    assert monitor.settings.variant == VARIANTS["ours"]
+    assert monitor.settings.variant == FitConfig().chosen_variant()
     assert monitor.settings.training_ids == tuple(images.ids)
     assert monitor.assess(scenes("test", 1)[0].image).anomaly_map is not None
     with pytest.raises(InputError, match="was begun with another imperfect; resume with the same"):
@@ -384,7 +384,7 @@ def test_label_maps_of_folds_leave_f_the_label_map_alone_where_m_is_live(options
     assert (live.variant.uses_uncertainty, live.variant.label_input, live.variant.score) == (False, "one_hot", "raw")
     assert live.thresholds.anomaly == NEVER
     saved = fit(scenes("train", 6), tmp_path / "saved", replace(chosen, model=f"preds:{tmp_path}")).settings
-    assert saved.variant == VARIANTS["ours"]  # it is as sure when it is used
+    assert saved.variant == FitConfig().chosen_variant()  # it is as sure when it is used
 
 
 class InFolder(Subset):

@@ -18,6 +18,8 @@ from synthcp.training.comparator import ImperfectExamples, batched
 
 PIXELS = 500
 """Taken of each image, at random."""
+FEWEST = 10
+"""Images; of fewer an interval over images says nothing."""
 SAMPLES = 300
 """Of the bootstrap over images."""
 
@@ -62,11 +64,11 @@ def drawing_worth(
     """Compare F with and without a drawing, each with the examples kept aside from it, which are of the same images.
 
     Returns:
-        None where no chosen pixel is wrong.
+        None where no chosen pixel is wrong, or the images are too few to tell.
     """
     pairs = zip(_ranked(*drawn, runtime, seed), _ranked(*direct, runtime, seed), strict=True)
     rows = [(first[0], second[0], first[1]) for first, second in pairs if len(first[1]) == PIXELS]
-    if not any(errors.any() for *_, errors in rows):
+    if len(rows) < FEWEST or not any(errors.any() for *_, errors in rows):
         return None
     first, second, errors = (np.stack(column) for column in zip(*rows, strict=True))
     difference = bootstrap(_difference, first, second, errors, samples=SAMPLES, seed=seed)

@@ -165,8 +165,9 @@ class Scoring:
 def _size(read: Future[Read | Scored]) -> tuple[int, ...] | None:
     """Of an image that is to be judged, by which it may go with others; None of one that goes alone."""
     found = None if read.exception() is not None else read.result()
-    alone = not isinstance(found, Read) or is_long(found.image.shape[1:])
-    return None if alone else tuple(found.image.shape)
+    if not isinstance(found, Read) or is_long(found.image.shape[1:]):
+        return None
+    return tuple(found.image.shape)
 
 
 def _digest_of(file: Input) -> str:
