@@ -55,8 +55,6 @@ def test_a_drawing_that_marks_the_errors_is_worth_it(examples: ImperfectExamples
     assert worth.difference.low < worth.difference.value < worth.difference.high
     told = f"AP-Error {100 * worth.drawn:.1f} with, {100 * worth.direct:.1f} without, on 12 images"
     assert worth.in_words().startswith(told)
-        f"AP-Error {100 * worth.drawn:.1f} with, {100 * worth.direct:.1f} without, on 12"
-    )
 
 
 def test_a_drawing_of_noise_is_not(examples: ImperfectExamples, cpu: Runtime) -> None:
