@@ -33,16 +33,16 @@ DEMO_SCALE = Scale(
     segmenter_width=16,
     output_stride=8,
     rates=(1, 2, 3),
-    segmentation=SegmentationConfig(steps=280, zoom=(1.0, 1.3), jitter=0.1),
+    segmentation=SegmentationConfig(steps=250, zoom=(1.0, 1.3), jitter=0.1),
     spade_width=16,
     spade_hidden=16,
     multipliers=(8, 8, 4, 2, 1),
     discriminator_width=16,
-    gan=GanConfig(steps=120, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.98),
+    gan=GanConfig(steps=105, generator_rate=4e-4, discriminator_rate=8e-4, perceptual=20.0, average=0.98),
     fusion=16,
-    comparator=ComparatorConfig(steps=300, batch=6, average=0.98),
+    comparator=ComparatorConfig(steps=260, batch=6, average=0.98),
     folds=2,
-    fold_steps=0.7,
+    fold_steps=0.5,
 )
 DEMO_VARIANT = replace(VARIANTS["ours"], early_views=())  # one view of each scene saves time
 TRAIN_SCENES = ScenesConfig(count=160, height=72, width=96, split="train")
