@@ -69,7 +69,7 @@ def write_folder(tmp_path: Path, settings: RunSettings, label_map: torch.Tensor)
                 if calibrated:
                     assessment = decided(assessment, "review" if level > 0.5 else "accept")
                 known = label_map if truth else None
-                writer.write_maps(image_id, torch.rand(3, 2, 4), assessment, known)
+                writer.write(writer.draw(image_id, torch.rand(3, 2, 4), assessment, known))
                 writer.add_row(row_of(image_id, f"{image_id}.png", assessment, CLASSES, 1.5, label_map=known))
             writer.add_row(ResultRow("broken", "broken.png", "error", "not a <picture>"))
         return tmp_path / "out"

@@ -41,7 +41,7 @@ def test_numbers_come_back_within_half_a_level(tmp_path: Path, settings: RunSett
     anomaly_map = assessment.anomaly_map * largest / 2
     assessment = replace(assessment, anomaly_map=anomaly_map)
     with ResultsWriter(tmp_path, replace(settings, anomaly_range=largest)) as writer:
-        writer.write_maps("city/a", torch.rand(3, 5, 7), assessment)
+        writer.write(writer.draw("city/a", torch.rand(3, 5, 7), assessment))
     error, anomaly = pixels(tmp_path, "city/a", "error_16bit"), pixels(tmp_path, "city/a", "anomaly_16bit")
     assert np.abs(error / 65535 - assessment.error_map.numpy()).max() <= 0.51 / 65535
     assert np.abs(anomaly / 65535 * largest - assessment.anomaly_map.numpy()).max() <= 1.02 / 65535
@@ -50,7 +50,7 @@ def test_numbers_come_back_within_half_a_level(tmp_path: Path, settings: RunSett
 def test_labels_and_colours_share_one_picture(tmp_path: Path, settings: RunSettings, label_map: torch.Tensor) -> None:
     assessment = replace(random_assessment(), label_map=torch.tensor([[2, 1, 0, 0], [1, 1, 2, 0]]))
     with ResultsWriter(tmp_path, settings) as writer:
-        writer.write_maps("a", torch.rand(3, 2, 4), assessment, label_map, anomaly_mask=label_map == 2)
+        writer.write(writer.draw("a", torch.rand(3, 2, 4), assessment, label_map, anomaly_mask=label_map == 2))
     assert pixels(tmp_path, "a", "prediction").tolist() == [[2, 1, 0, 0], [1, 1, 2, 0]]
     assert pixels(tmp_path, "a", "truth").tolist() == [[0, 0, 1, 1], [2, 0, 1, 255]]
     assert pixels(tmp_path, "a", "unknown").tolist() == [[0, 0, 0, 0], [255, 0, 0, 0]]
@@ -61,7 +61,7 @@ def test_labels_and_colours_share_one_picture(tmp_path: Path, settings: RunSetti
 def test_heat_maps_grow_brighter_with_the_error(tmp_path: Path, settings: RunSettings) -> None:
     levels = torch.linspace(0, 1, 256)[None]
     with ResultsWriter(tmp_path, settings) as writer:
-        writer.write_maps("a", torch.rand(3, 1, 256), replace(random_assessment(), error_map=levels))
+        writer.write(writer.draw("a", torch.rand(3, 1, 256), replace(random_assessment(), error_map=levels)))
     with Image.open(map_path(tmp_path, "a", "error")) as picture:
         luminance = np.asarray(picture.convert("RGB")).astype(float)[0] @ [0.2126, 0.7152, 0.0722]
     assert (np.diff(luminance) > -1.0).all() and luminance[-1] > 240 > 5 > luminance[0]
@@ -70,7 +70,7 @@ def test_heat_maps_grow_brighter_with_the_error(tmp_path: Path, settings: RunSet
 def test_drawing_keeps_its_values(tmp_path: Path, settings: RunSettings) -> None:
     assessment = random_assessment()
     with ResultsWriter(tmp_path, settings) as writer:
-        writer.write_maps("a", torch.rand(3, 5, 7), assessment)
+        writer.write(writer.draw("a", torch.rand(3, 5, 7), assessment))
     synthesis = pixels(tmp_path, "a", "synthesis") / 255
     assert np.abs(synthesis - assessment.synthesis.permute(1, 2, 0).numpy()).max() <= 0.51 / 255
 
@@ -78,7 +78,7 @@ def test_drawing_keeps_its_values(tmp_path: Path, settings: RunSettings) -> None
 def test_grey_images_stay_grey(tmp_path: Path, settings: RunSettings) -> None:
     assessment = random_assessment(channels=1)
     with ResultsWriter(tmp_path, settings) as writer:
-        writer.write_maps("a", torch.full((1, 5, 7), 0.4), assessment)
+        writer.write(writer.draw("a", torch.full((1, 5, 7), 0.4), assessment))
     assert np.abs(pixels(tmp_path, "a", "image") - 102).max() <= 1
     assert np.abs(pixels(tmp_path, "a", "synthesis") / 255 - assessment.synthesis[0].numpy()).max() <= 0.51 / 255
 
@@ -107,7 +107,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 def test_the_maps_of_an_image_that_failed_are_removed_and_no_others(tmp_path: Path, settings: RunSettings) -> None:
     with ResultsWriter(tmp_path, settings) as writer:
         for image_id in ("a", "a_error", "b/a"):
-            writer.write_maps(image_id, torch.rand(3, 5, 7), random_assessment())
+            writer.write(writer.draw(image_id, torch.rand(3, 5, 7), random_assessment()))
         kept = {path for path in tmp_path.rglob("*") if not path.name.startswith("a_") or path.parent.name == "b"}
         kept |= {path for path in tmp_path.rglob("a_error_*") if path.name != "a_error_16bit.png"}
         writer.forget_maps("a")
@@ -143,7 +143,7 @@ def test_too_many_classes_for_a_palette(tmp_path: Path) -> None:
 def test_volumes_have_no_picture(tmp_path: Path, settings: RunSettings) -> None:
     assessment = replace(random_assessment(), error_map=torch.rand(2, 5, 7))
     with pytest.raises(ShapeError, match=r"\(2, 5, 7\)"), ResultsWriter(tmp_path, settings) as writer:
-        writer.write_maps("a", torch.rand(3, 5, 7), assessment)
+        writer.write(writer.draw("a", torch.rand(3, 5, 7), assessment))
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def assessment() -> Assessment:
 def out(tmp_path: Path, grid: Grid, assessment: Assessment) -> Path:
     truth = assessment.label_map.roll(1, 1)
     with ResultsWriter(tmp_path, SETTINGS, ground_truth=True) as writer:
-        writer.write_maps("sub/a", torch.rand(1, *SHAPE), assessment, truth, anomaly_mask=truth == 2, grid=grid)
+        writer.write(writer.draw("sub/a", torch.rand(1, *SHAPE), assessment, truth, anomaly_mask=truth == 2, grid=grid))
         writer.add_row(row_of("sub/a", "a.nii.gz", assessment, CLASSES, 0.9, label_map=truth, grid=grid))
     write_report(tmp_path)
     return tmp_path
@@ -83,7 +83,7 @@ def test_maps_of_another_size_are_brought_to_the_grid(tmp_path: Path, grid: Grid
     ]
     large = replace(assessment, label_map=twice[0], error_map=twice[1], anomaly_map=None, synthesis=twice[1][None])
     with ResultsWriter(tmp_path, SETTINGS) as writer:
-        writer.write_maps("a", twice[1][None], large, grid=grid)
+        writer.write(writer.draw("a", twice[1][None], large, grid=grid))
         row = row_of("a", "a", large, CLASSES, grid=grid)
     assert np.array_equal(read_nifti(tmp_path / "maps" / "a_prediction.nii.gz")[0], assessment.label_map.numpy())
     assert (read_nifti(tmp_path / "maps" / "a_error.nii.gz")[0] == 0.25).all()
@@ -93,7 +93,7 @@ def test_maps_of_another_size_are_brought_to_the_grid(tmp_path: Path, grid: Grid
 def test_each_channel_of_a_drawing_has_its_file(tmp_path: Path, grid: Grid, assessment: Assessment) -> None:
     drawn = torch.rand(2, *SHAPE)
     with ResultsWriter(tmp_path, SETTINGS) as writer:
-        writer.write_maps("a", drawn, replace(assessment, synthesis=drawn), grid=grid)
+        writer.write(writer.draw("a", drawn, replace(assessment, synthesis=drawn), grid=grid))
     for channel in range(2):
         assert np.array_equal(read_nifti(tmp_path / "maps" / f"a_synthesis_000{channel}.nii.gz")[0], drawn[channel])
 
@@ -143,7 +143,7 @@ def test_labels_lie_over_the_image(out: Path) -> None:
 
 def test_without_a_grid_there_are_pictures_alone(tmp_path: Path, assessment: Assessment) -> None:
     with ResultsWriter(tmp_path, SETTINGS) as writer:
-        writer.write_maps("a", torch.rand(1, *SHAPE), assessment)
+        writer.write(writer.draw("a", torch.rand(1, *SHAPE), assessment))
         writer.add_row(row_of("a", "a", assessment, CLASSES, 0.9))
     write_report(tmp_path)
     assert not list(tmp_path.rglob("*.nii.gz")) and map_path(tmp_path, "a", "error").is_file()

@@ -16,7 +16,7 @@ from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.expected_quality import corrected, expected_quality
 from synthcp.comparison.feature_synthesis import FeatureSynthesis, Whitening
 from synthcp.comparison.logit_scores import uncertainty
-from synthcp.comparison.network import ComparisonConfig, ComparisonNetwork, Judged
+from synthcp.comparison.network import ComparisonConfig, ComparisonNetwork, ComparisonOutput
 from synthcp.nn.labels import one_hot
 from synthcp.nn.padding import middle
 from synthcp.nn.resnet import trunk_or_resnet
@@ -65,14 +65,14 @@ class FeatureHead(ComparisonNetwork):
         """Judge (shapes: see ComparisonNetwork)."""
         return self.judged(evidence)[:2]
 
-    def judged(self, evidence: Evidence) -> Judged:
-        """Judge, and tell the surprise (shapes: see Judged)."""
+    def judged(self, evidence: Evidence) -> ComparisonOutput:
+        """Judge, and tell the surprise (shapes: see ComparisonOutput)."""
         whole = evidence.at_least(self.config.patch)
         features = self.features(whole.image)
         seen, size = self.seen(features, self.differences(whole, features)), evidence.image.shape[2:]
         votes, quality = self.judge(seen, whole.logits)
         surprise = resize(self.surprise(seen, whole.logits.argmax(dim=1))[:, None], whole.image.shape[2:])[:, 0]
-        return Judged(middle(votes.mean(dim=0), size), quality, middle(surprise, size))
+        return ComparisonOutput(middle(votes.mean(dim=0), size), quality, middle(surprise, size))
 
     @torch.no_grad()
     def features(self, picture: Tensor) -> list[Tensor]:

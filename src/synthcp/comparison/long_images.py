@@ -40,7 +40,7 @@ def working_side(size: Sequence[int], side: int) -> int:
 
 
 @dataclass(frozen=True)
-class Window:
+class LongWindow:
     """A part of a long image, in pixels along its longer side.
 
     Attributes:
@@ -75,13 +75,13 @@ class Window:
         return start, stop
 
 
-def windows_of(size: Sequence[int]) -> list[Window]:
+def windows_of(size: Sequence[int]) -> list[LongWindow]:
     """Return the windows of an image of size (H, W): LONG times as long as wide, with an overlap as long as wide."""
     axis, whole, wide = (-2 if size[0] > size[1] else -1), max(size), min(size)
     shown = [(start, min(start + LONG * wide, whole)) for start in starts(whole, LONG * wide, wide)]
     middles = [(before[1] + behind[0]) // 2 for before, behind in pairwise(shown)]
     counted = pairwise([0, *middles, whole])
-    return [Window(axis, whole, *spans) for spans in zip(shown, counted, strict=True)]
+    return [LongWindow(axis, whole, *spans) for spans in zip(shown, counted, strict=True)]
 
 
 def predicted(predictor: Predictor, sample_id: str, image: Tensor) -> Prediction:
@@ -106,23 +106,23 @@ def predicted(predictor: Predictor, sample_id: str, image: Tensor) -> Prediction
     return Prediction(torch.cat(parts, dim=windows[0].axis))
 
 
-class View(NamedTuple):
+class WindowView(NamedTuple):
     """A window as an image of its own: x, shape (1, C, h, w), and M's prediction of it, at any size."""
 
-    window: Window
+    window: LongWindow
     image: Tensor
     prediction: Prediction
 
 
-def views(image: Tensor, prediction: Prediction, predictor: Predictor) -> Iterator[View]:
+def views(image: Tensor, prediction: Prediction, predictor: Predictor) -> Iterator[WindowView]:
     """Show every window of a long image (1, C, H, W) with its part of the prediction, and what a live M sees in it."""
     for window in windows_of(image.shape[2:]):
         shown, logits = window.cut(image), window.cut(prediction.logits)
         if isinstance(predictor, Segmenter):
             seen = in_numbers(predictor.predict("", shown))
-            yield View(window, shown, Prediction(logits, seen.layers, seen.seen_size))
+            yield WindowView(window, shown, Prediction(logits, seen.layers, seen.seen_size))
         else:
-            yield View(window, shown, Prediction(logits))
+            yield WindowView(window, shown, Prediction(logits))
 
 
 def judged(
@@ -153,15 +153,15 @@ def judged(
     return {key: _joined([part[key] for part in parts], axis, shares) for key in parts[0]}
 
 
-def _part(detection: Detection, window: Window, size: Sequence[int]) -> Detection:
+def _part(detection: Detection, window: LongWindow, size: Sequence[int]) -> Detection:
     """What counts of a window's maps, so that no more than these is kept of it."""
     maps = {name: getattr(detection, name) for name in _MAPS}
     parts = {name: _of_window(window, part, size) for name, part in maps.items() if part is not None}
     return replace(detection, **parts)
 
 
-def _of_window(window: Window, part: Tensor, size: Sequence[int]) -> Tensor:
-    """As Window.part, also of a map without channels; a copy, for a part would keep the whole in memory."""
+def _of_window(window: LongWindow, part: Tensor, size: Sequence[int]) -> Tensor:
+    """As LongWindow.part, also of a map without channels; a copy, for a part would keep the whole in memory."""
     if part.ndim == 4:
         return window.part(part, size).clone()
     return window.part(part[:, None], size)[:, 0].clone()

@@ -59,7 +59,7 @@ class ComparisonConfig:
     coarsest: int = 32
 
 
-class Judged(NamedTuple):
+class ComparisonOutput(NamedTuple):
     """What a network F says.
 
     Attributes:
@@ -93,9 +93,9 @@ class ComparisonNetwork(nn.Module):
             Log-odds of error of every pixel, (B, *S), whose sigmoid is c_m; and c_iu, (B, L).
         """
 
-    def judged(self, evidence: Evidence) -> Judged:
+    def judged(self, evidence: Evidence) -> ComparisonOutput:
         """Judge, and say all there is to say."""
-        return Judged(*self(evidence))
+        return ComparisonOutput(*self(evidence))
 
     @abstractmethod
     def embed(self, image: Tensor, logits: Tensor) -> Tensor:

@@ -128,22 +128,6 @@ class ResultsWriter:
         self._rows = _Table(out / RESULTS, header)
         self._regions = _Table(out / REGIONS, region_columns(3 if settings.has_volumes else 2))
 
-    def write_maps(
-        self,
-        image_id: str,
-        image: Tensor,
-        assessment: Assessment,
-        label_map: Tensor | None = None,
-        *,
-        anomaly_mask: Tensor | None = None,
-        grid: Grid | None = None,
-    ) -> None:
-        """Writes the maps of one image (C, *S), as the settings say; the ground truth (*S) as far as it is known.
-
-        The pictures of a volume show three planes of it; with the grid of its file its maps are NIfTI files as well.
-        """
-        self.write(self.draw(image_id, image, assessment, label_map, anomaly_mask=anomaly_mask, grid=grid))
-
     def draw(
         self,
         image_id: str,
@@ -154,7 +138,11 @@ class ResultsWriter:
         anomaly_mask: Tensor | None = None,
         grid: Grid | None = None,
     ) -> Drawn:
-        """Draws what write_maps writes, for `write`."""
+        """Draws the maps of one image (C, *S), as the settings say; the ground truth (*S) as far as it is known.
+
+        The pictures of a volume show three planes of it; with the grid of its file its maps are NIfTI files as well.
+        `write` writes what is drawn.
+        """
         maps, kind = maps_of(image, assessment, label_map, anomaly_mask), self.settings.maps
         drawn = Drawn(image_id, assessment.error_share)
         if kind == "npz":
