@@ -26,6 +26,8 @@ from synthcp.nn.trunk import TrunkShape
 HEADS = 3
 CELL = 4
 """Side of a cell of the grid on which the heads look, in pixels of the working size."""
+ENLARGED: dict[SpatialDims, int] = {2: 2, 3: 1}
+"""How many times as large as the working size the trunk sees a picture: published ones learnt from larger images."""
 DILATIONS = (1, 2, 4)
 _UNCERTAINTIES = 3  # MSP log-odds, entropy, margin
 
@@ -42,8 +44,9 @@ class FeatureHead(ComparisonNetwork):
         super().__init__(config)
         shape = TrunkShape(spatial_dims, config.in_channels, width=config.width)
         self.trunk = trunk_or_resnet(config.trunk, config.depth, shape).eval().requires_grad_(False)
-        finest, coarsest = CELL * config.enlarged, config.coarsest
-        self.looked_at = [i for i, stride in enumerate(self.trunk.strides) if finest <= stride <= coarsest]
+        self.enlarged = ENLARGED[spatial_dims]
+        wanted = (CELL * self.enlarged, 2 * CELL * self.enlarged)
+        self.looked_at = [index for index, stride in enumerate(self.trunk.strides) if stride in wanted]
         channels = sum(self.trunk.out_channels[index] for index in self.looked_at)
         seen = channels + len(self.looked_at) + config.feature_distances
         said = config.classes + (config.classes + _UNCERTAINTIES if config.uses_uncertainty else 0)
@@ -77,7 +80,7 @@ class FeatureHead(ComparisonNetwork):
     @torch.no_grad()
     def features(self, picture: Tensor) -> list[Tensor]:
         """Return what the trunk sees of a picture (B, C, *S) in [0, 1]: maps (B, K, *s), fine to coarse."""
-        times = self.config.enlarged
+        times = self.enlarged
         maps = self.trunk(picture if times == 1 else resize(picture, [times * side for side in picture.shape[2:]]))
         return [maps[index] for index in self.looked_at]
 

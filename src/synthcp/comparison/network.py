@@ -38,8 +38,6 @@ class ComparisonConfig:
         branches: How many feature maps reach the heads: of image and synthesis, or of the image alone, as in the
             authors' direct prediction, whose heads then have half the size or less.
         trunk: Of the encoders, by its name, as wide as published; empty takes a ResNet of that depth and width.
-        enlarged: How many times as large as the working size a frozen trunk sees a picture.
-        coarsest: Stride of the coarsest map of a frozen trunk that the heads see.
     """
 
     classes: int
@@ -55,8 +53,6 @@ class ComparisonConfig:
     patch: tuple[int, ...] = ()
     branches: Literal[1, 2] = 2
     trunk: str = ""
-    enlarged: int = 1
-    coarsest: int = 32
 
 
 class ComparisonOutput(NamedTuple):

@@ -70,13 +70,6 @@ def encoder_is_trunk(settings: MonitorSettings) -> bool:
     return settings.variant.starts_from_segmenter and fits and not settings.encoder
 
 
-def _look(settings: MonitorSettings) -> dict[str, int]:
-    """How a frozen trunk looks: a published one at an enlarged image, since it has learnt from larger ones."""
-    if settings.encoder and settings.spatial_dims == 2:
-        return {"enlarged": 2, "coarsest": 16}
-    return {}
-
-
 def build_network(settings: MonitorSettings) -> ComparisonNetwork:
     """Return F with fresh weights."""
     variant, scale = settings.variant, settings.scale
@@ -93,7 +86,6 @@ def build_network(settings: MonitorSettings) -> ComparisonNetwork:
         measure=settings.measure,
         patch=scale.patch,
         branches=variant.branches,
-        **_look(settings),
         trunk=settings.encoder or (settings.model.lent_trunk if encoder_is_trunk(settings) else ""),
     )
     return new_comparator(variant.comparator, settings.spatial_dims, config)
