@@ -32,7 +32,8 @@ print(type(monitor.segmenter).__module__, type(synthcp.Monitor.load(out / "run",
 results = synthcp.evaluate(out / "run", "toy:?count=3", out / "eval", detectors=["msp", "toy"])
 print([result.name for result in results.detectors])
 tests = ("toy:?count=3",)
-request = TableRequest("toy:?count=6", out / "table", tests, scale=scale, seeds=1, device="cpu", precision="fp32")
+config = synthcp.FitConfig(scale=scale, device="cpu", precision="fp32")
+request = TableRequest("toy:?count=6", out / "table", tests, config, seeds=1)
 print(reproduce(TABLES["toy"], request))
 """
 

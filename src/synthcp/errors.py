@@ -5,6 +5,7 @@ SynthCPError
 │   ├── DataError     an image, a label map or a data set
 │   ├── WeightsError  a weights file or a run folder
 │   ├── ShapeError    a tensor whose shape breaks a rule
+│   ├── UnsuitedError a detector needs what this M or monitor does not have
 │   └── RunError      a run cannot go on, whatever its other inputs are
 └── MissingExtraError an optional library is not installed
 
@@ -53,6 +54,10 @@ class WeightsError(InputError):
 
 class ShapeError(InputError):
     """A tensor has a shape that breaks a rule."""
+
+
+class UnsuitedError(InputError):
+    """A detector needs something that this M or monitor does not have, such as dropout; others do without."""
 
 
 class RunError(InputError):

@@ -34,7 +34,7 @@ def adapted(dims: SpatialDims, mapping: ClassMapping | None = None) -> AdaptedSe
     """A plain network that somebody brought: half the size of the image, and one class more when they are mapped."""
     first, last = conv(dims, 3, 6, stride=2), conv(dims, 6, CLASSES + (mapping is not None), kernel=1)
     segmenter = AdaptedSegmenter(nn.Sequential(first, nn.ReLU(), last), dims, (0.4, 0.5, 0.6), (0.2,))
-    segmenter.mapping, segmenter.feature_module, segmenter.feature_name = mapping, last, "2"
+    segmenter.mapping, segmenter.has_feature_module, segmenter.feature_name = mapping, True, "2"
     return segmenter
 
 

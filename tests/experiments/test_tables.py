@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from synthcp.config.scales import SCALES, VOLUME_SCALES, Scale
+from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.experiments import runs
 from synthcp.experiments.figures import WIDTH
 from synthcp.experiments.request import TableRequest
 from synthcp.experiments.table import OTHER_M, Table
 from synthcp.experiments.tables import TABLES, reproduce
+from synthcp.fitting.config import FitConfig
+from synthcp.fitting.imperfect_sources import Unseen
 from synthcp.report.tables import from_json
 from synthcp.rivals.catalogue import DETECTORS
 
@@ -52,7 +56,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     def run(table: Table, data: str, tests: str, **options: Any) -> str:
         scale = SMALLEST[table.kind]
         request = TableRequest(
-            data, tmp_path, (tests,), scale=scale, seeds=1, device="cpu", precision="fp32", **options
+            data, tmp_path, (tests,), FitConfig(scale=scale, device="cpu", precision="fp32", **options), seeds=1
         )
         return reproduce(replace(table, samples=20), request)
 
@@ -130,7 +134,7 @@ def test_without_the_crf_the_extra_is_named_before_anything_is_fitted(
         (("table9",), r"table 'table9' is unknown; choose one of table1, table2, table3, table4"),
         (("table3", "--data", f"{STREETS}&split=train", "--test", f"{STREETS}&split=train"), r"shows an anomaly"),
         (("table3", "--test", "heldout:scenes:?count=8&classes=tree"), r"the training data have .*; both must be"),
-        (("table3", "--model", "swin"), r"model 'swin' is unknown; choose one of deeplab, fcn8, pspnet"),
+        (("table3", "--model", "swin"), r"no model kind 'swin'; choose one of: hf"),
         (("table3", "--data", "heldout:scenes:?count=8&classes=unicorn"), r"no class 'unicorn'"),
         (("table3", "--seeds", "2", "--only", "2"), r"seed 2 is none of the 2, which are 0 to 1"),
         (("table2",), r"scenes.* holds images, but the table is about volumes"),
@@ -150,7 +154,34 @@ def test_bad_input_is_one_line(
 def test_unusable_weights_of_the_second_model_are_refused_before_the_first_is_fitted(tmp_path: Path) -> None:
     (tmp_path / "vgg.safetensors").write_text("no weights")
     weights = {"fcn8": tmp_path / "vgg.safetensors"}
-    request = TableRequest(STREETS, tmp_path / "out", scale="tiny", weights=weights, device="cpu")
+    request = TableRequest(STREETS, tmp_path / "out", fit=FitConfig(scale="tiny", device="cpu"), weights=weights)
     with pytest.raises(InputError, match=r"vgg.safetensors is damaged or not a safetensors file"):
         reproduce(TABLES["table1"], request)
     assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+class Brightness(torch.nn.Module):
+    """An M that others have trained: one class for each part of the grey scale."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.layer = torch.nn.Conv2d(classes, classes, 1)
+        self.register_buffer("levels", torch.linspace(0, 1, classes)[:, None, None])
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        levels = self.get_buffer("levels")
+        return self.layer(-8 * (image.mean(dim=1, keepdim=True) - levels).abs())
+
+
+def test_of_a_brought_m_the_rows_that_it_cannot_have_are_left_out_and_told(
+    run: Callable[..., str], tmp_path: Path
+) -> None:
+    model, table = Brightness(len(open_dataset(STREETS).classes)), TABLES["table1"]
+    page = run(table, STREETS, TEST, model=model, imperfect=Unseen())
+    unsuited, other = "MC dropout", "SynthCP, fitted to the other M"
+    assert labels_of(page) >= {*table.rows} - {unsuited, other}
+    assert not {unsuited, other, *table.generators.rows} & labels_of(page)
+    assert re.search(rf"left out: {unsuited} \(.* has no dropout layer.*\)\.", page) and "| time / M |" in page
+    assert (tmp_path / "seed0" / "generator.safetensors").exists() and (tmp_path / "figure5-brought-0.png").exists()
+    before = trained(tmp_path)
+    assert run(table, STREETS, TEST, model=model, imperfect=Unseen()) == page and trained(tmp_path) == before

@@ -7,9 +7,27 @@ from typing import Annotated
 
 import typer
 
-from synthcp.cli.options import DataSpec, Device, Out, Precision, Quiet, Seed, Threads, use_threads
+from synthcp.cli.options import (
+    BUILT_IN,
+    YOURS,
+    ComparatorTrunk,
+    ComparatorWeights,
+    DataSpec,
+    Device,
+    Features,
+    Imperfect,
+    Out,
+    Perceptual,
+    PerceptualWeights,
+    Precision,
+    Quiet,
+    Scale,
+    Seed,
+    Threads,
+    Trunk,
+    use_threads,
+)
 from synthcp.cli.saying import say, warn
-from synthcp.nn.catalogue import TRUNK_NAMES
 from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.synthesis.catalogue import GENERATORS
 from synthcp.system.progress import Terminal, show_progress
@@ -19,32 +37,21 @@ def fit_verb(
     data: DataSpec,
     out: Out,
     variant: Annotated[str, typer.Option(metavar="NAME", help="What is computed: ours, paper or official.")] = "ours",
-    scale: Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")] = "small",
+    scale: Scale = "small",
     model: Annotated[
         str,
         typer.Option(
             metavar="SPEC",
-            help=f"M: {', '.join(SEGMENTERS)}, fitted here (unless named, {default_model(2)} to images, "
-            f"{default_model(3)} to volumes), or yours: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, "
-            "file.py:factory or pkg.mod:factory.",
+            help=f"M: {BUILT_IN} (unless named, {default_model(2)} to images, {default_model(3)} to volumes), or "
+            f"yours: {YOURS}.",
         ),
     ] = "",
     generator: Annotated[
         str,
         typer.Option(metavar="NAME", help=f"G: {', '.join(GENERATORS)}, or none; else the variant's."),
     ] = "",
-    features: Annotated[
-        str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")
-    ] = "",
-    imperfect: Annotated[
-        str,
-        typer.Option(
-            metavar="SOURCE",
-            help="Predictions that F learns from: kfold:4 (the default of an M fitted here; kfold:4?rule=group keeps "
-            "groups whole), heldout[:SPEC] (any other model's), unseen (yours has seen none of --data), folds:DIR or "
-            "corrupt.",
-        ),
-    ] = "",
+    features: Features = "",
+    imperfect: Imperfect = "",
     train_cmd: Annotated[
         str,
         typer.Option(metavar="COMMAND", help="Of kfold: trains your model; with {train_list}, {val_list} and {out}."),
@@ -52,31 +59,17 @@ def fit_verb(
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was broken off.")] = False,
     controls: Annotated[bool, typer.Option(help="Fit the controls of the tables too.")] = True,
-    trunk: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help=f"Trunk of an M that is fitted here: {', '.join(TRUNK_NAMES)}; else the scale's ResNet.",
-        ),
-    ] = "",
+    trunk: Trunk = "",
     weights: Annotated[
         str | None,
         typer.Option(
             metavar="FILE", help="Published weights (safetensors, or hub) from which an M that is fitted here starts."
         ),
     ] = None,
-    comparator_trunk: Annotated[
-        str, typer.Option(metavar="NAME", help="Trunk of F's encoder; else that of M, or the scale's ResNet-18.")
-    ] = "",
-    comparator_weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) from which it starts.")
-    ] = None,
-    perceptual: Annotated[
-        str, typer.Option(metavar="NAME", help="For G's loss: segmenter (M's layers), or a trunk, such as vgg19.")
-    ] = "segmenter",
-    perceptual_weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) of that trunk.")
-    ] = None,
+    comparator_trunk: ComparatorTrunk = "",
+    comparator_weights: ComparatorWeights = None,
+    perceptual: Perceptual = "segmenter",
+    perceptual_weights: PerceptualWeights = None,
     device: Device = "auto",
     precision: Precision = "auto",
     threads: Threads = None,

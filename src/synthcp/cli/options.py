@@ -16,6 +16,8 @@ import typer
 from synthcp.cli.exit_codes import FINE, SOME_FAILED
 from synthcp.cli.saying import warn
 from synthcp.errors import InputError, shortened
+from synthcp.nn.catalogue import TRUNK_NAMES
+from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.progress import Progress, Terminal, show_progress
 from synthcp.system.spec import PREDICTIONS
 
@@ -37,6 +39,8 @@ def whole(low: int, high: int) -> Callable[[str], int]:
 
 SEEDS, MOST, CORES = whole(0, 2**32 - 1), whole(1, 1_000_000), whole(1, 1024)
 
+BUILT_IN = f"{', '.join(SEGMENTERS)}, fitted here"
+YOURS = "hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory or pkg.mod:factory"
 DataSpec = Annotated[
     str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, scenes:?count=40 and others: see docs/data.md.")
 ]
@@ -47,7 +51,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         metavar="SPEC",
-        help="M: hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory or pkg.mod:factory.",
+        help=f"M: {YOURS}.",
     ),
 ]
 Predictions = Annotated[
@@ -56,6 +60,35 @@ Predictions = Annotated[
 ]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run the code that the monitor names as its M, such as file.py:factory.")
+]
+Features = Annotated[str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")]
+Imperfect = Annotated[
+    str,
+    typer.Option(
+        metavar="SOURCE",
+        help="Predictions that F learns from: kfold:4 (the default of an M fitted here; kfold:4?rule=group keeps "
+        "groups whole), heldout[:SPEC] (any other model's), unseen (yours has seen none of --data), folds:DIR or "
+        "corrupt.",
+    ),
+]
+Scale = Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")]
+Trunk = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME", help=f"Trunk of an M that is fitted here: {', '.join(TRUNK_NAMES)}; else the scale's ResNet."
+    ),
+]
+ComparatorTrunk = Annotated[
+    str, typer.Option(metavar="NAME", help="Trunk of F's encoder; else that of M, or the scale's ResNet-18.")
+]
+ComparatorWeights = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) from which it starts.")
+]
+Perceptual = Annotated[
+    str, typer.Option(metavar="NAME", help="For G's loss: segmenter (M's layers), or a trunk, such as vgg19.")
+]
+PerceptualWeights = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) of that trunk.")
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
 Seed = Annotated[int, typer.Option(parser=SEEDS, metavar="N", help="Of everything random.")]

@@ -7,7 +7,26 @@ from typing import Annotated
 
 import typer
 
-from synthcp.cli.options import SEEDS, DataSpec, Device, Precision, Quiet, Threads, use_threads, whole
+from synthcp.cli.options import (
+    BUILT_IN,
+    SEEDS,
+    YOURS,
+    ComparatorTrunk,
+    ComparatorWeights,
+    DataSpec,
+    Device,
+    Features,
+    Imperfect,
+    Perceptual,
+    PerceptualWeights,
+    Precision,
+    Quiet,
+    Scale,
+    Threads,
+    Trunk,
+    use_threads,
+    whole,
+)
 from synthcp.cli.saying import say
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.progress import Terminal, show_progress
@@ -43,16 +62,25 @@ def reproduce_verb(
     model: Annotated[
         str,
         typer.Option(
-            metavar="NAME",
-            help=f"M, fitted here: {', '.join(SEGMENTERS)}; unless named, deeplab and fcn8 in table1, a U-Net to "
-            "volumes, else pspnet.",
+            metavar="SPEC",
+            help=f"M: {BUILT_IN} (unless named, deeplab and fcn8 in table1, a U-Net to volumes, else pspnet), or "
+            f"yours: {YOURS}.",
         ),
     ] = "",
+    features: Features = "",
+    imperfect: Imperfect = "",
+    trunk: Trunk = "",
     weights: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL=FILE", help="Public weights from which an M starts, again and again for others."),
+        typer.Option(
+            metavar="MODEL=FILE", help="Published weights from which an M starts, again and again for others."
+        ),
     ] = None,
-    scale: Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")] = "small",
+    comparator_trunk: ComparatorTrunk = "",
+    comparator_weights: ComparatorWeights = None,
+    perceptual: Perceptual = "segmenter",
+    perceptual_weights: PerceptualWeights = None,
+    scale: Scale = "small",
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here too.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
@@ -65,14 +93,31 @@ def reproduce_verb(
     """
     use_threads(threads)
     from synthcp.config.values import choose
+    from synthcp.data.specs import open_dataset
     from synthcp.experiments.request import TableRequest
     from synthcp.experiments.tables import TABLES, reproduce
+    from synthcp.fitting.config import FitConfig
+    from synthcp.fitting.imperfect_sources import parse_imperfect
+    from synthcp.segmentation.specs import open_model
     from synthcp.system.files import save_text
 
-    chosen = choose(TABLES, table, "table")
+    chosen, dataset = choose(TABLES, table, "table"), open_dataset(data)
+    built_in = model in ("", *SEGMENTERS)
+    fit = FitConfig(
+        scale=scale,
+        device=device,
+        precision=precision,
+        model=model if built_in else open_model(model, dataset.classes, dataset[0].image[None], features),
+        features=features,
+        imperfect=parse_imperfect(imperfect, data, built_in),
+        trunk=trunk,
+        comparator_trunk=comparator_trunk,
+        comparator_weights=comparator_weights,
+        perceptual=perceptual,
+        perceptual_weights=perceptual_weights,
+    )
     out = out or Path("out") / chosen.folder
-    files = _by_model(weights or [])
-    request = TableRequest(data, out, tuple(test or ()), model, scale, seeds, device, precision, only, files)
+    request = TableRequest(data, out, tuple(test or ()), fit, seeds, only, _by_model(weights or []))
     with show_progress(Terminal(), quiet) as progress:
         page = reproduce(chosen, request, progress)
     if markdown is not None and only is None:
@@ -81,7 +126,7 @@ def reproduce_verb(
         say(line)
 
 
-def _by_model(weights: list[str]) -> dict[str, Path]:
+def _by_model(weights: list[str]) -> dict[str, str]:
     """The files of --weights by the names of their models."""
     from synthcp.errors import InputError
 
@@ -89,4 +134,4 @@ def _by_model(weights: list[str]) -> dict[str, Path]:
     for model, _, file in pairs:
         if not (model and file):
             raise InputError(f"--weights {model or file!r} names no model or no file; write MODEL=FILE")
-    return {model: Path(file) for model, _, file in pairs}
+    return {model: file for model, _, file in pairs}

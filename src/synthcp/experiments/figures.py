@@ -42,7 +42,7 @@ def seen_by_detectors(run: FitData, original: Sample) -> ShownImage:
     sample, runtime = resized(original, run.context.settings.scale.side), run.context.runtime
     image = runtime.send(sample.image[None])
     with runtime.autocast():
-        prediction = run.segmenter.predict(sample.id, runtime.send(original.image[None]))
+        prediction = run.predictor.predict(sample.id, runtime.send(original.image[None]))
     return ShownImage(sample, image, at_size(prediction, image.shape[2:]))
 
 

@@ -169,6 +169,7 @@ def conditions(shown: Shown, parts: Sequence[str]) -> str:
     seen = results[0].settings[SEEN]
     told = [f"{results[0].images} {shown.table.kind}, {len(results)} seeds", *parts]
     told += [] if seen == "0" else [f"{seen} ids were among those of the fit, so the scores may flatter"]
+    told += [f"left out: {label} ({reason})" for label, reason in shown.seeds[0].unsuited.items()]
     return "; ".join(told) + "."
 
 

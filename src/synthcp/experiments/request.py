@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from synthcp.config.scales import Scale
 from synthcp.config.values import choose
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
@@ -15,7 +14,7 @@ from synthcp.data.specs import open_dataset
 from synthcp.errors import DataError, InputError
 from synthcp.evaluation import region_of_interest
 from synthcp.experiments.table import Table
-from synthcp.fitting.config import FitConfig
+from synthcp.fitting.config import FitConfig, Weights
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import Stages
 from synthcp.records import Sample
@@ -23,6 +22,9 @@ from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.files import save_text
 from synthcp.system.progress import Progress
 from synthcp.system.provenance import command_line, commit
+
+BROUGHT = "brought"
+"""In the place of its name: the M that somebody brought."""
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,11 @@ class TableRequest:
         data: SPEC of the training images.
         tests: SPECs of the images to be judged on; none takes the test split of the data.
         out: Folder of the runs, one for each seed, and of the table.
-        model: The built-in M; empty takes the table's own: both of Table 1, a U-Net for volumes, else PSPNet.
-        scale: How big it is: "tiny", "small" or "full", or a Scale.
+        fit: What is asked of every fit. A model that is not named is the table's own: both of Table 1, a U-Net for
+            volumes, else PSPNet; the seed is that of the run, and a fit that was broken off goes on.
         seeds: How many; they are 0, 1, ...
-        device: "auto", "cpu", "cuda", ...
-        precision: "auto", "fp32" or "bf16".
         only: The one seed to fit and judge now; the others are left to other machines or to later. None takes all.
-        weights: Files of public weights from which an M starts, by its name.
+        weights: Published weights from which an M of the table starts, by its name.
 
     Raises:
         InputError: There is no seed, or the one is not among them, or weights are for no M that is fitted here.
@@ -48,13 +48,10 @@ class TableRequest:
     data: str
     out: Path
     tests: tuple[str, ...] = ()
-    model: str = ""
-    scale: str | Scale = "small"
+    fit: FitConfig = field(default_factory=FitConfig)
     seeds: int = 3
-    device: str = "auto"
-    precision: str = "auto"
     only: int | None = None
-    weights: Mapping[str, Path] = field(default_factory=dict)
+    weights: Mapping[str, Weights] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seeds < 1:
@@ -75,6 +72,12 @@ class TableRequest:
         seeds = [self.out / f"seed{seed}" for seed in self.numbers]
         return seeds if self.only is not None else [self.out, *seeds]
 
+    def models(self, table: Table) -> tuple[str, ...]:
+        """Return the names of the M whose predictions are judged."""
+        if not self.fit.fits_model:
+            return (BROUGHT,)
+        return (str(self.fit.model),) if self.fit.model else table.models
+
     def write(self, name: str, page: str) -> None:
         """Write out/NAME.md, if the page is about all seeds."""
         if self.only is None:
@@ -84,18 +87,11 @@ class TableRequest:
         """Begin the fit of one M and seed in a folder, or take it up where it was broken off.
 
         Raises:
-            InputError: The folder holds a run on other data or with other options, or there is no such M or scale.
+            InputError: The folder holds a run on other data or with other options.
         """
-        choose(SEGMENTERS, model, "model")
-        options = FitConfig(
-            scale=self.scale,
-            seed=seed,
-            resume=True,
-            device=self.device,
-            precision=self.precision,
-            model=model,
-            weights=self.weights.get(model),
-        )
+        options = replace(self.fit, seed=seed, resume=True)
+        if model != BROUGHT:
+            options = replace(options, model=model, weights=self.weights.get(model, self.fit.weights))
         facts = {"data": self.data, "command": command_line(), "commit": commit()}
         return begin(dataset, folder, options, progress=progress, facts=facts)
 

@@ -8,18 +8,21 @@ from functools import cached_property
 from pathlib import Path
 
 from synthcp.comparison.base import Detector
+from synthcp.config.values import load_record, save_record
 from synthcp.data.base import Dataset
+from synthcp.errors import UnsuitedError
 from synthcp.evaluation import Results, Row, judge
 from synthcp.experiments.cases import Cases, Watch
 from synthcp.experiments.request import TableRequest
 from synthcp.experiments.table import OTHER_M, FirstSeed, Pictured, SeedResult, Table
 from synthcp.fitting.fit_data import FitData
-from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED
-from synthcp.fitting.stages import M, Stages
+from synthcp.fitting.heads import SHIPPED
+from synthcp.fitting.stages import Stages
 from synthcp.report.tables import from_json, to_json
 from synthcp.rivals.catalogue import DETECTORS
 from synthcp.rivals.synthcp import HEADS, failure_detector
-from synthcp.system.files import load_json, save_json, save_text
+from synthcp.segmentation.base import Segmenter
+from synthcp.system.files import save_text
 from synthcp.system.progress import Progress, silent
 from synthcp.system.provenance import commit
 from synthcp.verbs.checks import seen_in_fitting
@@ -34,11 +37,10 @@ def open_runs(
     """Fit every M and G of one seed, or read them from out/seedN; returned by the name of M.
 
     Raises:
-        InputError: The folder holds a run on other data or with other options, there is no such M or scale, or weights
-            do not fit their M.
+        InputError: The folder holds a run on other data or with other options, or weights do not fit their M.
     """
-    folder, several = request.out / f"seed{seed}", len(table.models) > 1
-    models = (request.model,) if request.model else table.models
+    folder, models = request.out / f"seed{seed}", request.models(table)
+    several = len(table.models) > 1 and request.fit.fits_model
     wanted = dict.fromkeys((table.models[0], *models) if several else models)
     folders = {model: folder / model if several else folder for model in wanted}
     # all begin before one is fitted: what is unusable is refused now
@@ -53,28 +55,24 @@ def open_runs(
 
 
 def _fit_data(stages: Stages, lender: FitData | None = None) -> FitData:
-    segmenter, out = stages.segmenter(M), stages.context.out
-    if lender is None:
-        made = {SYNTHCP: stages.generator(segmenter), UNTRAINED: stages.untrained_generator()}
-        generators = {name: generator.requires_grad_(False) for name, generator in made.items()}
-    else:
-        generators = dict(lender.generators)
-    return FitData(
+    predictor, out = stages.predictor(), stages.context.out
+    run = FitData(
         begin=lambda: stages,
         run=out,
         folder=out,
         runtime=stages.runtime,
-        live=segmenter.requires_grad_(False),
-        generators=generators,
+        live=predictor if isinstance(predictor, Segmenter) else None,
+        generators={} if lender is None else lender.generators,
         lender=lender,
     )
+    return run if lender is not None else replace(run, generators=stages.generators(run.viewer))
 
 
 def _with_generators(run: FitData, further: FirstSeed) -> FitData:
     """The run with further generators, fitted like G."""
     lender = run.lender or run
     kinds = [HEADS[name].generator for name in further.rows.values()]
-    made = {kind: lender.stages.generator(lender.live, kind).requires_grad_(False) for kind in kinds}
+    made = {kind: lender.stages.generator(lender.viewer, kind) for kind in kinds}
     return replace(run, generators={**run.generators, **made})
 
 
@@ -94,20 +92,31 @@ class Judges:
     other: FitData | None
     progress: Progress
 
-    @cached_property
+    @property
     def detectors(self) -> dict[Row, Detector]:
         """The detectors by their rows, in the order of the table; the rows of the first seed alone come first."""
+        return self._fitted[0]
+
+    @cached_property
+    def _fitted(self) -> tuple[dict[Row, Detector], dict[str, str]]:
+        """The detectors, and why a row has none, by its label."""
         table, model, seed = self.table, self.run.context.settings.model.spec, self.run.context.seed
-        found = dict[Row, Detector]()
-        if table.repeated.of(model, seed):
-            found |= self._repeated()
+        found, unsuited = self._repeated() if table.repeated.of(model, seed) else {}, dict[str, str]()
         rows = dict(table.generators.rows) if table.generators.of(model, seed) else {}
         for label, name in (rows | dict(table.rows)).items():
-            if name != OTHER_M:
-                found[Row(label)] = DETECTORS[name](self.run)
-            elif self.other is not None:
-                found[Row(label)] = failure_detector(self.run, SHIPPED, self.other.comparator(SHIPPED))
-        return found
+            if name == OTHER_M and self.other is None:
+                continue
+            try:
+                found[Row(label)] = self._detector(name)
+            except UnsuitedError as error:
+                unsuited[label] = str(error)
+        return found, unsuited
+
+    def _detector(self, name: str) -> Detector:
+        if name != OTHER_M:
+            return DETECTORS[name](self.run)
+        assert self.other is not None  # else the row is not there
+        return failure_detector(self.run, SHIPPED, self.other.comparator(SHIPPED))
 
     def _repeated(self) -> dict[Row, Detector]:
         repeated = self.table.repeated
@@ -141,11 +150,11 @@ class Judges:
         table, run = self.table, self.run
         costs = {} if table.costs is None else table.costs(run, self.detectors, dataset[0])
         results, cases = self._evaluated(dataset, facts)
-        judged = SeedResult(results, cases.with_means(table.means), costs)
+        judged = SeedResult(results, cases.with_means(table.means), costs, self._fitted[1])
         if target is not None and table.figure is not None:
             table.figure(Pictured(run, self.detectors, dataset, judged, target))
         judged.cases.save(path.with_suffix(".safetensors"))
-        save_json(_costs_path(path), dict(costs))
+        save_record(_beside(path), Beside(dict(judged.costs), dict(judged.unsuited)))
         save_text(path, to_json(results))
         return judged
 
@@ -156,7 +165,7 @@ class Judges:
         watch = Watch([classes.names.index(name) for name in classes.structures], self.table.compared)
         results = judge(
             self.detectors,
-            self.run.segmenter,
+            self.run.predictor,
             dataset,
             runtime=context.runtime,
             side=context.settings.scale.side,
@@ -177,8 +186,17 @@ def _kept(path: Path, facts: Mapping[str, str]) -> SeedResult | None:
     results = from_json(path.read_text(encoding="utf-8-sig"))
     if results.settings != facts:
         return None
-    return SeedResult(results, Cases.load(cases), load_json(_costs_path(path)))
+    beside = load_record(_beside(path), Beside)
+    return SeedResult(results, Cases.load(cases), beside.costs, beside.unsuited)
 
 
-def _costs_path(path: Path) -> Path:
-    return path.with_name(f"{path.stem}-costs.json")
+@dataclass(frozen=True)
+class Beside:
+    """What is kept beside the scores; attributes as of SeedResult."""
+
+    costs: dict[str, float]
+    unsuited: dict[str, str]
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-beside.json")

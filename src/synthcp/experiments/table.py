@@ -27,11 +27,13 @@ class SeedResult:
         results: Their scores.
         cases: What they said of every image.
         costs: Time of each part over that of M, where the table measures it.
+        unsuited: Why a row is left out, by its label.
     """
 
     results: Results
     cases: Cases
     costs: Mapping[str, float] = field(default_factory=dict)
+    unsuited: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def structures(self) -> list[str]:
@@ -145,6 +147,10 @@ class Table:
     folder: str
     samples: int = 1000
     require: Callable[[], None] = lambda: None
+
+    def figure_file(self, model: str, number: int) -> str:
+        """Return the name of the figure of one M and test, without its suffix."""
+        return "-".join([self.figure_name, *([model] if len(self.models) > 1 else []), str(number)])
 
     @property
     def compared(self) -> set[str]:

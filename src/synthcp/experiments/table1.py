@@ -172,13 +172,15 @@ def heads(shown: Shown) -> str:
 def cost(shown: Shown) -> str:
     """Return what each part costs."""
     found = shown.seeds[0].costs
+    if not found:
+        return ""
     times = markdown(["", *found], [["time / M", *(f"{times:.2f}" for times in found.values())]])
     return f"### Cost\n\nTime on one image at the working size, as a multiple of M's:\n\n{times}"
 
 
 def figure(shown: Shown) -> str:
     """Return where Figure 5 is."""
-    name = f"{shown.table.figure_name}-{shown.model}-{shown.number}"
+    name = shown.table.figure_file(shown.model, shown.number)
     return f"Figure 5, in the folder of the runs: `{name}.png` (errors), `{name}-iou.png` (quality)."
 
 
@@ -195,8 +197,8 @@ def read_with(shown: Shown) -> str:
 
 
 def _facts(run: FitData) -> dict[str, str]:
-    scale = run.context.settings.scale
-    return {"imperfect predictions": f"{scale.folds} folds, views {', '.join(run.gathered.views)}"}
+    source = run.context.settings.facts["imperfect predictions"]
+    return {"imperfect predictions": f"{source}; views {', '.join(run.gathered.views)}"}
 
 
 TABLE1 = Table(

@@ -10,7 +10,7 @@ from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.experiments.page import page_of
-from synthcp.experiments.request import TableRequest, open_tests
+from synthcp.experiments.request import BROUGHT, TableRequest, open_tests
 from synthcp.experiments.runs import Judges, open_runs
 from synthcp.experiments.table import SeedResult, Table
 from synthcp.experiments.table1 import TABLE1
@@ -46,9 +46,9 @@ def reproduce(table: Table, request: TableRequest, progress: Progress = silent) 
             another run.
         MissingExtraError: A row needs a library that is not installed.
     """
-    if len(table.models) > 1 and request.model not in ("", *table.models):
+    if len(table.models) > 1 and not {*request.models(table)} <= {BROUGHT, *table.models}:
         known = " and ".join(table.models)
-        raise InputError(f"{table.name} is about {known}, not {request.model!r}; choose one of them, or none")
+        raise InputError(f"{table.name} is about {known}, not {request.fit.model!r}; choose one of them, or bring an M")
     table.require()
     train = open_dataset(request.data)
     check_labels(train)
@@ -70,12 +70,7 @@ def _page(table: Table, request: TableRequest, train: Dataset, tests: Mapping[st
             facts.append(_facts(table, request, run))
             judges = Judges(table, run, next((other for other in runs.values() if other is not run), None), progress)
             for number, (spec, dataset) in enumerate(tests.items()):
-                name = (
-                    f"{table.figure_name}-{model}-{number}"
-                    if len(table.models) > 1
-                    else f"{table.figure_name}-{number}"
-                )
-                target = request.out / name if seed == 0 else None
+                target = request.out / table.figure_file(model, number) if seed == 0 else None
                 judged[spec].setdefault(model, []).append(judges.judged(spec, dataset, number, target))
     return page_of(table, judged, _told(facts))
 
@@ -83,16 +78,17 @@ def _page(table: Table, request: TableRequest, train: Dataset, tests: Mapping[st
 def _facts(table: Table, request: TableRequest, run: FitData) -> Mapping[str, str]:
     """What every number of the page must be read with."""
     context = run.context
-    scale = context.settings.scale
+    scale, told = context.settings.scale, dict(context.settings.facts)
     steps = f"M {scale.segmentation.steps}, G {scale.gan.steps}, F {scale.comparator.steps} steps"
     return {
         "data": request.data,
-        "M": context.settings.model.spec,
-        "scale": f"{request.scale if isinstance(request.scale, str) else 'own'}: shorter side {scale.side}; {steps}",
+        "M": told.pop("model"),
+        "scale": f"{told['scale']}: shorter side {scale.side}; {steps}",
         "seeds": ", ".join(map(str, request.numbers)),
         f"training {table.kind}": str(len(context.dataset)),
+        **{name: told[name] for name in ("trunk of F", "perceptual loss by") if name in told},
         **table.facts(run),
-        "fit": f"commit {context.settings.facts.get('commit', '')}, {context.runtime.precision}",
+        "fit": f"commit {told.get('commit', '')}, {context.runtime.precision}",
         "command": command_line(),
         "commit": commit(),
         "hardware": hardware(context.runtime.device),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from synthcp.comparison.failure import SharedEvidence
 from synthcp.comparison.feature_distance import FeatureDistance
-from synthcp.errors import InputError
+from synthcp.errors import UnsuitedError
 from synthcp.fitting.context import Context
 from synthcp.fitting.fit_once import fitted_once
 from synthcp.fitting.gathering import Gathered, Generators, fold_segmenter, gather
@@ -25,7 +25,7 @@ from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.records import Prediction
-from synthcp.segmentation.base import Segmenter, in_numbers
+from synthcp.segmentation.base import Predictor, Segmenter, in_numbers
 from synthcp.system.run_folder import learnt_path
 from synthcp.system.runtime import Runtime
 from synthcp.training.imperfect_predictions import assign_folds
@@ -101,11 +101,20 @@ class FitData:
         """M.
 
         Raises:
-            InputError: Its predictions are read from disk.
+            UnsuitedError: Its predictions are read from disk.
         """
         if self.live is None:
-            raise InputError("this detector shows images to M, whose predictions are on disk; choose another, like msp")
+            raise UnsuitedError(
+                "this detector shows images to M, whose predictions are on disk; choose another, like msp"
+            )
         return self.live
+
+    @property
+    def predictor(self) -> Predictor:
+        """M, live or its predictions on disk."""
+        predictor = self.live if self.live is not None else self.stages.brought
+        assert predictor is not None  # what is not live was brought
+        return predictor
 
     @cached_property
     def auxiliary(self) -> Segmenter | None:
@@ -115,9 +124,7 @@ class FitData:
     @cached_property
     def gathered(self) -> Gathered:
         """The imperfect predictions that every F learns from."""
-        predictor = self.live if self.live is not None else self.stages.brought
-        assert predictor is not None  # what is not live was brought
-        return gather(self.context, predictor, self.generators, self._refitted)
+        return gather(self.context, self.predictor, self.generators, self._refitted)
 
     def _refitted(self, fold: str, held_out: Sequence[int]) -> Generators:
         return self.stages.refitted(self.generators, self.viewer, fold, held_out)
@@ -132,7 +139,7 @@ class FitData:
         if kind in self.generators:
             return self
         if kind in (SYNTHCP, UNTRAINED) and not self.settings.variant.draws:
-            raise InputError("this detector compares with a drawing, the monitor has none; fit one with a generator")
+            raise UnsuitedError("this detector compares with a drawing, the monitor has none; fit one with a generator")
         apart = replace(self, folder=self.folder / kind)
         stages = apart.stages
         made = stages.untrained_generator() if kind == UNTRAINED else stages.generator(self.viewer, kind)
@@ -178,7 +185,7 @@ class FitData:
         """Return f_M of every training image, shape (1, K, *s), and its true label map (1, *S)."""
         for sample, (_, prediction) in zip(self.context.dataset, self.predictions(), strict=True):
             if prediction.features is None:
-                raise InputError("M shows no features, by which this detector judges; choose another, like msp")
+                raise UnsuitedError("M shows no features, by which this detector judges; choose another, like msp")
             assert sample.label_map is not None  # check_labels ran before
             yield prediction.features, sample.label_map[None]
 

@@ -74,11 +74,11 @@ class Stages:
 
     def fitted(self) -> tuple[Monitor, Gathered]:
         """Run all stages; return the monitor, and the imperfect predictions from which F has learnt."""
-        predictor = self.segmenter(M) if self.brought is None else self._placed(self.brought)
+        predictor = self.predictor()
         segmenter = predictor if isinstance(predictor, Segmenter) else None
         auxiliary = self.auxiliary(segmenter)
         viewer = auxiliary or segmenter
-        generators = self._generators(viewer)
+        generators = self.generators(viewer)
         refit = partial(self.refitted, generators, viewer)
         gathered = gather(self.context, predictor, generators, refit)
         shipped = self.comparator(shipped_head(self.settings.variant), gathered, segmenter, auxiliary)
@@ -92,14 +92,16 @@ class Stages:
         monitor.save(self.out)
         return monitor, gathered
 
-    def _generators(self, viewer: Segmenter | None) -> dict[str, Generator]:
+    def generators(self, viewer: Segmenter | None) -> dict[str, Generator]:
         """G and that of the control; none for a monitor that draws nothing, and so is its own control."""
         if not self.settings.variant.draws:
             return {}
         trained = {SYNTHCP: self.generator(viewer)}
         return {**trained, UNTRAINED: self.untrained_generator()} if self.context.config.controls else trained
 
-    def _placed(self, predictor: Predictor) -> Predictor:
+    def predictor(self) -> Predictor:
+        """M, fitted or brought."""
+        predictor = self.segmenter(M) if self.brought is None else self.brought
         if isinstance(predictor, Segmenter):
             self.runtime.place(predictor).eval().requires_grad_(False)
         return predictor

@@ -14,7 +14,7 @@ from torch.special import entr
 from synthcp.comparison.base import Detector
 from synthcp.comparison.feature_distance import seen_by
 from synthcp.comparison.logit_scores import entropy
-from synthcp.errors import InputError
+from synthcp.errors import InputError, UnsuitedError
 from synthcp.fitting.fit_data import FitData
 from synthcp.records import Detection, Prediction
 from synthcp.rivals.quality_regression import ClassScores, fit_linear, regressed
@@ -36,7 +36,8 @@ class MonteCarloDropout:
         seed: Of the first pass.
 
     Raises:
-        InputError: M has no dropout layer that drops anything, or there is no pass.
+        UnsuitedError: M has no dropout layer that drops anything.
+        InputError: There is no pass.
     """
 
     segmenter: Segmenter
@@ -48,7 +49,9 @@ class MonteCarloDropout:
             raise InputError(f"passes = {self.passes} of Monte Carlo dropout must be at least 1; 10 are usual")
         if not dropouts_of(self.segmenter):
             name = type(self.segmenter).__name__
-            raise InputError(f"{name} has no dropout layer, which Monte Carlo dropout needs; choose another detector")
+            raise UnsuitedError(
+                f"{name} has no dropout layer, which Monte Carlo dropout needs; choose another detector"
+            )
 
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Detector); of the prediction only the size at which M saw is used."""

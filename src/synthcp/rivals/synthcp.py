@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from synthcp.comparison.base import Detector
+from synthcp.comparison.catalogue import FEATURE_HEAD
 from synthcp.comparison.direct_prediction import DirectPrediction
 from synthcp.comparison.failure import FailureComparator, SharedEvidence
 from synthcp.config.variants import VARIANTS, Variant
+from synthcp.errors import UnsuitedError
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head, shipped_head
 from synthcp.monitor.fitted_comparator import FittedComparator
@@ -27,6 +29,8 @@ def _official(variant: Variant) -> Variant:
 
 
 def _half(variant: Variant) -> Variant:
+    if variant.comparator == FEATURE_HEAD:
+        raise UnsuitedError("a feature head has no second branch, so that half of it is the same as direct prediction")
     return replace(variant, branches=1)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
-from synthcp.errors import InputError, ShapeError
+from synthcp.errors import InputError, ShapeError, UnsuitedError
 from synthcp.fitting.fit_data import FitData
 from synthcp.nn.spatial import SpatialDims, batch_norm, conv, dims_of, resize
 from synthcp.records import Detection, Prediction
@@ -95,13 +95,13 @@ class ConfidenceNetwork(nn.Module):
     def __init__(self, segmenter: Segmenter, image: Tensor, config: ConfidenceConfig) -> None:
         super().__init__()
         if not segmenter.differentiable:
-            raise InputError("TCP fine-tunes a copy of M, which lets no gradient through; choose another detector")
+            raise UnsuitedError("TCP fine-tunes a copy of M, which lets no gradient through; choose another detector")
         self.encoder = copy.deepcopy(segmenter).eval().requires_grad_(True)
         with torch.no_grad():
             layers = self.encoder.predict("", image.to(self.encoder.mean.device)).layers
         if not layers:
             name = type(segmenter).__name__
-            raise InputError(f"{name} shows no feature maps, from which TCP is learnt; choose another detector")
+            raise UnsuitedError(f"{name} shows no feature maps, from which TCP is learnt; choose another detector")
         self.head = ConfidenceHead(dims_of(image), [layer.shape[1] for layer in layers], config)
 
     def forward(self, image: Tensor) -> Tensor:

@@ -58,8 +58,13 @@ class AdaptedSegmenter(Segmenter):
         self.mapping: ClassMapping | None = None
         self.returns: Output = "logits"
         self.feature_name = LOGITS
-        self.feature_module: nn.Module | None = None
+        self.has_feature_module = False
         self.fingerprint = ""
+
+    @property
+    def feature_module(self) -> nn.Module | None:
+        """The part of the network whose input is f_M; looked up, for a part with two names could not be saved."""
+        return _module(self.network, self.feature_name) if self.has_feature_module else None
 
     def forward_with_features(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return the logits of the data's classes, and f_M.
@@ -134,7 +139,8 @@ def _adapted(loaded: LoadedNetwork, classes: Classes, probe: Tensor) -> AdaptedS
     segmenter.mapping = choose_mapping(outputs, loaded.class_names, classes, loaded.mapping)
     segmenter.feature_name = loaded.features or _found(segmenter, shown, output)
     if segmenter.feature_name != LOGITS and segmenter.feature_name not in entries_of(output):
-        segmenter.feature_module = _module(network, segmenter.feature_name)
+        _module(network, segmenter.feature_name)  # refused now if there is none
+        segmenter.has_feature_module = True
     segmenter.fingerprint = loaded.weights_fingerprint
     with torch.no_grad():
         in_numbers(segmenter.predict("", probe))
