@@ -147,7 +147,11 @@ def test_a_grey_file_is_refused_by_name(monitor, image, tmp_path):
         ("channels", "3", "setting 'channels' is '3'; it must be a whole number"),
         ("t", math.nan, "not JSON (NaN is no number)"),
         ("scale", {"side": 48}, "setting 'scale.depth' is missing"),
-        ("learnt", {"blend": None, "fusion": None, "thresholds": []}, "setting 'learnt.thresholds' is []; it must be"),
+        (
+            "learnt",
+            {"blend": None, "fusion": None, "thresholds": [], "direct": False},
+            "setting 'learnt.thresholds' is []; it must be",
+        ),
         ("calibration", True, "setting 'calibration' is True; it must be an object {...}"),
         ("spatial_dims", 4, "setting 'spatial_dims' is 4; it must be one of 2, 3"),
     ],

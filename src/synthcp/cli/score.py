@@ -45,6 +45,9 @@ def score_verb(
     ] = "1/1",
     maps: options.Maps = "png",
     report: options.Report = True,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Show G's drawing also where the monitor judges without it.")
+    ] = False,
     batch: options.Batch = 1,
     resume: options.Resume = False,
     device: options.Device = "auto",
@@ -74,6 +77,7 @@ def score_verb(
             smiyc=smiyc,
             maps=require_maps(maps),
             report=report,
+            draw=draw,
             batch=batch,
             resume=resume,
             progress=progress,

@@ -40,7 +40,6 @@ def asked_of(config: FitConfig, settings: MonitorSettings) -> dict[str, Any]:
     resolved: dict[str, Any] = {
         # without what other options say of it
         "variant": dataclasses.replace(config, imperfect=None, generator="").chosen_variant(),
-        "generator": settings.variant.generator,
         "scale": settings.scale,
         "imperfect": config.source,
         "model": list(settings.model.identity),

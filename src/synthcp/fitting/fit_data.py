@@ -17,7 +17,7 @@ from synthcp.errors import UnsuitedError
 from synthcp.fitting.context import Context
 from synthcp.fitting.fit_once import fitted_once
 from synthcp.fitting.gathering import Gathered, Generators, fold_segmenter, gather
-from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head
+from synthcp.fitting.heads import SYNTHCP, UNTRAINED, Head
 from synthcp.fitting.imperfect_sources import KFold
 from synthcp.fitting.stages import Stages
 from synthcp.metrics.overlap import image_quality
@@ -148,7 +148,7 @@ class FitData:
     def comparator(self, head: Head) -> FittedComparator:
         """Return F, of the run or fitted to its imperfect predictions."""
         path, monitor = head.path(self.run), self.monitor
-        if monitor is not None and head == SHIPPED:
+        if monitor is not None and head.name == SYNTHCP:
             return FittedComparator(monitor.network, monitor.settings.variant, monitor.settings.learnt)
         if monitor is not None and learnt_path(path).exists():
             return FittedComparator.load(path, monitor.settings, monitor.runtime)

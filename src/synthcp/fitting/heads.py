@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthcp.config.variants import Variant
 from synthcp.monitor.settings import MonitorSettings
-from synthcp.system.run_folder import COMPARATOR, weights_path
+from synthcp.system.run_folder import COMPARATOR, CONTROLS_FOLDER, weights_path
 from synthcp.training.comparator import DIRECT
 
 SYNTHCP = "synthcp"
@@ -22,7 +22,7 @@ CONTROLS = (DIRECT, UNTRAINED)
 
 def control_path(folder: Path, name: str) -> Path:
     """Return the weights file of a control."""
-    return weights_path(folder / "controls", name)
+    return weights_path(folder / CONTROLS_FOLDER, name)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class Head:
 
     def path(self, folder: Path) -> Path:
         """Return the file of its weights in the folder of a run."""
-        return weights_path(folder, COMPARATOR) if self.name == SYNTHCP else control_path(folder, self.name)
+        return (
+            weights_path(folder, COMPARATOR) if self.name in (SYNTHCP, DRAWN.name) else control_path(folder, self.name)
+        )
 
     def settings(self, settings: MonitorSettings) -> MonitorSettings:
         """Return the settings of a run with its own variant."""
@@ -51,12 +53,14 @@ class Head:
 
 
 SHIPPED = Head(SYNTHCP, SYNTHCP)
-"""The F of a monitor that draws."""
+"""The F of a monitor that compares with a drawing."""
+DRAWN = Head("drawn", SYNTHCP)
+"""The same F beside a monitor that does not, because the drawing was worth nothing sure."""
 
 
-def shipped_head(variant: Variant) -> Head:
+def shipped_head(settings: MonitorSettings) -> Head:
     """Return the F of a monitor."""
-    return SHIPPED if variant.draws else replace(SHIPPED, generator=DIRECT)
+    return SHIPPED if settings.compares else replace(SHIPPED, generator=DIRECT)
 
 
 CONTROL_HEADS = tuple(Head(name, name) for name in CONTROLS)

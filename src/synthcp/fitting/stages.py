@@ -81,10 +81,10 @@ class Stages:
         generators = self.generators(viewer)
         refit = partial(self.refitted, generators, viewer)
         gathered = gather(self.context, predictor, generators, refit)
-        shipped = self.comparator(shipped_head(self.settings.variant), gathered, segmenter, auxiliary)
+        shipped = self.comparator(shipped_head(self.settings), gathered, segmenter, auxiliary)
         controls = CONTROL_HEADS if UNTRAINED in generators else ()
         fitted = {head.name: self.comparator(head, gathered, segmenter, auxiliary) for head in controls}
-        facts = self._drawing(gathered, shipped, fitted[DIRECT]) if fitted else {}
+        shipped, facts = self._cheaper(gathered, shipped, fitted[DIRECT]) if fitted else (shipped, {})
         settings = replace(
             self.settings, variant=shipped.variant, learnt=shipped.learnt, facts=self.settings.facts | facts
         )
@@ -220,18 +220,26 @@ class Stages:
         fitted.save_learnt(weights)
         return fitted
 
-    def _drawing(self, gathered: Gathered, drawn: FittedComparator, direct: FittedComparator) -> dict[str, str]:
-        """What the drawing is worth on images kept aside, if any are; one that costs and does not help is told."""
+    def _cheaper(
+        self, gathered: Gathered, drawn: FittedComparator, direct: FittedComparator
+    ) -> tuple[FittedComparator, dict[str, str]]:
+        """F without the drawing, if it is worth nothing sure on images kept aside and nobody asked for it; and why."""
         if drawn.variant.score != "blend":
-            return {}
+            return drawn, {}
         aside = {name: gathered.examples(name, keep_aside=True)[1] for name in (SYNTHCP, DIRECT)}
         first, second = (drawn.network, aside[SYNTHCP]), (direct.network, aside[DIRECT])
         worth = drawing_worth(first, second, self.runtime, self.context.seed)
         if worth is None:
-            return {}
-        if not worth.is_sure:
-            tell(f"the drawing is worth nothing sure: {worth.in_words()}; --generator none saves its cost")
-        return {"drawing": worth.in_words()}
+            return drawn, {}
+        facts = {"drawing": worth.in_words()}
+        if worth.is_sure:
+            return drawn, facts
+        told = f"the drawing is worth nothing sure: {worth.in_words()}"
+        if self.context.config.generator:
+            tell(f"{told}; --generator none saves its cost")
+            return drawn, facts
+        tell(f"{told}; the monitor judges without it, unless you fit it with --generator {drawn.variant.generator}")
+        return replace(direct, learnt=replace(direct.learnt, direct=True)), facts
 
     def _network(
         self,
@@ -266,8 +274,7 @@ class Stages:
     ) -> FittedComparator:
         """F with the scores and thresholds that are fitted to images kept aside."""
         blend = fit_score(network, aside, self.runtime, seed) if variant.score == "blend" else None
-        compares = aside.generator != DIRECT or not variant.draws
-        fuses = variant.anomaly == "fusion" and judging is not None and compares
+        fuses = variant.anomaly == "fusion" and judging is not None
         fusion = fit_fusion(self._cues(network, aside)) if fuses else None
         fitted = FittedComparator(network, variant, Learnt(blend, fusion))
         thresholds = fit_thresholds(fitted.comparator(judging, self.settings.t), aside, self.runtime)

@@ -31,7 +31,7 @@ from synthcp.segmentation.label_map import label_map_at
 from synthcp.segmentation.specs import AnyModel, OpenedModel, refuse_code, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_network, save_module
-from synthcp.system.run_folder import COMPARATOR, GENERATOR, SEGMENTER, weights_path
+from synthcp.system.run_folder import COMPARATOR, DIRECT_COMPARATOR, GENERATOR, SEGMENTER, weights_path
 from synthcp.system.runtime import Runtime, choose_runtime
 
 
@@ -76,10 +76,10 @@ class Monitor:
         return self.predictor if isinstance(self.predictor, Segmenter) else None
 
     def detector(self) -> Detector:
-        """Return the detector of the paper, or direct prediction without G, made of the parts of this monitor."""
+        """Return the detector of the paper, or direct prediction, made of the parts of this monitor."""
         fitted = FittedComparator(self.network, self.settings.variant, self.settings.learnt)
         comparator = fitted.comparator(self.segmenter, self.settings.t)
-        if self.generator is None:
+        if self.generator is None or not self.settings.compares:
             return DirectPrediction(comparator)
         return SynthesizeThenCompare(self.generator, comparator)
 
@@ -119,6 +119,21 @@ class Monitor:
         with self.runtime.autocast():
             detection = self.detector()(small, at_size(prediction, small.shape[2:]))
         return prediction, detection
+
+    @torch.no_grad()
+    def draw(self, image: Tensor, prediction: Prediction) -> Tensor | None:
+        """Return what M believes that images (B, C, *S) show: G's images of y_hat, at the working size.
+
+        A monitor that judges with them has them in its detection; one that judges without may still show them.
+
+        Returns:
+            Shape (B, C, *s), in [0, 1]; None of a monitor without G, and of a very long image.
+        """
+        if self.generator is None or is_long(image.shape[2:]):
+            return None
+        small = self._small(image)
+        with self.runtime.autocast():
+            return self.generator.draw(at_size(prediction, small.shape[2:]).label_map, small)
 
     def _judged_in_windows(self, image: Tensor, prediction: Prediction) -> Detection:
         size, detector = tuple(image.shape[2:]), self.detector()
@@ -298,18 +313,23 @@ class Monitor:
             settings = replace(settings, calibration=None)
         draws, build = settings.variant.draws, partial(build_generator, settings)
         generator = load_network(weights_path(folder, GENERATOR), build) if draws else None
-        network = load_network(weights_path(folder, COMPARATOR), partial(build_network, settings))
+        network = load_network(weights_path(folder, _comparator(settings)), partial(build_network, settings))
         monitor = cls(settings, opened.predictor, generator, network, runtime)
         monitor.folder = folder
         return monitor
 
     def _modules(self) -> dict[str, nn.Module]:
-        modules: dict[str, nn.Module] = {COMPARATOR: self.network}
+        modules: dict[str, nn.Module] = {_comparator(self.settings): self.network}
         if self.generator is not None:
             modules[GENERATOR] = self.generator
         if self.settings.model.is_built_in and self.segmenter is not None:
             modules[SEGMENTER] = self.segmenter
         return modules
+
+
+def _comparator(settings: MonitorSettings) -> str:
+    """Name of the weights of F."""
+    return DIRECT_COMPARATOR if settings.learnt.direct else COMPARATOR
 
 
 def _opened(settings: MonitorSettings, folder: Path, model: AnyModel | None, trust_code: bool) -> OpenedModel:

@@ -29,11 +29,13 @@ class Learnt:
         blend: The fitted score; None where the variant has none.
         fusion: The fitted anomaly score; None where the variant has none, or nothing to fit it on.
         thresholds: Of the alarms.
+        direct: Whether F judges without the drawing, which helped it no more than the choice of images might.
     """
 
     blend: Blend | None = None
     fusion: AnomalyFusion | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
+    direct: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,11 @@ class MonitorSettings:
     def measure(self) -> Measure:
         """How the quality of a class is measured."""
         return measure_of(self.spatial_dims)
+
+    @property
+    def compares(self) -> bool:
+        """Whether F is shown a synthesis beside the image."""
+        return self.variant.draws and not self.learnt.direct
 
     @property
     def scored(self) -> str:

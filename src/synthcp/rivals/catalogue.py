@@ -98,15 +98,16 @@ def load_detectors(
     """
     for name in names or []:
         choose(DETECTORS, name, "detector")
-    chosen = _at_hand(folder) if names is None else names
+    chosen = _at_hand(folder, monitor) if names is None else names
     data = fit_data_of(folder, monitor, progress)
     with listing(folder):
         return {name: fit(data) for name, fit in DETECTORS.items() if name in chosen}
 
 
-def _at_hand(folder: Path) -> list[str]:
-    """What the folder of every run holds."""
-    controls = [name for name in ("direct", "untrained") if HEADS[name].path(folder).exists()]
+def _at_hand(folder: Path, monitor: Monitor) -> list[str]:
+    """What the folder of a run holds; the F that draws has a row of its own beside a monitor that does not."""
+    names = ("untrained", "drawn") if monitor.settings.learnt.direct else ("direct", "untrained")
+    controls = [name for name in names if HEADS[name].path(folder).exists()]
     return [*LOGIT_SCORES, *controls, SYNTHCP]
 
 
@@ -172,6 +173,7 @@ class _Asked:
 
     seed: int
     controls: bool
+    generator: str
     features: str
     trunk: str
     weights: str | None

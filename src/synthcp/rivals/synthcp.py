@@ -14,7 +14,7 @@ from synthcp.comparison.failure import FailureComparator, SharedEvidence
 from synthcp.config.variants import VARIANTS, Variant
 from synthcp.errors import UnsuitedError
 from synthcp.fitting.fit_data import FitData
-from synthcp.fitting.heads import SHIPPED, SYNTHCP, UNTRAINED, Head, shipped_head
+from synthcp.fitting.heads import DRAWN, SHIPPED, SYNTHCP, UNTRAINED, Head, shipped_head
 from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.records import Detection, Prediction
 from synthcp.training.comparator import DIRECT
@@ -53,6 +53,7 @@ HEADS: dict[str, Head] = {
     "paper": Head("paper", SYNTHCP, _paper),
     "official": Head("official", SYNTHCP, _official),
     "untrained": Head(UNTRAINED, UNTRAINED),
+    "drawn": DRAWN,
     "synthcp": SHIPPED,
 }
 """Every F by the name of its detector: what it is shown, and which variant it is."""
@@ -109,7 +110,7 @@ def failure_detector(data: FitData, head: Head, fitted: FittedComparator | None 
         head: Which F.
         fitted: The F itself, where it is not that of the run.
     """
-    head = shipped_head(data.settings.variant) if head == SHIPPED else head
+    head = shipped_head(data.settings) if head == SHIPPED else head
     data = data if head.generator == DIRECT else data.including(head.generator)
     comparator = (fitted or data.comparator(head)).comparator(data.live, data.settings.t)
     if head.generator == DIRECT:

@@ -20,6 +20,10 @@ FOLDS = "folds"
 
 SEGMENTER, AUXILIARY, GENERATOR, COMPARATOR = "segmenter", "auxiliary", "generator", "comparator"
 """Names of the weights of M, of the auxiliary segmenter beside a brought M, of G and of F."""
+CONTROLS_FOLDER = "controls"
+"""Folder of the learned controls of the tables."""
+DIRECT_COMPARATOR = f"{CONTROLS_FOLDER}/direct"
+"""Name of the weights of the F that judges without a drawing, beside one that judges with it."""
 
 
 def weights_path(folder: Path, name: str) -> Path:

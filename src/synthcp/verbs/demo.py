@@ -107,7 +107,7 @@ def _streets(seed: int) -> tuple[str, str, FitConfig]:
         f"scenes:?split={config.split}&count={config.count}&seed={seed}&size={config.height}x{config.width}"
         for config in (TRAIN_SCENES, TEST_SCENES)
     )
-    return train, test, FitConfig(DEMO_VARIANT, DEMO_SCALE, seed=seed, resume=True)
+    return train, test, FitConfig(DEMO_VARIANT, DEMO_SCALE, seed=seed, resume=True, generator=DEMO_VARIANT.generator)
 
 
 def _volumes(out: Path, seed: int) -> tuple[str, str, FitConfig]:
@@ -116,5 +116,8 @@ def _volumes(out: Path, seed: int) -> tuple[str, str, FitConfig]:
     if not (root / "dataset.json").is_file():
         write_decathlon(root, Phantoms(replace(PHANTOMS, seed=seed)), affine=leaning(PHANTOM_SPACING))
     data = f"decathlon:{root}?window={PREPARATION.window}"
-    options = FitConfig(DEMO_VARIANT, VOLUME_SCALE, seed=seed, resume=True, precision="fp32", model=VOLUME_MODEL)
+    generator = DEMO_VARIANT.generator  # a demo shows what is drawn
+    options = FitConfig(
+        DEMO_VARIANT, VOLUME_SCALE, seed=seed, resume=True, precision="fp32", model=VOLUME_MODEL, generator=generator
+    )
     return data, f"{data}&split=test", options

@@ -43,6 +43,7 @@ def score(
     smiyc: str = "",
     maps: MapFiles = "png",
     report: bool = True,
+    draw: bool = False,
     batch: int = 1,
     resume: bool = False,
     progress: Progress = silent,
@@ -60,6 +61,7 @@ def score(
         smiyc: Data set of the SegmentMeIfYouCan toolkit for which score files are written; empty writes none.
         maps: How the maps are written: "png" as pictures (of volumes also as NIfTI files), "npz" as arrays, or "none".
         report: Whether report.html is written.
+        draw: Whether maps and report show G's drawing also where the monitor judges without it (see Learnt.direct).
         batch: How many images of one size go through the networks together, at most. The results are those of single
             images within 1e-5, so that a run that was interrupted may differ by as much from one that was not.
         resume: Go on from what the same run has done, if it was interrupted.
@@ -88,6 +90,7 @@ def score(
         "smiyc": smiyc,
         "budget": str(budget),
         "kind of maps": maps,
+        "draw": str(draw),
     }
     part = f"{number}/{count}" if count > 1 else ""
     require_own_folder(out, part)
@@ -98,7 +101,8 @@ def score(
     with output_folder(out, {"verb": "score"} | whole | {"shard": part}, resume) as work:
         failures = Failures(work.new / LOG)
         with ResultsWriter(work.new, run_begun(work, settings)) as writer:
-            scoring = Scoring(monitor, writer, work, failures, smiyc, embeds=budget is not None, batch=together)
+            embeds = budget is not None
+            scoring = Scoring(monitor, writer, work, failures, smiyc, embeds=embeds, batch=together, draws=draw)
             scored = scoring(files, progress)
         rows = [one.row for one in scored]
         if budget is not None:

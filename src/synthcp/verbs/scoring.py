@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -71,6 +71,7 @@ class Scoring:
         smiyc: Data set of the SegmentMeIfYouCan toolkit for which score files are written; empty writes none.
         embeds: Whether images are told apart.
         batch: How many images of one size go through the networks together, at most.
+        draws: Whether what M believes is drawn, also where the monitor judges without it.
     """
 
     monitor: Monitor
@@ -80,6 +81,7 @@ class Scoring:
     smiyc: str = ""
     embeds: bool = False
     batch: int = 1
+    draws: bool = False
 
     def __call__(self, files: Sequence[Input], progress: Progress) -> list[Scored]:
         """Score the images of files, in their order."""
@@ -127,6 +129,8 @@ class Scoring:
         monitor = self.monitor
         images = torch.stack([each.image for each in read]) if len(read) > 1 else read[0].image[None]
         prediction, detection = monitor.detect(images, read[0].file.id)
+        if self.draws and detection.synthesis is None:
+            detection = replace(detection, synthesis=monitor.draw(images, prediction))
         embedded = list(monitor.embed(images, prediction).cpu()) if self.embeds else [None] * len(read)
         parts = zip(read, prediction.parts(), detection.parts(len(read)), embedded, strict=True)
         return [self._answer(*each) for each in parts]
