@@ -89,6 +89,27 @@ def others(weights: Path, tmp_path: Path) -> dict[str, object]:
     }
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ("", None)),
+        ({"perceptual": "segmenter"}, ("", None)),
+        ({"comparator_trunk": "vgg16", "comparator_weights": "f.st"}, ("vgg16", "f.st")),
+        ({"comparator_trunk": "vgg16", "comparator_weights": "f.st", "perceptual": "segmenter"}, ("", None)),
+        (
+            {"comparator_trunk": "vgg16", "comparator_weights": "f.st"}
+            | {"perceptual": "vgg19", "perceptual_weights": "g.st"},
+            ("vgg19", "g.st"),
+        ),
+        ({"variant": "paper", "comparator_trunk": "vgg16"}, ("", None)),
+    ],
+)
+def test_g_is_shown_the_published_trunk_of_f_unless_another_network_is_named(
+    options: dict[str, Any], expected: tuple[str, str | None]
+) -> None:
+    assert FitConfig(**options).perceptual_source == expected
+
+
 @pytest.fixture
 def trunks(tmp_path: Path) -> dict[str, Any]:
     """F's encoder and the network of G's loss, from weights as torchvision and efficientnet-lite-pytorch name them."""
@@ -211,6 +232,10 @@ class Grey(Scenes):
         ({"model": "fcn8", "trunk": "resnet18"}, "fcn8 is built on vgg16 or vgg19, not on resnet18; name one of these"),
         ({"comparator_weights": "hub"}, "comparator weights 'hub' are those of a trunk; name it, such as resnet18"),
         ({"perceptual_weights": Path("a.st")}, "perceptual weights 'a.st' are those of a trunk; name it"),
+        (
+            {"perceptual_weights": Path("a.st"), "comparator_trunk": "vgg16", "comparator_weights": "b.st"},
+            "perceptual weights 'a.st' are those of a trunk; name it",
+        ),
         ({"perceptual": "vgg19"}, "vgg19 compares images by what it has learnt; give its perceptual weights"),
         ({"perceptual": "vgg19", "perceptual_weights": "nowhere"}, "nowhere does not exist; give a safetensors"),
         ({"comparator_trunk": "vgg16", "comparator_weights": "nowhere"}, "nowhere does not exist; give a safetensors"),

@@ -68,7 +68,7 @@ def fit_verb(
     ] = None,
     comparator_trunk: ComparatorTrunk = "",
     comparator_weights: ComparatorWeights = None,
-    perceptual: Perceptual = "segmenter",
+    perceptual: Perceptual = "",
     perceptual_weights: PerceptualWeights = None,
     device: Device = "auto",
     precision: Precision = "auto",

@@ -85,7 +85,11 @@ ComparatorWeights = Annotated[
     str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) from which it starts.")
 ]
 Perceptual = Annotated[
-    str, typer.Option(metavar="NAME", help="For G's loss: segmenter (M's layers), or a trunk, such as vgg19.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="For G's loss: segmenter (M's layers), or a trunk, such as vgg19; else F's, if published.",
+    ),
 ]
 PerceptualWeights = Annotated[
     str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) of that trunk.")

@@ -78,7 +78,7 @@ def reproduce_verb(
     ] = None,
     comparator_trunk: ComparatorTrunk = "",
     comparator_weights: ComparatorWeights = None,
-    perceptual: Perceptual = "segmenter",
+    perceptual: Perceptual = "",
     perceptual_weights: PerceptualWeights = None,
     scale: Scale = "small",
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here too.")] = None,

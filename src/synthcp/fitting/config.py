@@ -39,7 +39,7 @@ class FitConfig:
         generator: Kind of G, a name of synthesis.catalogue.GENERATORS, or "none" for a monitor that draws nothing;
             empty takes the variant's.
         perceptual: By whose features G's syntheses are compared with images: "segmenter" for M's own layers, or a trunk
-            by its name, such as "vgg19".
+            by its name, such as "vgg19". Empty takes the comparator's trunk if its weights are given, else M's layers.
         perceptual_weights: Published weights of that trunk: a file (safetensors), or "hub" for the library that
             publishes them.
         model: A built-in name such as "deeplab" or "unet", which is fitted here, or M: its SPEC, a Segmenter, any
@@ -71,7 +71,7 @@ class FitConfig:
     device: str = "auto"
     precision: str = "auto"
     generator: str = ""
-    perceptual: str = SEGMENTER
+    perceptual: str = ""
     perceptual_weights: Weights = None
     model: AnyModel = ""
     features: str = ""
@@ -105,11 +105,12 @@ class FitConfig:
             raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
 
     def _check_trunks(self) -> None:
-        for trunk in filter(None, (self.trunk, self.comparator_trunk, self.perceptual_trunk)):
+        perceptual_trunk, perceptual_weights = self.perceptual_source
+        for trunk in filter(None, (self.trunk, self.comparator_trunk, perceptual_trunk)):
             check_trunk(trunk)
         for what, trunk, weights in (
             ("comparator", self.comparator_trunk, self.comparator_weights),
-            ("perceptual", self.perceptual_trunk, self.perceptual_weights),
+            ("perceptual", self.perceptual.removeprefix(SEGMENTER), self.perceptual_weights),
         ):
             if weights is not None and not trunk:
                 raise InputError(f"{what} weights {str(weights)!r} are those of a trunk; name it, such as resnet18")
@@ -119,13 +120,17 @@ class FitConfig:
                 f"F is a head on a trunk that is never trained, and {self.comparator_trunk} without weights has seen "
                 "nothing; give its comparator weights, or leave the trunk out"
             )
-        if self.perceptual_trunk and self.perceptual_weights is None:
+        if perceptual_trunk and perceptual_weights is None:
             raise InputError(f"{self.perceptual} compares images by what it has learnt; give its perceptual weights")
 
     @property
-    def perceptual_trunk(self) -> str:
-        """The trunk by which syntheses are compared with images; empty where it is the segmenter."""
-        return "" if self.perceptual == SEGMENTER else self.perceptual
+    def perceptual_source(self) -> tuple[str, Weights]:
+        """The trunk by which syntheses are compared with images, and its weights; no name where M's layers do it."""
+        if self.perceptual == SEGMENTER:
+            return "", None
+        if self.perceptual or self.comparator_weights is None:
+            return self.perceptual, self.perceptual_weights
+        return self.comparator_trunk, self.comparator_weights
 
     @property
     def has_published_trunk(self) -> bool:

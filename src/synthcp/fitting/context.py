@@ -85,9 +85,10 @@ def start_encoder(network: ComparisonNetwork, trunk: str, weights: Weights) -> N
 
 def perceptual_trunk(settings: MonitorSettings, config: FitConfig) -> Trunk:
     """Build the trunk by which G's syntheses are compared with images; errors as published_trunk."""
-    assert config.perceptual_weights is not None  # FitConfig asks for them
+    trunk, weights = config.perceptual_source
+    assert weights is not None  # FitConfig asks for them
     shape = TrunkShape(settings.spatial_dims, settings.channels)
-    return published_trunk(config.perceptual_trunk, shape, config.perceptual_weights)
+    return published_trunk(trunk, shape, weights)
 
 
 def at_working_size(dataset: Dataset, settings: MonitorSettings, progress: Progress) -> Prepared:

@@ -177,7 +177,7 @@ def _check_weights_and_folds(data: Dataset, config: FitConfig, settings: Monitor
         start_segmenter(settings, config.weights)
     if config.comparator_trunk:
         start_encoder(build_network(settings), config.comparator_trunk, config.comparator_weights)
-    if config.perceptual_trunk:
+    if config.perceptual_source[0]:
         perceptual_trunk(settings, config)
     if isinstance(config.source, Unseen) and config.source.crossfit:
         crossfit_folds(data.groups, settings.scale.folds)
@@ -218,7 +218,7 @@ def _trunks(config: FitConfig) -> dict[str, str]:
     """The trunks of F and of G's loss where they were chosen, with their weights."""
     chosen = {
         "trunk of F": (config.comparator_trunk, config.comparator_weights),
-        "perceptual loss by": (config.perceptual_trunk, config.perceptual_weights),
+        "perceptual loss by": config.perceptual_source,
     }
     told = {what: (trunk, f" from {weights}" if weights else "") for what, (trunk, weights) in chosen.items()}
     return {what: trunk + source for what, (trunk, source) in told.items() if trunk}

@@ -183,7 +183,7 @@ class Stages:
         )
 
     def _perceptual_network(self, viewer: Segmenter | None) -> FeatureNetwork | None:
-        if self.context.config.perceptual_trunk:
+        if self.context.config.perceptual_source[0]:
             trunk = perceptual_trunk(self.settings, self.context.config)
             return self.runtime.place(trunk).eval().requires_grad_(False).compared
         if viewer is None or not viewer.differentiable:
