@@ -18,7 +18,7 @@ from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import InputError
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.gathering import fold_segmenter
-from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, Imperfect, KFold
+from synthcp.fitting.imperfect_sources import Corrupt, Folds, HeldOut, Imperfect, KFold, Unseen
 from synthcp.fitting.run import begin as begin_stages
 from synthcp.fitting.run import fit
 from synthcp.fitting.stages import Stages
@@ -85,6 +85,7 @@ def others(weights: Path, tmp_path: Path) -> dict[str, object]:
         "model": "resnet",
         "features": "1",
         "imperfect": KFold(2),
+        "labels": "none",
         "weights": weights,
     }
 
@@ -132,7 +133,8 @@ def test_a_run_is_resumed_with_every_option_that_it_was_begun_with(
 ) -> None:
     brought = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 9, 1), nn.Conv2d(9, 9, 1))
     held_out = HeldOut(Scenes(ScenesConfig(3, 48, 64, split="val")))
-    first = replace(TINY, model=brought, imperfect=held_out) if name == "features" else TINY
+    bringing: dict[str, Imperfect] = {"features": held_out, "labels": Unseen()}
+    first = replace(TINY, model=brought, imperfect=bringing[name]) if name in bringing else TINY
     if name.startswith(("comparator", "perceptual")):
         first = replace(TINY, **trunks)
     begin(first)

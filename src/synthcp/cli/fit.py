@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -52,6 +52,12 @@ def fit_verb(
     ] = "",
     features: Features = "",
     imperfect: Imperfect = "",
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="WHICH", help="given, or none: images alone; your M's predictions stand in, for unknown objects."
+        ),
+    ] = "given",
     train_cmd: Annotated[
         str,
         typer.Option(metavar="COMMAND", help="Of kfold: trains your model; with {train_list}, {val_list} and {out}."),
@@ -88,7 +94,7 @@ def fit_verb(
     from synthcp.config.overrides import read_overrides
     from synthcp.data.check import check_labels
     from synthcp.data.specs import open_dataset
-    from synthcp.fitting.config import FitConfig
+    from synthcp.fitting.config import FitConfig, Labels
     from synthcp.fitting.imperfect_sources import Corrupt, parse_imperfect
     from synthcp.fitting.run import fit
     from synthcp.nn.spatial import dims_of
@@ -102,7 +108,8 @@ def fit_verb(
     spatial_dims = dims_of(probe)
     model = model or default_model(spatial_dims)
     what, size = (variant, scale) if config is None else read_overrides(config, variant, scale, spatial_dims)
-    source = parse_imperfect(imperfect, data, built_in=model in SEGMENTERS, command=train_cmd)
+    unlabelled = "unseen" if labels == "none" else ""
+    source = parse_imperfect(imperfect or unlabelled, data, built_in=model in SEGMENTERS, command=train_cmd)
     if isinstance(source, Corrupt):
         warn("warning: corrupted labels are not M's own mistakes; F learns the least from them")
     opened = model if model in SEGMENTERS else open_model(model, dataset.classes, probe, features)
@@ -125,11 +132,15 @@ def fit_verb(
         model=opened,
         features=features,
         imperfect=source,
+        labels=cast(Labels, labels),
         weights=weights,
     )
     if not (quiet or asked.has_published_trunk):
         say("F: trained from these images alone; heads on a published trunk (--comparator-trunk) see more, and sooner")
-    absent = check_labels(dataset)  # reads every image, so that all that is quicker is refused before
+    if labels == "none":
+        warn("without labels: unknown objects are found, and the error map is M's own uncertainty (1 - MSP)")
+    # reads every image, so that all that is quicker is refused before
+    absent = check_labels(dataset) if labels == "given" else ()
     if absent:
         told = f"without a pixel in the {len(dataset)} label maps, so that nothing is learnt of it"
         say(f"{told}: {', '.join(absent)}")

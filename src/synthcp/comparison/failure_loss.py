@@ -21,7 +21,7 @@ class FailureLossConfig:
         present_only: Judge the IoU only of classes that the ground truth holds, the rest counting as right (official);
             otherwise of all classes that ground truth or prediction holds.
         pixel: Factor of the pixels' term; 0 trains the head of the classes alone ("ours separate").
-        quality: Factor of the classes' term; 0 trains the head of the pixels alone.
+        quality: Factor of the classes' term; 0 trains the head of the pixels alone. Both 0 train none, without labels.
     """
 
     smooth: bool = False
@@ -32,6 +32,11 @@ class FailureLossConfig:
 
     def __post_init__(self) -> None:
         check_ranges(self, pixel=WEIGHT, quality=WEIGHT)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether F learns anything from it."""
+        return self.pixel > 0 or self.quality > 0
 
 
 def failure_loss(

@@ -39,7 +39,7 @@ def asked_of(config: FitConfig, settings: MonitorSettings) -> dict[str, Any]:
     """Return the options that are not free as plain values, each name as what it stands for in the settings."""
     resolved: dict[str, Any] = {
         # without what other options say of it
-        "variant": dataclasses.replace(config, imperfect=None, generator="").chosen_variant(),
+        "variant": dataclasses.replace(config, imperfect=None, generator="", labels="given").chosen_variant(),
         "scale": settings.scale,
         "imperfect": config.source,
         "model": list(settings.model.identity),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
+from typing import Literal, get_args
 
 from synthcp.comparison.catalogue import FEATURE_HEAD, SIAMESE
 from synthcp.config.scales import SCALES, Scale, scales
@@ -20,6 +21,7 @@ from synthcp.synthesis.catalogue import GENERATORS, NO_GENERATOR
 SEGMENTER = "segmenter"
 """Stands for M's own layers, in place of a trunk, in G's perceptual loss."""
 Weights = str | Path | None
+Labels = Literal["given", "none"]
 FREE = ("resume", "device", "precision")
 """The options that need not be repeated when a fit is resumed: it keeps its precision wherever it runs."""
 
@@ -48,6 +50,8 @@ class FitConfig:
         features: Where f_M is: the module whose input it is, an entry of M's output, or "logits"; found by itself when
             empty.
         imperfect: Where F's training predictions come from; None takes k folds, for the built-in M.
+        labels: "given", or "none" for images without any beside a brought M: G learns from what M says, and the monitor
+            finds unknown objects; its error map is M's own uncertainty.
         trunk: Of a built-in M, a name of nn.catalogue.TRUNKS or timm:NAME, as wide as published; empty takes the usual
             one of the scale's size.
         weights: Published weights from which a built-in M starts, and each fold's (see Segmenter.load_weights): a file,
@@ -76,6 +80,7 @@ class FitConfig:
     model: AnyModel = ""
     features: str = ""
     imperfect: Imperfect | None = None
+    labels: Labels = "given"
     trunk: str = ""
     weights: Weights = None
     comparator_trunk: str = ""
@@ -96,6 +101,9 @@ class FitConfig:
                 "imperfect predictions 'unseen' need an M that has seen none of the data, but this one is fitted to "
                 "them; bring a trained M, or take k folds"
             )
+        choose(dict.fromkeys(get_args(Labels)), self.labels, "labels")
+        if self.labels == "none":
+            self._check_unlabelled()
         if self.weights is not None and not self.fits_model:
             raise InputError("weights are for a model that is fitted here; yours has its own, so leave them out")
         if self.trunk and not self.fits_model:
@@ -103,6 +111,14 @@ class FitConfig:
         self._check_trunks()
         if self.features and self.fits_model:
             raise InputError("features say where f_M is in a model that you bring; for the built-in one leave them out")
+
+    def _check_unlabelled(self) -> None:
+        if self.fits_model:
+            raise InputError("without labels no M can be fitted; bring one that is trained")
+        if not isinstance(self.source, Unseen):
+            raise InputError(f"without labels F learns nothing from {self.source} predictions; leave --imperfect out")
+        if not self._named_variant.uses_uncertainty:
+            raise InputError("without labels F has nothing but M's uncertainty, which only the variant 'ours' uses")
 
     def _check_trunks(self) -> None:
         perceptual_trunk, perceptual_weights = self.perceptual_source
@@ -149,13 +165,17 @@ class FitConfig:
     @property
     def source(self) -> Imperfect:
         """Where F's training predictions come from."""
-        return KFold() if self.imperfect is None else self.imperfect
+        if self.imperfect is None:
+            return Unseen() if self.labels == "none" else KFold()
+        return self.imperfect
 
     def chosen_variant(self) -> Variant:
         """Return the variant, with the generator, the F and the rule of the folds that go with what was asked for."""
         variant = replace(self._named_variant, generator=self.generator or self._named_variant.generator)
         if not self.has_published_trunk:  # heads on a trunk that knows these images alone are worse than a trained F
             variant = replace(variant, comparator=SIAMESE)
+        if self.labels == "none":
+            variant = replace(variant, score="raw", loss=replace(variant.loss, pixel=0.0, quality=0.0))
         return self.source.ruled(variant) if isinstance(self.source, KFold) else variant
 
     def chosen_scale(self, spatial_dims: SpatialDims) -> Scale:

@@ -18,11 +18,13 @@ from synthcp.fitting.begun import Begun, asked_of, taken_up
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.context import Context, at_working_size, perceptual_trunk, start_encoder, start_segmenter
 from synthcp.fitting.imperfect_sources import CHOICES, Folds, HeldOut, KFold, Unseen
+from synthcp.fitting.self_labelled import SelfLabelled
 from synthcp.fitting.stages import Stages
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_network
 from synthcp.monitor.settings import MonitorSettings
 from synthcp.nn.spatial import dims_of
+from synthcp.segmentation.base import Segmenter
 from synthcp.segmentation.catalogue import SEGMENTERS, check_trunk_of, default_model
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
@@ -32,6 +34,9 @@ from synthcp.system.progress import Progress, silent
 from synthcp.system.run_folder import CONFIG, SETTINGS, clear_up
 from synthcp.system.runtime import Runtime, choose_runtime
 from synthcp.training.imperfect_predictions import assign_folds, crossfit_folds
+
+UNLABELLED = "none: G learnt from M's predictions; the error map is M's own uncertainty, no mistake of it was seen"
+"""Fact of a monitor that was fitted without labels."""
 
 
 def fit(
@@ -45,7 +50,8 @@ def fit(
     """Fit a monitor.
 
     Args:
-        data: Labelled images; synthcp.data.check.check_labels tells whether they will do.
+        data: Images, labelled unless the labels are said to be none; synthcp.data.check.check_labels tells whether they
+            will do.
         out: Folder of the run.
         config: What is asked.
         progress: Called after every step of every stage.
@@ -76,9 +82,17 @@ def begin(
 ) -> Stages:
     """Begin a fit, or take up a broken-off one, for a caller who runs its stages; arguments and errors as fit."""
     opened = _opened(data, out, config, facts or {})
-    small = at_working_size(data, opened.settings, progress)
+    small = at_working_size(_labelled(data, config, opened), opened.settings, progress)
     context = Context(opened.settings, data, small, out, opened.runtime, config, progress)
     return Stages(context, None if opened.brought is None else opened.brought.predictor)
+
+
+def _labelled(data: Dataset, config: FitConfig, opened: Opened) -> Dataset:
+    """The images with what G shall take for true."""
+    if config.labels == "given":
+        return data
+    assert opened.brought is not None and isinstance(opened.brought.predictor, Segmenter)  # else it was refused
+    return SelfLabelled(data, opened.brought.predictor, opened.runtime)
 
 
 @dataclass(frozen=True)
@@ -131,7 +145,20 @@ def _brought(data: Dataset, config: FitConfig) -> OpenedModel:
     if isinstance(config.source, KFold) and not config.source.command:
         spec = opened.settings.spec
         raise InputError(f"F needs predictions of images that {spec} has not seen; name them: {CHOICES}")
+    if config.labels == "none":
+        _check_unlabelled(data, opened)
     return opened
+
+
+def _check_unlabelled(data: Dataset, opened: OpenedModel) -> None:
+    """Refuse what tells nothing without labels."""
+    if not isinstance(opened.predictor, Segmenter):
+        raise InputError(
+            f"without labels the error map is M's own uncertainty, of which {opened.settings.spec}, predictions on "
+            "disk, need not tell; give the model itself"
+        )
+    if len(data) < 2:
+        raise InputError("1 image is too few: one at least is learnt from and one tells what is usual; add others")
 
 
 def _check_predictions(data: Dataset, config: FitConfig, brought: OpenedModel | None) -> None:
@@ -206,6 +233,7 @@ def _facts(config: FitConfig, model: ModelSettings) -> dict[str, str]:
     return {
         "model": model.spec + (f" ({told})" if (told := "; ".join(filter(None, (model.trunk, model.note)))) else ""),
         "imperfect predictions": str(config.source),
+        **({"labels": UNLABELLED} if config.labels == "none" else {}),
         "variant": config.variant if isinstance(config.variant, str) else "own",
         "scale": config.scale if isinstance(config.scale, str) else "own",
         "seed": str(config.seed),

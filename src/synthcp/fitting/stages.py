@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.anomaly_fusion import cues_of, fit_fusion
+from synthcp.comparison.catalogue import FEATURE_HEAD
 from synthcp.comparison.feature_head import FeatureHead
 from synthcp.comparison.network import ComparisonNetwork
 from synthcp.config.variants import Variant
@@ -97,7 +98,8 @@ class Stages:
         if not self.settings.variant.draws:
             return {}
         trained = {SYNTHCP: self.generator(viewer)}
-        return {**trained, UNTRAINED: self.untrained_generator()} if self.context.config.controls else trained
+        controlled = self.context.config.controls and self.settings.variant.loss.teaches
+        return {**trained, UNTRAINED: self.untrained_generator()} if controlled else trained
 
     def predictor(self) -> Predictor:
         """M, fitted or brought."""
@@ -210,7 +212,7 @@ class Stages:
                 raise InputError(f"{weights} was fitted as another variant; remove it, or choose another folder")
             return fitted
         examples, aside = gathered.examples(
-            head.generator, keep_aside=settings.variant.score == "blend", early=bool(settings.variant.early_views)
+            head.generator, keep_aside=_keeps_aside(settings.variant), early=bool(settings.variant.early_views)
         )
         seed = self.context.seed if head.seed is None else head.seed
         network = self._network(weights, settings, examples, auxiliary, seed)
@@ -262,7 +264,9 @@ class Stages:
             start_encoder(network, settings.encoder, self.context.config.comparator_weights)
             return _training_of(network, examples, config, self.runtime, seed)
 
-        return fit_once(weights, build, training_of, config.steps, self.context.stage(weights.stem, seed))
+        learns = config.loss.teaches or settings.variant.comparator == FEATURE_HEAD
+        stage = self.context.stage(weights.stem, seed)
+        return fit_once(weights, build, training_of, config.steps if learns else 0, stage)
 
     def _learnt(
         self,
@@ -296,6 +300,11 @@ def _training_of(
     if isinstance(network, FeatureHead):
         return FeatureHeadTraining(network, examples, config, runtime, seed)
     return ComparatorTraining(network, examples, config, runtime, seed)
+
+
+def _keeps_aside(variant: Variant) -> bool:
+    """Whether images are kept from F's training: where a score is fitted to them, or they alone tell what is usual."""
+    return variant.score == "blend" or not variant.loss.teaches
 
 
 def _without_uncertainty(variant: Variant) -> Variant:

@@ -13,7 +13,7 @@ from synthcp.config.values import choose, from_dict, load_record
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.fitting.begun import Begun
-from synthcp.fitting.config import FitConfig
+from synthcp.fitting.config import FitConfig, Labels
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SYNTHCP, UNTRAINED, UNTRAINED_GENERATOR, control_path
 from synthcp.fitting.imperfect_sources import Imperfect, KFold, parse_imperfect
@@ -173,6 +173,7 @@ class _Asked:
 
     seed: int
     controls: bool
+    labels: Labels
     generator: str
     features: str
     trunk: str

@@ -143,9 +143,16 @@ class ComparatorTraining(Training):
         factor = linear_decay(step, self.config.steps, self.config.decay_from)
         set_learning_rate(optimizer, self.config.learning_rate * factor)
         batch = self._batch(generator_of(self.seed, "comparator", step))
-        classes = self.examples.dataset.classes
-        if not teaches(batch.label_maps, classes.ignore_index):
+        if not teaches(batch.label_maps, self.examples.dataset.classes.ignore_index):
             return {}
+        losses = (self._failures(batch) if self.config.loss.teaches else {}) | self._beside(batch)
+        descend(optimizer, torch.stack(list(losses.values())).sum())
+        update_average(self.average, self.network, step, self.config.average)
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def _failures(self, batch: Batch) -> dict[str, Tensor]:
+        """The terms of eq. 8, the mean over all that F says."""
+        classes = self.examples.dataset.classes
         error, true_quality = failure_targets(
             batch.logits,
             batch.label_maps,
@@ -158,10 +165,7 @@ class ComparatorTraining(Training):
             votes = self._votes(batch)
         losses = [failure_loss(*vote, error, true_quality, batch.logits, self.config.loss) for vote in votes]
         pixel, quality = (torch.stack(terms).mean() for terms in zip(*losses, strict=True))
-        beside = self._beside(batch)
-        descend(optimizer, sum(beside.values(), pixel + quality))
-        update_average(self.average, self.network, step, self.config.average)
-        return {name: loss.item() for name, loss in {"pixel": pixel, "quality": quality, **beside}.items()}
+        return {"pixel": pixel, "quality": quality}
 
     def _votes(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
         """What F says, once or several times, each to be judged alone."""

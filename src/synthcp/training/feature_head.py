@@ -16,7 +16,7 @@ from synthcp.training.batches import draw_window, window_size
 from synthcp.training.comparator import Batch, ComparatorConfig, ComparatorTraining, ImperfectExamples, batched
 
 LEARNING = ("norm", "heads", "syntheses")
-"""Parts of the network that change in training."""
+"""Parts of the network that change in training; without labels the last alone does."""
 WHITENED = 64
 """Images to which the whitening is fitted, or a few more."""
 
@@ -39,8 +39,9 @@ class FeatureHeadTraining(ComparatorTraining):
         self, network: FeatureHead, examples: ImperfectExamples, config: ComparatorConfig, runtime: Runtime, seed: int
     ) -> None:
         super().__init__(network, examples, config, runtime, seed)
-        learning = {name: network.get_submodule(name) for name in LEARNING}  # no trunk in a checkpoint
-        averages = {f"average {name}": self.average.get_submodule(name) for name in LEARNING}
+        parts = LEARNING if config.loss.teaches else LEARNING[-1:]
+        learning = {name: network.get_submodule(name) for name in parts}  # no trunk in a checkpoint
+        averages = {f"average {name}": self.average.get_submodule(name) for name in parts}
         self.modules = {**learning, **averages}
         parameters = [parameter for part in learning.values() for parameter in part.parameters()]
         self.optimizers = {"network": torch.optim.AdamW(parameters, lr=config.learning_rate)}
