@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -22,15 +24,19 @@ from synthcp.config.variants import VARIANTS
 from synthcp.data.base import Dataset
 from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
+from synthcp.errors import UnsuitedError
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.run import begin
 from synthcp.fitting.stages import M
+from synthcp.nn.catalogue import new_trunk
 from synthcp.nn.spatial import SpatialDims
+from synthcp.nn.trunk import TrunkShape
 from synthcp.records import Detection, Prediction
 from synthcp.rivals.catalogue import DETECTORS
 from synthcp.segmentation.base import Segmenter
 from synthcp.synthesis.base import Generator
+from synthcp.system.files import save_tensors
 
 CLASSES = 3
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (32, 41), 3: (8, 12, 16)}
@@ -53,7 +59,7 @@ def few_steps(scale: Scale) -> Scale:
     )
 
 
-RUNS: dict[SpatialDims, FitData] = {}
+RUNS: dict[tuple[SpatialDims, bool], FitData] = {}
 FITTED: dict[tuple[str, SpatialDims], Detector] = {}
 
 
@@ -62,27 +68,48 @@ def dims(request: pytest.FixtureRequest) -> SpatialDims:
     return 3 if request.param == 3 else 2
 
 
+Runs = Callable[[bool], FitData]
+
+
 @pytest.fixture
-def data(dims: SpatialDims, tmp_path_factory: pytest.TempPathFactory) -> FitData:
-    """M and G of a tiny run, on which the detectors are fitted."""
-    if dims not in RUNS:
-        folder, scale = (
-            tmp_path_factory.mktemp(f"run{dims}"),
-            few_steps((SCALES if dims == 2 else VOLUME_SCALES)["tiny"]),
-        )
-        stages = begin(IMAGES[dims], folder, FitConfig(scale=scale, device="cpu", precision="fp32"))
-        segmenter = stages.segmenter(M).requires_grad_(False)
-        generators = {"synthcp": stages.generator(segmenter), "untrained": stages.untrained_generator()}
-        frozen = {name: generator.requires_grad_(False) for name, generator in generators.items()}
-        where = {"run": folder, "folder": folder, "runtime": stages.runtime}
-        RUNS[dims] = FitData(begin=lambda: stages, live=segmenter, generators=frozen, **where)
-    return RUNS[dims]
+def runs(dims: SpatialDims, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """M and G of a tiny run, on which the detectors are fitted; F stands on a published trunk, or on its own."""
+
+    def run(published: bool) -> FitData:
+        if (dims, published) not in RUNS:
+            folder = tmp_path_factory.mktemp(f"run{dims}{published}")
+            config = FitConfig(
+                scale=few_steps((SCALES if dims == 2 else VOLUME_SCALES)["tiny"]), device="cpu", precision="fp32"
+            )
+            stages = begin(IMAGES[dims], folder / "run", replace(config, **(trunk(dims, folder) if published else {})))
+            segmenter = stages.segmenter(M)
+            where = {"run": folder / "run", "folder": folder / "run", "runtime": stages.runtime}
+            generators = stages.generators(segmenter)
+            RUNS[dims, published] = FitData(begin=lambda: stages, live=segmenter, generators=generators, **where)
+        return RUNS[dims, published]
+
+    return run
+
+
+def trunk(dims: SpatialDims, folder: Path) -> dict[str, Any]:
+    torch.manual_seed(dims)
+    made = new_trunk("squeezenet1_0", TrunkShape(dims, len(IMAGES[dims][0].image)))
+    save_tensors(folder / "trunk.safetensors", made.state_dict())
+    return {"comparator_trunk": "squeezenet1_0", "comparator_weights": folder / "trunk.safetensors"}
+
+
+@pytest.fixture
+def data(runs: Runs) -> FitData:
+    return runs(False)
+
+
+NEED_A_TRUNK = ("surprise", "trunk-density", "trunk-knn")
 
 
 @pytest.fixture(params=DETECTORS)
-def detector(request: pytest.FixtureRequest, dims: SpatialDims, data: FitData) -> Detector:
+def detector(request: pytest.FixtureRequest, dims: SpatialDims, runs: Runs) -> Detector:
     if (request.param, dims) not in FITTED:
-        FITTED[request.param, dims] = DETECTORS[request.param](data)
+        FITTED[request.param, dims] = DETECTORS[request.param](runs(request.param in NEED_A_TRUNK))
     return FITTED[request.param, dims]
 
 
@@ -114,6 +141,20 @@ def test_shapes_and_ranges(detector: Detector, pair: tuple[Tensor, Prediction]) 
         assert tuple(part.shape) == tuple(shapes[name]) and part.isfinite().all(), name
     for name in judged.keys() & {"raw_error_map", "class_quality", "synthesis"}:
         assert judged[name].min() >= 0 and judged[name].max() <= 1, name
+
+
+@torch.no_grad()
+def test_on_a_published_trunk_the_fused_score_is_that_of_f(
+    runs: Runs, pair: tuple[Tensor, Prediction], fails: Any
+) -> None:
+    data, (image, prediction) = runs(True), pair
+    rows = {name: DETECTORS[name](data)(image, prediction) for name in ("synthcp", "fused", "fused-blind")}
+    assert rows["fused"].anomaly_map is not None and rows["fused"].error_map is None
+    assert rows["fused"].anomaly_map.equal(rows["synthcp"].anomaly_map)
+    assert not rows["fused"].anomaly_map.equal(rows["fused-blind"].anomaly_map)
+    for name in NEED_A_TRUNK:
+        with fails("F stands on no published trunk", error=UnsuitedError):
+            DETECTORS[name](runs(False))
 
 
 @torch.no_grad()

@@ -143,7 +143,7 @@ class FitData:
         apart = replace(self, folder=self.folder / kind)
         stages = apart.stages
         made = stages.untrained_generator() if kind == UNTRAINED else stages.generator(self.viewer, kind)
-        return replace(apart, generators={**self.generators, kind: made.requires_grad_(False)})
+        return replace(apart, generators={**self.generators, kind: made})
 
     def comparator(self, head: Head) -> FittedComparator:
         """Return F, of the run or fitted to its imperfect predictions."""

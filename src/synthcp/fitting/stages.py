@@ -195,7 +195,7 @@ class Stages:
     def untrained_generator(self) -> Generator:
         """G as it was before training, for the control."""
         torch.manual_seed(seed_of(self.context.seed, GENERATOR))
-        generator = self.runtime.place(build_generator(self.settings)).eval()
+        generator = self.runtime.place(build_generator(self.settings)).eval().requires_grad_(False)
         save_module(control_path(self.out, UNTRAINED_GENERATOR), generator)
         return generator
 

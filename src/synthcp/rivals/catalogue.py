@@ -33,6 +33,7 @@ from synthcp.rivals.standardized_max_logits import fit_standardized_max_logits
 from synthcp.rivals.synthcp import HEADS, fit_head
 from synthcp.rivals.synthcp_anomaly import fit_distance, fit_fused, fit_official_distance
 from synthcp.rivals.true_class_probability import fit_true_class_probability
+from synthcp.rivals.trunk_features import fit_surprise, fit_trunk_density, fit_trunk_knn
 from synthcp.rivals.vae_alarm import fit_vae_alarm
 from synthcp.rivals.voxel_uncertainty import fit_entropy_quality, fit_variance_quality
 from synthcp.segmentation.specs import AnyModel, OpenedModel
@@ -77,6 +78,9 @@ DETECTORS: dict[str, Callable[[FitData], Detector]] = {
     "fused": fit_fused,
     "fused-untrained": partial(fit_fused, kind=UNTRAINED),
     "fused-blind": partial(fit_fused, blind=True),
+    "surprise": fit_surprise,
+    "trunk-density": fit_trunk_density,
+    "trunk-knn": fit_trunk_knn,
     **{name: fit_head(head) for name, head in HEADS.items()},
 }
 """How each detector is fitted; in a table of several SynthCP stands last."""

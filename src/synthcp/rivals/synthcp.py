@@ -111,13 +111,24 @@ def failure_detector(data: FitData, head: Head, fitted: FittedComparator | None 
         fitted: The F itself, where it is not that of the run.
     """
     head = shipped_head(data.settings) if head == SHIPPED else head
-    data = data if head.generator == DIRECT else data.including(head.generator)
+    data = _shown(data, head)
     comparator = (fitted or data.comparator(head)).comparator(data.live, data.settings.t)
     if head.generator == DIRECT:
         detector: Detector = DirectPrediction(comparator)
     else:
         detector = SharedComparison(data.evidence(head.generator), comparator)
     return _at_its_level(detector, head.settings(data.settings).variant)
+
+
+def fitted_head(data: FitData, head: Head) -> FittedComparator:
+    """Return an F with what was learnt beside it; it is fitted unless the run has it."""
+    head = shipped_head(data.settings) if head == SHIPPED else head
+    return _shown(data, head).comparator(head)
+
+
+def _shown(data: FitData, head: Head) -> FitData:
+    """What an F is fitted on, with the generator whose syntheses it is shown."""
+    return data if head.generator == DIRECT else data.including(head.generator)
 
 
 def _at_its_level(detector: Detector, variant: Variant) -> Detector:

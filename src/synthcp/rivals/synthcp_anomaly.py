@@ -10,11 +10,13 @@ from torch import Tensor
 
 from synthcp.comparison.anomaly_fusion import CUES, AnomalyFusion, FusedAnomaly, fit_fusion, fused_cues
 from synthcp.comparison.base import Detector
+from synthcp.comparison.catalogue import FEATURE_HEAD
 from synthcp.comparison.feature_distance import FeatureDistance
 from synthcp.comparison.synthesize_then_compare import SynthesizeThenCompare
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SYNTHCP
 from synthcp.records import Detection, Prediction
+from synthcp.rivals.synthcp import HEADS, failure_detector, fitted_head
 from synthcp.segmentation.base import Segmenter, at_size
 from synthcp.segmentation.multi_scale import MultiScale
 from synthcp.synthesis.base import Generator
@@ -61,14 +63,38 @@ def fit_official_distance(data: FitData) -> Detector:
     return SecondLook(several, SynthesizeThenCompare(data.generators[SYNTHCP], distance))
 
 
+@dataclass(frozen=True)
+class AnomaliesAlone:
+    """Keeps the anomaly map of a detector.
+
+    Attributes:
+        detector: It says more.
+    """
+
+    detector: Detector
+
+    def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
+        """Judge a prediction (shapes: see Detector)."""
+        judged = self.detector(image, prediction)
+        return Detection(anomaly_map=judged.anomaly_map, synthesis=judged.synthesis)
+
+
 def fit_fused(data: FitData, *, kind: str = SYNTHCP, blind: bool = False) -> Detector:
-    """Return the score that is shipped, measured on the training images, which hold no anomaly.
+    """Return the score that is shipped, measured on images that hold no anomaly.
+
+    An F on a published trunk has a cue of its own, so that its score is that of the F; else all training images serve.
 
     Args:
         data: Of the run.
         kind: Of G.
         blind: Leave out what the synthesis tells, the control.
     """
+    if data.settings.variant.comparator == FEATURE_HEAD:
+        fitted = fitted_head(data, HEADS[kind])
+        fusion = fitted.learnt.fusion
+        assert fusion is not None  # F stands beside a live M, and the variant fuses
+        learnt = replace(fitted.learnt, fusion=_blind(fusion) if blind else fusion)
+        return AnomaliesAlone(failure_detector(data, HEADS[kind], replace(fitted, learnt=learnt)))
     generator = data.including(kind).generators[kind]
     fusion = fit_fusion(_cues(data, generator))
     fusion = _blind(fusion) if blind else fusion
