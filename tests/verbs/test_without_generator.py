@@ -10,6 +10,7 @@ import torch
 
 from synthcp.config.scales import Scale
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
+from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import fit
@@ -21,12 +22,14 @@ from synthcp.verbs.calibrate import calibrate
 from synthcp.verbs.evaluate import evaluate
 from synthcp.verbs.score import score
 
+SPEC = "scenes:?count=12&size=48x64"
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, smallest_scale: Scale) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "blind"
     config = FitConfig(scale=smallest_scale, device="cpu", precision="fp32", generator="none")
-    fit(Scenes(ScenesConfig(count=12, height=48, width=64)), folder, config)
+    fit(open_dataset(SPEC), folder, config, facts={"data": SPEC})
     return folder
 
 
@@ -83,6 +86,13 @@ def test_a_detector_that_compares_with_a_drawing_is_refused(folder: Path, blind:
         alone = blind.detect(sample.image[None], prediction=prediction)[1]
     assert judged.error_map is not None and alone.error_map is not None
     torch.testing.assert_close(judged.error_map, alone.error_map)
+
+
+def test_a_rival_is_fitted_to_its_training_images(folder: Path, blind: Monitor) -> None:
+    rival = load_detectors(folder, blind, ["knn"])["knn"]
+    sample = Scenes(ScenesConfig(count=1, height=32, width=48))[0]
+    judged = rival(sample.image[None], blind.predict(sample.image[None])).anomaly_map
+    assert judged is not None and judged.std() > 0
 
 
 def test_the_papers_own_score_needs_a_drawing() -> None:

@@ -38,13 +38,13 @@ class Begun:
 def asked_of(config: FitConfig, settings: MonitorSettings) -> dict[str, Any]:
     """Return the options that are not free as plain values, each name as what it stands for in the settings."""
     resolved: dict[str, Any] = {
-        # without what other options say of it
-        "variant": dataclasses.replace(config, imperfect=None, generator="", labels="given").chosen_variant(),
+        "variant": config.chosen_variant(),
         "scale": settings.scale,
         "imperfect": config.source,
         "model": list(settings.model.identity),
     }
-    names = (field.name for field in dataclasses.fields(config) if field.name not in FREE)
+    names = [field.name for field in dataclasses.fields(config) if field.name not in FREE]
+    names.sort(key=lambda name: name == "variant")  # last, for other options are part of it
     values = {name: _plain(resolved.get(name, getattr(config, name))) for name in names}
     return dict(json.loads(json.dumps(values)))  # as it comes back from the file
 
