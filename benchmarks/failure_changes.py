@@ -29,7 +29,8 @@ from synthcp.data.base import Dataset
 from synthcp.data.specs import open_dataset
 from synthcp.data.subset import Subset
 from synthcp.errors import InputError
-from synthcp.evaluation import RAW, DetectorResult, judge
+from synthcp.evaluation.judging import judge
+from synthcp.evaluation.results import RAW, DetectorResult
 from synthcp.experiments.page import Spread, markdown
 from synthcp.experiments.request import Request
 from synthcp.experiments.runs import open_runs

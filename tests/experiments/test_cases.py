@@ -11,7 +11,8 @@ from scipy import stats
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from synthcp.errors import InputError
-from synthcp.evaluation import Judged, Row, Said, Truth
+from synthcp.evaluation.judgement import Judged, Said, Truth
+from synthcp.evaluation.results import Row
 from synthcp.experiments.cases import (
     BINS,
     FAILURE_SCORES,

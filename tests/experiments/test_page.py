@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from synthcp.evaluation import DetectorResult, Results, Row
+from synthcp.evaluation.results import DetectorResult, Results, Row
 from synthcp.experiments import figures
 from synthcp.experiments.cases import Cases
 from synthcp.experiments.page import Spread, markdown, page_of

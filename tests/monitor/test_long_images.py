@@ -13,7 +13,7 @@ from synthcp.config.scales import SCALES
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import CLASSES, Scenes, ScenesConfig
 from synthcp.data.transforms import resize_labels
-from synthcp.evaluation import judge
+from synthcp.evaluation.judging import judge
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network
 from synthcp.monitor.settings import MonitorSettings

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from synthcp.errors import DataError, InputError
-from synthcp.evaluation import DetectorResult, Results, Row
+from synthcp.evaluation.results import DetectorResult, Results, Row
 from synthcp.metrics.ranking import RankingScores
 from synthcp.report.annotate import write_choice
 from synthcp.report.html import CARDS, write_report

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from synthcp.errors import InputError
-from synthcp.evaluation import DetectorResult, Results, Row
+from synthcp.evaluation.results import DetectorResult, Results, Row
 from synthcp.metrics.components import ComponentScores
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores

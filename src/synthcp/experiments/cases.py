@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from synthcp.errors import InputError
-from synthcp.evaluation import Judged
+from synthcp.evaluation.judgement import Judged
 from synthcp.metrics.bootstrap import Interval, bootstrap
 from synthcp.metrics.curve import RankingCurve
 from synthcp.metrics.regression import regression_scores

@@ -11,7 +11,7 @@ import torch
 from synthcp.comparison.base import Detector
 from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.feature_distance import FeatureDistance
-from synthcp.evaluation import Row
+from synthcp.evaluation.results import Row
 from synthcp.experiments.figures import seen_by_detectors
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SHIPPED, SYNTHCP

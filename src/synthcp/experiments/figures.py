@@ -12,7 +12,7 @@ from torch import Tensor
 from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.working_size import resized
-from synthcp.evaluation import Row
+from synthcp.evaluation.results import Row
 from synthcp.experiments.table import Pictured
 from synthcp.fitting.fit_data import FitData
 from synthcp.fitting.heads import SYNTHCP

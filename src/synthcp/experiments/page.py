@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from synthcp.evaluation import DetectorResult, Results, Row
+from synthcp.evaluation.results import DetectorResult, Results, Row
 from synthcp.experiments.cases import CaseScore, difference
 from synthcp.experiments.runs import SEEN
 from synthcp.experiments.table import SeedResult, Shown, Table

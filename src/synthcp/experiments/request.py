@@ -12,7 +12,7 @@ from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.specs import open_dataset
 from synthcp.errors import DataError, InputError
-from synthcp.evaluation import region_of_interest
+from synthcp.evaluation.judgement import region_of_interest
 from synthcp.experiments.table import Table
 from synthcp.fitting.config import FitConfig, Weights
 from synthcp.fitting.run import begin

@@ -11,7 +11,8 @@ from synthcp.comparison.base import Detector
 from synthcp.config.values import load_record, save_record
 from synthcp.data.base import Dataset
 from synthcp.errors import UnsuitedError
-from synthcp.evaluation import Results, Row, judge
+from synthcp.evaluation.judging import judge
+from synthcp.evaluation.results import Results, Row
 from synthcp.experiments.cases import Cases, Watch
 from synthcp.experiments.request import TableRequest
 from synthcp.experiments.table import OTHER_M, FirstSeed, Pictured, SeedResult, Table

@@ -10,7 +10,7 @@ from typing import Literal
 from synthcp.comparison.base import Detector
 from synthcp.data.base import Dataset
 from synthcp.data.specs import with_split
-from synthcp.evaluation import DEFAULT_PROTOCOLS, Results, Row
+from synthcp.evaluation.results import DEFAULT_PROTOCOLS, Results, Row
 from synthcp.experiments.cases import Cases
 from synthcp.fitting.fit_data import FitData
 from synthcp.records import Sample

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from synthcp.evaluation import Row
+from synthcp.evaluation.results import Row
 from synthcp.experiments.cases import FAILURE_SCORES
 from synthcp.experiments.costs import costs
 from synthcp.experiments.figures import figure5

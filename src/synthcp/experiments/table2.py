@@ -9,7 +9,7 @@ import numpy as np
 
 from synthcp.data.degradation import BLUR, FIELD, NOISE
 from synthcp.data.specs import with_split
-from synthcp.evaluation import Row
+from synthcp.evaluation.results import Row
 from synthcp.experiments.cases import STRUCTURE_SCORES, CaseScore, Floats, structure_score
 from synthcp.experiments.figures import figure6
 from synthcp.experiments.page import Column, Paper, Spread, conditions, differences, of_paper, score_table

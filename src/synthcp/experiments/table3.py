@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from synthcp.evaluation import Row
+from synthcp.evaluation.results import Row
 from synthcp.experiments.figures import figure7
 from synthcp.experiments.page import (
     UNKNOWN,

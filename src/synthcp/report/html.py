@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from synthcp.errors import InputError, shown
-from synthcp.evaluation import Results
+from synthcp.evaluation.results import Results
 from synthcp.records import Classes
 from synthcp.report.annotate import read_choice
 from synthcp.report.cards import VIEWS, Card, card_of, hex_color, line_of

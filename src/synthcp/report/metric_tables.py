@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 
-from synthcp.evaluation import DetectorResult, Results
+from synthcp.evaluation.results import DetectorResult, Results
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.records import Measure
 

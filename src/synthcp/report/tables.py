@@ -12,7 +12,7 @@ from rich.text import Text
 
 from synthcp.config.values import from_dict
 from synthcp.errors import InputError, shown
-from synthcp.evaluation import Results
+from synthcp.evaluation.results import Results
 from synthcp.report.metric_tables import ScoreTable, summary_table, tables
 from synthcp.system.files import parse_json
 

@@ -12,7 +12,7 @@ from synthcp.data.drawn.phantoms import Phantoms, PhantomsConfig
 from synthcp.data.drawn.scenes import ScenesConfig
 from synthcp.data.specs import open_dataset
 from synthcp.data.volume_preparation import VolumePreparation
-from synthcp.evaluation import Results
+from synthcp.evaluation.results import Results
 from synthcp.fitting.config import FitConfig
 from synthcp.fitting.run import fit
 from synthcp.monitor.monitor import Monitor

@@ -13,7 +13,9 @@ from synthcp.config.values import choose
 from synthcp.data.base import Dataset
 from synthcp.data.readable import Readable
 from synthcp.errors import InputError
-from synthcp.evaluation import DEFAULT_PROTOCOLS, Judged, Results, Row, Said, judge
+from synthcp.evaluation.judgement import Judged, Said
+from synthcp.evaluation.judging import judge
+from synthcp.evaluation.results import DEFAULT_PROTOCOLS, Results, Row
 from synthcp.fitting.heads import SYNTHCP
 from synthcp.metrics.protocols import PROTOCOLS
 from synthcp.monitor.monitor import Monitor

@@ -9,7 +9,8 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
-from synthcp.evaluation import Judged, Row, Said
+from synthcp.evaluation.judgement import Judged, Said
+from synthcp.evaluation.results import Row
 from synthcp.records import Detection, Sample
 from synthcp.report.rows import ResultRow, row_from_json, row_to_json
 from synthcp.system.kept import Done

@@ -20,7 +20,9 @@ from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
 from synthcp.data.working_size import resized
 from synthcp.errors import DataError, ShapeError
-from synthcp.evaluation import Judged, Results, Row, judge
+from synthcp.evaluation.judgement import Judged
+from synthcp.evaluation.judging import judge
+from synthcp.evaluation.results import Results, Row
 from synthcp.metrics.protocols import AnomalyScores
 from synthcp.metrics.ranking import RankingScores
 from synthcp.records import Classes, Detection, Prediction, Sample
