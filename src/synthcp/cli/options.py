@@ -130,10 +130,14 @@ def load_monitor(
     """
     from synthcp.monitor.monitor import Monitor
 
+    return Monitor.load(folder, device, precision, other_model(model, predictions), trust_code=trust_code)
+
+
+def other_model(model: str | None, predictions: Path | None) -> str | None:
+    """Return the SPEC of the M that takes the place of a monitor's own; raises InputError when two are named."""
     if model is not None and predictions is not None:
         raise InputError("--model and --predictions both name M; give one of them")
-    other = model if predictions is None else f"{PREDICTIONS}:{predictions}"
-    return Monitor.load(folder, device, precision, other, trust_code=trust_code)
+    return model if predictions is None else f"{PREDICTIONS}:{predictions}"
 
 
 def use_threads(threads: int | None) -> None:

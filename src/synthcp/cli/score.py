@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -114,9 +113,10 @@ def _choice(rows: list[ResultRow], out: Path, budget: int, scored: str) -> str:
 
 
 def _print_json(rows: list[ResultRow]) -> None:
+    from synthcp.report.rows import row_values
+
     for row in rows:
-        values = json.loads(json.dumps(asdict(row)), parse_constant=lambda _: None)  # NaN is not JSON, null is
-        print(json.dumps(values))
+        print(json.dumps(row_values(row)))
 
 
 def _score_code(rows: list[ResultRow], out: Path, fail_on_alarm: bool, scored: str) -> int:

@@ -72,6 +72,18 @@ def decode(path: Path) -> Picture:
     Raises:
         DataError: The file is missing, empty, truncated, no image, too large, too long or too small.
     """
+    with _opened(path) as image:
+        return _picture(image)
+
+
+def claimed_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) as the header of a file claims, which no pixel is decoded for; errors as of decode."""
+    with _opened(path) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     if not path.is_file():
         raise DataError(f"{path}: no such file; check the path")
     if path.stat().st_size == 0:
@@ -80,7 +92,7 @@ def decode(path: Path) -> Picture:
     # TIFF files with an orientation.
     with _decoding(path), path.open("rb") as stream, Image.open(stream, formats=FORMATS) as image:
         require_size(str(path), *image.size)
-        return _picture(image)
+        yield image
 
 
 def decoded(path: Path, image: Image.Image) -> Picture:

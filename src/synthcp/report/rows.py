@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -117,6 +117,12 @@ def row_of(
 def row_to_json(row: ResultRow) -> str:
     """A row with every digit of its numbers, for row_from_json."""
     return json.dumps(asdict(row))
+
+
+def row_values(row: ResultRow) -> dict[str, Any]:
+    """A row as JSON tells it to others: a number that is undefined or unknown is None, for NaN is not JSON."""
+    values: dict[str, Any] = json.loads(row_to_json(row), parse_constant=lambda _: None)
+    return values
 
 
 def row_from_json(text: str) -> ResultRow:

@@ -70,6 +70,12 @@ class SavedPredictions:
         self.files = _found(self.folder)
         self._pairs: dict[str, str] = {}
 
+    def of_folder(self, folder: Path) -> SavedPredictions:
+        """Return the predictions of another folder, read as these are; errors as of a new one."""
+        other = SavedPredictions(folder, self.classes, self.spatial_dims)
+        other.mapping = self.mapping
+        return other
+
     @property
     def are_label_maps(self) -> bool:
         """Whether some of them are label maps, which do not say how sure M was."""
