@@ -25,6 +25,7 @@ from synthcp.cli.report import report_verb
 from synthcp.cli.reproduce import reproduce_verb
 from synthcp.cli.saying import warn
 from synthcp.cli.score import score_verb
+from synthcp.cli.serve import serve_verb
 from synthcp.errors import SynthCPError, is_disk_full
 from synthcp.system.telling import told_as_notes
 
@@ -39,6 +40,7 @@ VERBS: dict[Callable[..., int | None], str] = {
     reproduce_verb: "reproduce table3 --data heldout:folder:street?classes=car",
     merge_verb: "merge out/part1 out/part2 --out out/images",
     report_verb: "report out/images",
+    serve_verb: "serve --monitor runs/a --port 8000",
     doctor_verb: "doctor --data folder:street --fit",
 }
 """Every verb with an example, whose first word is its name."""

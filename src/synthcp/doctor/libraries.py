@@ -20,6 +20,7 @@ PURPOSES = {
     "export": "ONNX models",
     "smiyc": "score files for SegmentMeIfYouCan",
     "hf": "models of Hugging Face",
+    "serve": "a monitor behind HTTP",
     "zoo": "models of torchvision, timm and smp",
 }
 """What a user gets by each extra; "dev" and "all" are left out."""

@@ -1,0 +1,80 @@
+"""synthcp serve."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from synthcp.cli import options
+from synthcp.cli.options import MOST, whole
+from synthcp.cli.saying import say, warn
+from synthcp.system.extras import import_extra
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve_verb(
+    monitor: options.MonitorFolder,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="To listen on; 0.0.0.0 is every one.")] = LOOPBACK[0],
+    port: Annotated[int, typer.Option(parser=whole(0, 65535), metavar="N", help="0 takes a free one.")] = 8000,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Bearer tokens, one a line; without them everybody may ask.")
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(parser=whole(1, 64), metavar="N", help="Processes that judge, each with its own monitor.")
+    ] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(parser=options.CORES, metavar="N", help="Of each worker; by default they share the usable cores."),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option(parser=whole(1, 1024), metavar="N", help="Images of one size that go through together.")
+    ] = 8,
+    queue: Annotated[
+        int, typer.Option(parser=whole(1, 10_000), metavar="N", help="Images under way, at most; then 429.")
+    ] = 64,
+    seconds: Annotated[
+        int, typer.Option(parser=whole(1, 3600), metavar="N", help="For a request, at most; then 504.")
+    ] = 30,
+    mebibytes: Annotated[
+        int, typer.Option(parser=whole(1, 4096), metavar="N", help="Of a request, at most; then 413.")
+    ] = 64,
+    megapixels: Annotated[
+        int, typer.Option(parser=whole(1, 500), metavar="N", help="Of an image, or voxels of a volume, at most.")
+    ] = 50,
+    aspect: Annotated[
+        int, typer.Option(parser=MOST, metavar="N", help="How many times as long as wide an image may be.")
+    ] = 32,
+    model: options.Model = None,
+    predictions: options.Predictions = None,
+    trust_code: options.TrustCode = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "fp32",
+) -> None:
+    """Serve a monitor over HTTP.
+
+    POST /v1/assess takes an image and answers with its row as score writes it, on request with its maps; see
+    docs/deploy.md. SIGTERM ends the service when all that it accepted is answered.
+    """
+    for library in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
+        import_extra(library, "serve")
+    from synthcp.service.judge import Order
+    from synthcp.service.limits import Limits
+    from synthcp.service.server import serve
+    from synthcp.system.runtime import usable_cores
+
+    limits = Limits(mebibytes, megapixels, aspect, seconds=seconds, queue=queue, batch=batch)
+    order = Order(
+        monitor=monitor,
+        limits=limits,
+        threads=threads or max(1, usable_cores() // workers),
+        model=options.other_model(model, predictions),
+        device=device,
+        precision=precision,
+        trust_code=trust_code,
+    )
+    if token_file is None and host not in LOOPBACK:
+        warn(f"note: {host} is more than this machine, and without --token-file everybody who reaches it may ask")
+    serve(order, host=host, port=port, workers=workers, token_file=token_file, begun=say)

@@ -1,0 +1,1 @@
+"""synthcp serve: a monitor behind HTTP."""
