@@ -18,6 +18,7 @@ from __future__ import annotations
 import errno
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_LINE = 500
 
 
 def shown(text: str) -> str:
@@ -79,3 +80,14 @@ def is_disk_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error says, in one line of bounded length; of one that SynthCP did not raise also its kind."""
+    try:
+        text = " ".join(str(error)[: 4 * _LINE].split())
+    except Exception:  # an error of a brought model need not even have a text
+        text = ""
+    kind = "" if isinstance(error, SynthCPError) else type(error).__name__
+    line = ": ".join(filter(None, (kind, text)))
+    return line if len(line) <= _LINE or not kind else f"{line[:_LINE]} ..."

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from synthcp.errors import DataError, InputError, RunError, is_disk_full
-from synthcp.system.failures import Failures, in_one_line
+from synthcp.errors import DataError, InputError, RunError, in_one_line, is_disk_full
+from synthcp.system.failures import Failures
 
 
 class Unspeakable(Exception):

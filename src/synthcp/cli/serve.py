@@ -60,16 +60,16 @@ def serve_verb(
     """
     for library in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         import_extra(library, "serve")
-    from synthcp.service.judge import Order
     from synthcp.service.limits import Limits
+    from synthcp.service.order import Order
     from synthcp.service.server import serve
-    from synthcp.system.runtime import usable_cores
 
     limits = Limits(mebibytes, megapixels, aspect, seconds=seconds, queue=queue, batch=batch)
     order = Order(
         monitor=monitor,
         limits=limits,
-        threads=threads or max(1, usable_cores() // workers),
+        workers=workers,
+        threads=threads,
         model=options.other_model(model, predictions),
         device=device,
         precision=precision,
@@ -77,4 +77,4 @@ def serve_verb(
     )
     if token_file is None and host not in LOOPBACK:
         warn(f"note: {host} is more than this machine, and without --token-file everybody who reaches it may ask")
-    serve(order, host=host, port=port, workers=workers, token_file=token_file, begun=say)
+    serve(order, host=host, port=port, token_file=token_file, begun=say)

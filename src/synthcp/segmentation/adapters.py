@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from synthcp.errors import DataError, InputError, ShapeError, SynthCPError
+from synthcp.errors import DataError, InputError, ShapeError, SynthCPError, in_one_line
 from synthcp.nn.spatial import SpatialDims, dims_of
 from synthcp.records import Classes, Prediction
 from synthcp.segmentation.base import Segmenter, in_numbers
@@ -19,7 +19,6 @@ from synthcp.segmentation.feature_layer import LOGITS, feature_map, find_feature
 from synthcp.segmentation.input_size import InputSize
 from synthcp.segmentation.loaded import LoadedNetwork
 from synthcp.segmentation.output import Last, Output, as_logits, is_plain, last_operation, told_output
-from synthcp.system.failures import in_one_line
 from synthcp.system.files import require_weights
 
 FEATURES = "features"

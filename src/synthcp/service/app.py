@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from synthcp import __version__
-from synthcp.service.answer import MapKind
 from synthcp.service.gate import refuse, request_id_of
-from synthcp.service.limits import TYPES, Refused
+from synthcp.service.limits import IMAGES, VOLUMES, Refused
+from synthcp.service.order import MapKind
 from synthcp.service.service import Service
 
 MOST_IMAGES = 32
@@ -100,5 +100,5 @@ def _body(several: bool) -> dict[str, Any]:
     """What OpenAPI is told of a body that is read as it comes."""
     file = {"type": "array", "items": _FILE} if several else _FILE
     form = {"schema": {"type": "object", "required": ["image"], "properties": {"image": file, "prediction": file}}}
-    bare = {kind: {"schema": _FILE} for kind in TYPES if not several}
+    bare = {kind: {"schema": _FILE} for kind in IMAGES | VOLUMES if not several}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": form} | bare}}

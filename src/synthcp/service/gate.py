@@ -15,12 +15,12 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from synthcp.errors import in_one_line
 from synthcp.service.answer import error
 from synthcp.service.limits import MEBIBYTE, Limits, Refused
 from synthcp.service.logs import log
 from synthcp.service.metrics import Metrics
 from synthcp.service.security import Tokens
-from synthcp.system.failures import in_one_line
 
 OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
 """What is told without a token."""

@@ -7,6 +7,7 @@ it costs the image in its hands, for `worker.Worker` begins another one.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,73 +20,27 @@ from torch import Tensor
 
 from synthcp import __version__
 from synthcp.comparison.long_images import is_long
+from synthcp.data.decoding import claimed_size
 from synthcp.data.finding import Input
-from synthcp.data.nifti import Grid
-from synthcp.errors import InputError
+from synthcp.data.nifti import Grid, read_grid
+from synthcp.errors import DataError, InputError, in_one_line
 from synthcp.monitor.in_memory import require_image
 from synthcp.monitor.inputs import read_input
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Detection, Prediction
 from synthcp.report.rows import row_of
 from synthcp.segmentation.saved import SavedPredictions
-from synthcp.service.answer import Answer, MapKind, assessed, encoded_maps, error
+from synthcp.service.answer import Answer, error
+from synthcp.service.assessed import assessed, encoded_maps
 from synthcp.service.limits import MEGAPIXEL, Limits
 from synthcp.service.logs import log, write_logs
-from synthcp.system.failures import in_one_line
+from synthcp.service.order import IMAGE, MAPS, PREDICTION, Asked, Order
 from synthcp.system.pipeline import runs
+from synthcp.system.runtime import usable_cores
 from synthcp.verbs.facts import identity
 
-IMAGE, PREDICTION, MAPS = "image", "prediction", "maps"
-"""What a job's folder holds: the file of the image, the folder of its prediction, that of its maps."""
 LARGE = 2 * MEGAPIXEL
 """Pixels from which an image goes through the networks alone: together they would fill the memory, and gain nothing."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a process is to judge with.
-
-    Attributes:
-        monitor: Folder of the monitor.
-        limits: Of a request.
-        threads: Of the CPU.
-        model: SPEC of another M; None takes the monitor's.
-        device: "auto", "cpu", "cuda", ...
-        precision: "auto", "fp32" or "bf16".
-        trust_code: Whether the monitor's M may be code.
-    """
-
-    monitor: Path
-    limits: Limits
-    threads: int
-    model: str | None = None
-    device: str = "auto"
-    precision: str = "fp32"
-    trust_code: bool = False
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of one image.
-
-    Attributes:
-        request: Id of the request.
-        name: By which the client calls the image.
-        folder: Of its files, of this job alone.
-        suffix: Of the image's file.
-        maps: Which maps are wanted.
-    """
-
-    request: str
-    name: str
-    folder: str
-    suffix: str
-    maps: MapKind = "none"
-
-    @property
-    def file(self) -> Input:
-        """The image."""
-        return Input(IMAGE, (Path(self.folder) / f"{IMAGE}{self.suffix}",))
 
 
 @dataclass(frozen=True)
@@ -137,8 +92,8 @@ class Judge:
         """Read an image; whatever is wrong with its file is the client's to mend (422)."""
         settings = self._monitor.settings
         try:
-            self._limits.require_size(asked.file.paths[0], settings.spatial_dims)
-            image, grid = read_input(asked.file, settings)
+            require_size(asked.path, self._limits, settings.spatial_dims)
+            image, grid = read_input(Input(IMAGE, (asked.path,)), settings)
             require_image(image[None], settings)
             return Read(asked, image, grid, self._prediction(asked, image, grid))
         except InputError as problem:
@@ -152,7 +107,7 @@ class Judge:
             return None
         own = saved.of_folder(Path(asked.folder) / PREDICTION)
         if grid is not None:
-            own.require_grid(IMAGE, asked.file.source, grid)
+            own.require_grid(IMAGE, str(asked.path), grid)
         return own.predict(IMAGE, image[None])
 
     def _together(self, group: Sequence[Read]) -> list[Answer]:
@@ -190,6 +145,17 @@ def _failed(asked: Asked, code: int, problem: BaseException) -> Answer:
     return error(code, told, id=asked.name, request_id=asked.request)
 
 
+def require_size(path: Path, limits: Limits, spatial_dims: int) -> None:
+    """Judge the size that the header of a file claims, before its pixels are decoded; raises DataError."""
+    size: Sequence[int] = read_grid(path).size if spatial_dims == 3 else claimed_size(path)
+    came = f"{path} is {'x'.join(map(str, size))}"
+    if math.prod(size) > limits.megapixels * MEGAPIXEL:
+        parts = "voxels" if spatial_dims == 3 else "pixels"
+        raise DataError(f"{came}; this service takes up to {limits.megapixels} million {parts}; make it smaller")
+    if spatial_dims == 2 and max(size) > limits.aspect * min(size):
+        raise DataError(f"{came}; this service takes up to {limits.aspect} times as long as wide; cut it")
+
+
 def _size(read: Read | Answer) -> tuple[int, ...] | None:
     """Of an image that may go with others; None of one that goes alone."""
     if isinstance(read, Answer) or read.prediction is not None:
@@ -210,7 +176,7 @@ def work(pipe: Connection, order: Order) -> None:
 
 
 def _loaded(pipe: Connection, order: Order) -> Judge | None:
-    torch.set_num_threads(order.threads)
+    torch.set_num_threads(order.threads or max(1, usable_cores() // order.workers))
     try:
         judge = Judge(
             Monitor.load(order.monitor, order.device, order.precision, order.model, trust_code=order.trust_code),

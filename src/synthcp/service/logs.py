@@ -7,7 +7,7 @@ import sys
 from datetime import UTC, datetime
 from logging import INFO, WARNING, Formatter, LogRecord, StreamHandler, captureWarnings, getLogger
 
-from synthcp.system.failures import in_one_line
+from synthcp.errors import in_one_line
 
 _LOG = getLogger("synthcp.service")
 _LOG.propagate = False  # the program prints what "synthcp" is told as notes

@@ -8,10 +8,10 @@ from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition
-from typing import Any
 
 from synthcp.service.answer import Answer
 from synthcp.service.limits import Refused
+from synthcp.service.order import Asked
 
 _NEW = 0.2
 """Weight of the last time in the mean by which a wait is guessed."""
@@ -22,12 +22,12 @@ class Job:
     """An image to be judged.
 
     Attributes:
-        asked: What the worker is told, as JSON holds it; see judge.Asked.
+        asked: What it is.
         until: When nobody waits for the answer any more, on the monotonic clock.
         answer: Given by the worker.
     """
 
-    asked: dict[str, Any]
+    asked: Asked
     until: float
     answer: Future[Answer] = field(default_factory=Future)
 

@@ -14,8 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from synthcp.errors import InputError
 from synthcp.service.app import build_app
 from synthcp.service.gate import Gate
-from synthcp.service.judge import Order
 from synthcp.service.logs import log, write_logs
+from synthcp.service.order import Order
 from synthcp.service.security import Tokens
 from synthcp.service.service import Service
 
@@ -33,7 +33,6 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
-    workers: int = 1,
     token_file: Path | None = None,
     begun: Callable[[str], object] = print,
 ) -> None:
@@ -43,7 +42,6 @@ def serve(
         order: What the workers judge with.
         host: Address to listen on.
         port: To listen on; 0 takes a free one.
-        workers: Processes that judge.
         token_file: Of the tokens of those who may ask; None lets everybody ask.
         begun: Told, when it listens, where.
 
@@ -51,12 +49,12 @@ def serve(
         InputError: The monitor, the tokens or the address cannot be used.
     """
     tokens = Tokens.read(token_file)
-    with _listening(host, port) as listener, Service(order, workers) as service:
+    with _listening(host, port) as listener, Service(order) as service:
         server = Server(config_of(service, tokens))
         write_logs()
         port = listener.getsockname()[1]
         begun(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}")
-        log("begun", port=port, workers=workers, fingerprint=service.facts["fingerprint"])
+        log("begun", port=port, workers=order.workers, fingerprint=service.facts["fingerprint"])
         with suppress(KeyboardInterrupt):  # which uvicorn raises again when all is answered
             server.run(sockets=[listener])
     log("ended")
@@ -130,5 +128,5 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
-        problem = error.strerror or str(error)
+        problem = (error.strerror or str(error)).partition(" (")[0]
         raise InputError(f"{host}:{port} cannot be listened on ({problem}); choose another --port or --host") from error

@@ -13,13 +13,13 @@ from typing import Any
 
 from fastapi import Request
 
-from synthcp.service.answer import Answer, MapKind, error
-from synthcp.service.judge import Asked, Order
-from synthcp.service.limits import Refused
+from synthcp.service.answer import Answer, error
+from synthcp.service.limits import IMAGES, VOLUMES, Refused
 from synthcp.service.logs import log
 from synthcp.service.metrics import Metrics
+from synthcp.service.order import Asked, MapKind, Order
 from synthcp.service.queue import Job, JobQueue
-from synthcp.service.uploads import Upload, Uploading
+from synthcp.service.uploads import Uploading
 from synthcp.service.worker import Worker
 
 
@@ -28,7 +28,6 @@ class Service:
 
     Args:
         order: What the workers judge with.
-        workers: How many there are.
 
     Attributes:
         limits: Of a request.
@@ -37,11 +36,11 @@ class Service:
         metrics: What is counted.
     """
 
-    def __init__(self, order: Order, workers: int = 1) -> None:
+    def __init__(self, order: Order) -> None:
         self.limits = order.limits
         self.queue = JobQueue(order.limits.queue)
         self.metrics = Metrics()
-        self.workers = [Worker(order, self.queue, self.metrics, workers) for _ in range(workers)]
+        self.workers = [Worker(order, self.queue, self.metrics) for _ in range(order.workers)]
         self._uploads = TemporaryDirectory(prefix="synthcp-serve-")
         self.metrics.watch("synthcp_waiting_images", "That no worker has taken yet.", lambda: len(self.queue))
         self.metrics.watch("synthcp_held_places", "Images that are under way.", lambda: self.queue.held)
@@ -56,6 +55,10 @@ class Service:
     def facts(self) -> dict[str, Any]:
         """What the workers told of their monitor."""
         return self.workers[0].facts
+
+    @property
+    def _has_volumes(self) -> bool:
+        return bool(self.facts["spatial_dims"] == 3)
 
     @property
     def _ready(self) -> list[Worker]:
@@ -83,25 +86,22 @@ class Service:
         Raises:
             Refused: The request is not as it must be, or there is no place for its images.
         """
-        if maps == "nifti" and self.facts["spatial_dims"] == 2:
+        if maps == "nifti" and not self._has_volumes:
             raise Refused(422, "maps=nifti is of volumes, but the monitor was fitted on flat images; choose png or npz")
-        uploads = await self._received(request, most)
-        until, request_id = request.state.until, request.state.request_id
-        jobs = [self._job(upload, request_id, maps, until) for upload in uploads]
-        log("accepted", request_id=request_id, images=len(jobs))
+        uploads = await self._received(request, maps, most)
+        jobs = [_job(asked, request.state.until) for asked in uploads]
+        log("accepted", request_id=request.state.request_id, images=len(jobs))
         for job in jobs:
             self.queue.put(job)
         return await asyncio.gather(*map(_answered, jobs))
 
-    async def _received(self, request: Request, most: int) -> Sequence[Upload]:
+    async def _received(self, request: Request, maps: MapKind, most: int) -> Sequence[Asked]:
         """The images of a request, with a place for each."""
         with ExitStack() as undo:
             self.queue.reserve()
             undo.callback(self.queue.release)
-            receive = Uploading(
-                most, self.facts["spatial_dims"], self.facts["takes_predictions"], lambda: self._new_folder(undo)
-            )
-            uploads = await receive(request)
+            types, predictions = VOLUMES if self._has_volumes else IMAGES, self.facts["takes_predictions"]
+            uploads = await Uploading(request, maps, types, predictions, lambda: self._new_folder(undo)).receive(most)
             self.queue.reserve(len(uploads) - 1)
             undo.pop_all()
         return uploads
@@ -111,11 +111,12 @@ class Service:
         undo.callback(shutil.rmtree, folder, ignore_errors=True)
         return folder
 
-    def _job(self, upload: Upload, request_id: str, maps: MapKind, until: float) -> Job:
-        asked = Asked(request_id, upload.name, str(upload.folder), upload.suffix, maps)
-        job = Job(vars(asked), until)
-        job.answer.add_done_callback(lambda _: shutil.rmtree(upload.folder, ignore_errors=True))
-        return job
+
+def _job(asked: Asked, until: float) -> Job:
+    """A job whose files go when it is done."""
+    job = Job(asked, until)
+    job.answer.add_done_callback(lambda _: shutil.rmtree(asked.folder, ignore_errors=True))
+    return job
 
 
 async def _answered(job: Job) -> Answer:
@@ -123,4 +124,4 @@ async def _answered(job: Job) -> Answer:
     with suppress(TimeoutError):
         return await asyncio.wait_for(asyncio.wrap_future(job.answer), max(0.0, job.until - time.monotonic()))
     told = "there was no answer in time; ask again when the service is less busy, or send a smaller image"
-    return error(504, told, id=job.asked["name"], request_id=job.asked["request"])
+    return error(504, told, id=job.asked.name, request_id=job.asked.request)

@@ -13,8 +13,8 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
 from synthcp.errors import shown
-from synthcp.service.judge import IMAGE, PREDICTION
-from synthcp.service.limits import Refused, image_suffix, prediction_suffix
+from synthcp.service.limits import PREDICTIONS, Refused, Types, suffix_of
+from synthcp.service.order import IMAGE, PREDICTION, Asked, MapKind
 
 _LONGEST_NAME = 200
 _FIELDS = 8
@@ -22,71 +22,57 @@ _FIELDS = 8
 
 
 @dataclass(frozen=True)
-class Upload:
-    """An image of a request.
-
-    Attributes:
-        name: By which the client calls it, without folder and suffix.
-        folder: Of its own; it holds the image and its prediction.
-        suffix: Of the image's file.
-    """
-
-    name: str
-    folder: Path
-    suffix: str
-
-
-@dataclass(frozen=True)
 class Uploading:
-    """What a request may bring.
+    """A request that brings images.
 
     Attributes:
-        most: How many images.
-        spatial_dims: Of an image.
+        request: It.
+        maps: Which maps are wanted.
+        types: Of the images.
         predictions: Whether each comes with a prediction.
         new_folder: Gives an empty one.
     """
 
-    most: int
-    spatial_dims: int
+    request: Request
+    maps: MapKind
+    types: Types
     predictions: bool
     new_folder: Callable[[], Path]
 
-    async def __call__(self, request: Request) -> list[Upload]:
-        """Receive the images of a request.
+    async def receive(self, most: int) -> list[Asked]:
+        """Receive the images, up to so many.
 
         Raises:
             Refused: Of another type (415), with parts that there are not, or with too many or too few files (422).
         """
-        kind = request.headers.get("content-type", "")
+        kind = self.request.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "multipart/form-data":
-            return [await self._bare(request, kind)]
-        async with request.form(max_files=2 * self.most, max_fields=_FIELDS) as form:
-            return await asyncio.to_thread(self._parts, form)
+            return [await self._bare(kind)]
+        async with self.request.form(max_files=2 * most, max_fields=_FIELDS) as form:
+            return await asyncio.to_thread(self._parts, form, most)
 
-    async def _bare(self, request: Request, kind: str) -> Upload:
+    async def _bare(self, kind: str) -> Asked:
         """An image that is the whole body."""
-        suffix = image_suffix(kind, "", self.spatial_dims)
+        asked = self._asked(IMAGE, suffix_of(kind, "", self.types))
         self._require_predictions(0, 1)
-        folder = self.new_folder()
-        with (folder / f"{IMAGE}{suffix}").open("wb") as file:
-            async for chunk in request.stream():
+        with asked.path.open("wb") as file:
+            async for chunk in self.request.stream():
                 file.write(chunk)
-        return Upload(IMAGE, folder, suffix)
+        return asked
 
-    def _parts(self, form: FormData) -> list[Upload]:
+    def _parts(self, form: FormData, most: int) -> list[Asked]:
         odd = [name for name, part in form.multi_items() if name not in (IMAGE, PREDICTION) or isinstance(part, str)]
         if odd:
             raise Refused(422, f"{_short(odd[0])!r} is no part of a request; send files as image and prediction alone")
         images, predictions = _named(form.getlist(IMAGE)), _named(form.getlist(PREDICTION))
-        if not 1 <= len(images) <= self.most:
-            raise Refused(422, f"{len(images)} parts are called image; send 1 to {self.most}, each under its name")
+        if not 1 <= len(images) <= most:
+            raise Refused(422, f"{len(images)} parts are called image; send 1 to {most}, each under its name")
         self._require_predictions(len(predictions), len(images))
-        if self.most == 1:
+        if most == 1:  # whose names need not be alike
             predictions = dict(zip(images, predictions.values(), strict=False))
-        lacking = sorted(images.keys() ^ predictions.keys()) if predictions else []
-        if lacking:
-            raise Refused(422, f"{lacking[0]!r} is the name of an image or of a prediction alone; name both alike")
+        alone = sorted(images.keys() ^ predictions.keys()) if predictions else []
+        if alone:
+            raise Refused(422, f"{alone[0]!r} is the name of an image or of a prediction alone; name both alike")
         return [self._kept(name, image, predictions.get(name)) for name, image in images.items()]
 
     def _require_predictions(self, came: int, images: int) -> None:
@@ -96,15 +82,18 @@ class Uploading:
         if came and not self.predictions:
             raise Refused(422, "a prediction came, but the monitor has a model of its own; leave it out")
 
-    def _kept(self, name: str, image: UploadFile, prediction: UploadFile | None) -> Upload:
-        suffix = image_suffix(image.content_type or "", image.filename or "", self.spatial_dims)
-        folder = self.new_folder()
-        _copy(image, folder / f"{IMAGE}{suffix}")
+    def _kept(self, name: str, image: UploadFile, prediction: UploadFile | None) -> Asked:
+        asked = self._asked(name, suffix_of(image.content_type or "", image.filename or "", self.types))
+        _copy(image, asked.path)
         if prediction is not None:
-            end = prediction_suffix(prediction.content_type or "", prediction.filename or "")
-            (folder / PREDICTION).mkdir()
-            _copy(prediction, folder / PREDICTION / f"{IMAGE}{end}")
-        return Upload(name, folder, suffix)
+            suffix = suffix_of(prediction.content_type or "", prediction.filename or "", PREDICTIONS)
+            folder = Path(asked.folder) / PREDICTION
+            folder.mkdir()
+            _copy(prediction, folder / f"{IMAGE}{suffix}")
+        return asked
+
+    def _asked(self, name: str, suffix: str) -> Asked:
+        return Asked(self.request.state.request_id, name, str(self.new_folder()), suffix, self.maps)
 
 
 def _named(parts: list[Any]) -> dict[str, UploadFile]:

@@ -15,9 +15,9 @@ from typing import Any
 
 from synthcp.errors import InputError
 from synthcp.service.answer import Answer, error
-from synthcp.service.judge import Order, work
 from synthcp.service.logs import log
 from synthcp.service.metrics import Metrics
+from synthcp.service.order import Order
 from synthcp.service.queue import Job, JobQueue
 
 _SPAWN = get_context("spawn")
@@ -32,20 +32,18 @@ class Worker:
         order: What it judges with.
         queue: Where its jobs come from.
         metrics: What it counts in.
-        workers: How many there are beside this one, and this one.
 
     Attributes:
         ready: Whether a process is there that can judge.
         facts: What the process told of its monitor.
     """
 
-    def __init__(self, order: Order, queue: JobQueue, metrics: Metrics, workers: int = 1) -> None:
+    def __init__(self, order: Order, queue: JobQueue, metrics: Metrics) -> None:
         self.ready = False
         self.facts: dict[str, Any] = {}
         self._order = order
         self._queue = queue
         self._metrics = metrics
-        self._workers = workers
         self._process: SpawnProcess
         self._pipe: Connection
         self._thread = Thread(target=self._run, name="synthcp-worker", daemon=True)
@@ -74,7 +72,7 @@ class Worker:
 
     def _begin(self) -> None:
         self._pipe, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=work, args=(theirs, self._order), daemon=True)
+        self._process = _SPAWN.Process(target=_judging, args=(theirs, self._order), daemon=True)
         with _signals_held():
             self._process.start()
         theirs.close()
@@ -119,7 +117,7 @@ class Worker:
                 begun = time.monotonic()
                 self._metrics.together.observe(len(jobs))
                 self._judge(jobs)
-                self._queue.pace(begun, len(jobs), self._workers)
+                self._queue.pace(begun, len(jobs), self._order.workers)
 
     def _judge(self, jobs: Sequence[Job]) -> None:
         """See to it that every job has an answer; the one that a process died of gets an error."""
@@ -136,7 +134,7 @@ class Worker:
 
     def _exchange(self, jobs: Sequence[Job]) -> None:
         """Hand jobs over and give their answers; raises EOFError or OSError where the process dies or hangs."""
-        self._pipe.send_bytes(json.dumps([job.asked for job in jobs]).encode())
+        self._pipe.send_bytes(json.dumps([vars(job.asked) for job in jobs]).encode())
         for job in jobs:
             if not self._pipe.poll(self._order.limits.seconds):
                 raise TimeoutError
@@ -149,7 +147,14 @@ class Worker:
 
 def _lost(job: Job) -> Answer:
     told = "the process that judged the image died or hung; if it does so again, look at this image and at the model"
-    return error(500, told, id=job.asked["name"], request_id=job.asked["request"])
+    return error(500, told, id=job.asked.name, request_id=job.asked.request)
+
+
+def _judging(pipe: Connection, order: Order) -> None:
+    """What the process does; it alone needs torch."""
+    from synthcp.service.judge import work
+
+    work(pipe, order)
 
 
 @contextmanager

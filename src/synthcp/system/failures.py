@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
-from synthcp.errors import RunError, SynthCPError, is_disk_full, shown
+from synthcp.errors import RunError, SynthCPError, in_one_line, is_disk_full, shown
 from synthcp.system.files import writing
 
 Costing = Callable[[str], AbstractContextManager[None]]
@@ -17,7 +17,6 @@ LOG = "errors.log"
 _FRAMES = 20
 _TRACEBACK = 20_000
 _LOG_SIZE = 5_000_000
-_LINE = 500
 
 
 @contextmanager
@@ -74,14 +73,3 @@ class Failures:
             with open(self._log, "a", encoding="utf-8") as log:
                 if log.tell() < _LOG_SIZE:
                     log.write(f"{text}\n")
-
-
-def in_one_line(error: BaseException) -> str:
-    """What an error says, in one line of bounded length; of one that SynthCP did not raise also its kind."""
-    try:
-        text = " ".join(str(error)[: 4 * _LINE].split())
-    except Exception:  # an error of a brought model need not even have a text
-        text = ""
-    kind = "" if isinstance(error, SynthCPError) else type(error).__name__
-    line = ": ".join(filter(None, (kind, text)))
-    return line if len(line) <= _LINE or not kind else f"{line[:_LINE]} ..."
