@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
@@ -73,13 +73,14 @@ class Asking:
 
     def raw(self, *sent: bytes, wait: float = 30) -> bytes:
         """What comes back when these bytes, one after the other, are sent."""
+        received = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=wait) as connection:
-            for part in sent:
-                connection.sendall(part)
-            received = list[bytes]()
-            while content := connection.recv(65536):
-                received.append(content)
-        return b"".join(received)
+            with suppress(ConnectionError):
+                for part in sent:
+                    connection.sendall(part)
+                while b"}" not in received and (content := connection.recv(65536)):
+                    received += content
+        return received
 
 
 def form(parts: Sequence[bytes | Part]) -> bytes:

@@ -128,7 +128,7 @@ class _Answering:
 def _require_length(told: str, limits: Limits) -> None:
     if int(told) > limits.mebibytes * MEBIBYTE:
         came = f"the body has more than {limits.mebibytes} MiB, the limit"
-        raise Refused(413, f"{came}; send fewer images at once, or smaller ones", {"Connection": "close"})
+        raise Refused(413, f"{came}; send fewer images at once, or smaller ones")
 
 
 def refuse(code: int, message: str, request_id: str, headers: dict[str, str] | None = None) -> Response:

@@ -43,7 +43,7 @@ class Tokens:
     def require(self, authorization: str) -> None:
         """Refuse (401) a header that holds none of the tokens; how long that takes tells nothing of them."""
         scheme, _, token = authorization.partition(" ")
-        given = sha256(token.strip().encode()).digest()
+        given = sha256(token.strip().encode("utf-8", "surrogatepass")).digest()
         known = [hmac.compare_digest(given, digest) for digest in self._digests]
         if known and not (any(known) and scheme.lower() == "bearer"):
             came = "the token is unknown" if authorization else "there is no token"
