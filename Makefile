@@ -35,11 +35,12 @@ check: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## run every script in benchmarks/ but the soak
-	@set -e; for script in $(filter-out benchmarks/soak.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
+bench: $(STAMP)  ## run every script in benchmarks/ but those of soak
+	@set -e; for script in $(filter-out benchmarks/soak.py benchmarks/service.py,$(wildcard benchmarks/*.py)); do echo "== $$script"; $(BIN)/python $$script; done
 
-soak: $(STAMP)  ## score good and bad inputs in one process for ten minutes: flat memory, same results
+soak: $(STAMP)  ## good and bad inputs for ten minutes, then a service at twice its load: flat memory, same results
 	$(BIN)/python benchmarks/soak.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/service.py
 
 clean:  ## remove the environments, builds and caches; runs/ and out/ stay
 	rm -rf .venv $(ZOO) dist build .pytest_cache .mypy_cache .ruff_cache
