@@ -632,6 +632,34 @@ for verb, option, value in (
         short=verb == "fit" and option == "--seed",
     )
 
+for option, *values in (
+    ("--port", "65536", "-1", "http", HUGE),
+    ("--host", "nowhere.invalid", "256.1.1.1", "", "::g", "\x1b[2J"),
+    ("--token-file", "/nope", "/dev/zero", "/dev/null", "/etc"),
+    ("--monitor", "/nope", "/dev/zero"),
+    ("--workers", "0", HUGE),
+    ("--queue", "0", "x", HUGE),
+    ("--seconds", "0", "inf"),
+    ("--megapixels", "501", "nan"),
+    ("--aspect", "0", HUGE),
+    ("--model", "onnx:/dev/null", "os:getcwd"),
+):  # fmt: skip
+    for value in values:
+        add(
+            f"serve option {option} {value[:30]!r}",
+            lambda world, option=option, value=value: [
+                "serve",
+                "--monitor",
+                world.monitor,
+                "--port",
+                "0",
+                option,
+                value,
+            ],
+            BAD,
+            short=(option, value) in (("--port", HUGE), ("--token-file", "/dev/zero")),
+        )
+
 # --- report -----------------------------------------------------------------------------------------------------------
 
 

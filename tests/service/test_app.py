@@ -198,6 +198,24 @@ def test_sigterm_lets_what_was_accepted_be_answered(run_folder, tmp_path):
         assert events[-1] == "ended" and events.count("answered") == 4
 
 
+@pytest.mark.slow
+def test_workers_end_when_the_service_is_killed(run_folder, tmp_path):
+    with serving(run_folder, tmp_path) as ask:
+        (worker,) = workers_of(ask.process.pid)
+        ask.process.kill()
+        ask.process.wait()
+        begun = time.monotonic()
+        while Path(f"/proc/{worker}").exists():
+            assert time.monotonic() - begun < 10
+            time.sleep(0.1)
+
+
+def workers_of(process: int) -> list[str]:
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    children = [pid for task in tasks for pid in task.read_text().split()]
+    return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 def test_what_cannot_begin_is_one_line(synthcp, run_folder, tmp_path, ask):
     (tmp_path / "tokens").write_text("short\n")
     for options, told in (
@@ -205,6 +223,7 @@ def test_what_cannot_begin_is_one_line(synthcp, run_folder, tmp_path, ask):
         (("--port", ask.port), f"127.0.0.1:{ask.port} cannot be listened on (Address already in use); choose another"),
         (("--token-file", tmp_path / "tokens"), "must hold tokens of 16 letters or more"),
         (("--token-file", tmp_path / "none"), "cannot be read as tokens"),
+        (("--host", ""), "--host is empty; name an address: 127.0.0.1, or 0.0.0.0 for every one"),
         (("--queue", 0), "'0' is no whole number from 1 to 10000"),
     ):
         ended = synthcp("serve", "--monitor", run_folder, "--port", 0, "--device", "cpu", *options)

@@ -371,7 +371,7 @@ raw(
     codes=(422,),
 )
 raw("an empty body", head(0, "image/png", b"Connection: close\r\n"), codes=(422,))
-add("a body that drips", dripping(head(10_000, "image/png"), 0.2, 60), 408, short=True)
+add("a body that drips", dripping(head(10_000, "image/png"), 0.2, 60), 408)
 add("a form that drips", dripping(head(10_000), 0.2, 60, form([GOOD])), 408)
 add("a body that never comes", lambda ask: status(ask.raw(head(10_000, "image/png"))), 408)
 add("a head that drips", dripping(b"GET /healthz HTTP/1.1\r\nX-A: ", 0.5, 60), 0)

@@ -139,8 +139,12 @@ def test_the_prediction_beside_an_image_is_its_own(elsewhere, asked):
     wrong = asked("wrong", png(noise(32, 40)))
     (Path(wrong.folder) / "prediction").mkdir()
     Image.fromarray(labels + 9).save(Path(wrong.folder) / "prediction" / "image.png")
-    judge = Judge(elsewhere, Limits())
-    first, second = told(judge, one, wrong)
+    large = asked("large", png(noise(32, 40)))
+    (Path(large.folder) / "prediction").mkdir()
+    Image.new("L", (1250, 1000)).save(Path(large.folder) / "prediction" / "image.png")
+    judge = Judge(elsewhere, Limits(megapixels=1))
+    first, second, third = told(judge, one, wrong, large)
+    assert third["code"] == 422 and third["message"].startswith("prediction/image.png is 1250x1000; this service takes")
     with np.load(io.BytesIO(b64decode(first["maps"]["maps.npz"]))) as maps:
         assert np.array_equal(maps["prediction"], labels) and "anomaly" not in maps
     assert judge.facts()["takes_predictions"] and first["regions"] is None

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from synthcp.cli import options
-from synthcp.cli.options import MOST, whole
+from synthcp.cli.options import whole
 from synthcp.cli.saying import say, warn
 from synthcp.system.extras import import_extra
 
@@ -45,7 +45,7 @@ def serve_verb(
         int, typer.Option(parser=whole(1, 500), metavar="N", help="Of an image, or voxels of a volume, at most.")
     ] = 50,
     aspect: Annotated[
-        int, typer.Option(parser=MOST, metavar="N", help="How many times as long as wide an image may be.")
+        int, typer.Option(parser=whole(1, 4000), metavar="N", help="How many times as long as wide an image may be.")
     ] = 32,
     model: options.Model = None,
     predictions: options.Predictions = None,
@@ -75,6 +75,6 @@ def serve_verb(
         precision=precision,
         trust_code=trust_code,
     )
-    if token_file is None and host not in LOOPBACK:
+    if token_file is None and host not in ("", *LOOPBACK):
         warn(f"note: {host} is more than this machine, and without --token-file everybody who reaches it may ask")
     serve(order, host=host, port=port, token_file=token_file, begun=say)

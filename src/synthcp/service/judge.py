@@ -105,7 +105,11 @@ class Judge:
         saved = self._monitor.predictor
         if not isinstance(saved, SavedPredictions):
             return None
-        own = saved.of_folder(Path(asked.folder) / PREDICTION)
+        folder = Path(asked.folder) / PREDICTION
+        for path in folder.iterdir():
+            if path.suffix != ".npz":  # whose header is held against the image
+                require_size(path, self._limits, image.dim() - 1)
+        own = saved.of_folder(folder)
         if grid is not None:
             own.require_grid(IMAGE, str(asked.path), grid)
         return own.predict(IMAGE, image[None])

@@ -125,6 +125,8 @@ class Prompt(H11Protocol):
 
 
 def _listening(host: str, port: int) -> socket.socket:
+    if not host:  # which sockets take for every address
+        raise InputError("--host is empty; name an address: 127.0.0.1, or 0.0.0.0 for every one")
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

@@ -13,7 +13,7 @@ from multiprocessing.context import SpawnProcess
 from threading import Thread
 from typing import Any
 
-from synthcp.errors import InputError
+from synthcp.errors import InputError, in_one_line
 from synthcp.service.answer import Answer, error
 from synthcp.service.logs import log
 from synthcp.service.metrics import Metrics
@@ -21,8 +21,10 @@ from synthcp.service.order import Order
 from synthcp.service.queue import Job, JobQueue
 
 _SPAWN = get_context("spawn")
-_LOOK, _LONGEST_PAUSE, _LEAVE = 0.5, 30.0, 10.0
-"""Seconds after which an idle worker is looked at, between tries to begin one, and that one has to end."""
+_LOOK, _LONGEST_PAUSE = 0.5, 10.0
+"""Seconds after which an idle worker is looked at, and between tries to begin one."""
+_LOAD, _LEAVE = 600.0, 10.0
+"""Seconds that one has to begin, and to end."""
 
 
 class Worker:
@@ -76,18 +78,23 @@ class Worker:
         with _signals_held():
             self._process.start()
         theirs.close()
-        try:
-            told = json.loads(self._pipe.recv_bytes())
-        except (EOFError, OSError):
-            self._end()
-            told = {
-                "error": f"a worker died (exit code {self._process.exitcode}) as it loaded the monitor; is there "
-                "memory for one more of them? give fewer --workers"
-            }
+        told = self._loaded()
         if "error" in told:
             self._end()
             raise InputError(told["error"])
         self.facts, self.ready = told, True
+
+    def _loaded(self) -> dict[str, Any]:
+        """What a new process tells of its monitor, or under "error" why it has none."""
+        try:
+            if not self._pipe.poll(_LOAD):
+                return {"error": f"a worker has not loaded the monitor in {_LOAD:.0f} s; look at its model"}
+            told: dict[str, Any] = json.loads(self._pipe.recv_bytes())
+            return told
+        except (EOFError, OSError):
+            self._process.join(_LEAVE)
+            died = f"a worker died (exit code {self._process.exitcode}) as it loaded the monitor"
+            return {"error": f"{died}; is there memory for one more of them? give fewer --workers"}
 
     def _end(self) -> None:
         self.ready = False
@@ -103,7 +110,7 @@ class Worker:
         while not (self.ready or self._queue.closed):
             try:
                 self._begin()
-            except (InputError, OSError) as problem:
+            except Exception as problem:
                 log("error", problem=f"no worker can begin: {problem}", next_try_in_seconds=pause)
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
@@ -123,7 +130,8 @@ class Worker:
         """See to it that every job has an answer; the one that a process died of gets an error."""
         try:
             self._exchange(jobs)
-        except (EOFError, OSError):
+        except Exception as problem:  # EOFError or OSError of a dead process, TimeoutError of one that hangs
+            log("error", problem=f"a worker gave no answer ({in_one_line(problem)})")
             self._renew()
             left = [job for job in jobs if not job.answer.done()]
             if len(jobs) > 1:
@@ -133,7 +141,7 @@ class Worker:
                 self._give(left[0], _lost(left[0]))
 
     def _exchange(self, jobs: Sequence[Job]) -> None:
-        """Hand jobs over and give their answers; raises EOFError or OSError where the process dies or hangs."""
+        """Hand jobs over and give their answers; raises whatever a process that dies or hangs brings about."""
         self._pipe.send_bytes(json.dumps([vars(job.asked) for job in jobs]).encode())
         for job in jobs:
             if not self._pipe.poll(self._order.limits.seconds):
