@@ -18,6 +18,7 @@ from PIL import Image
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Assessment
 from synthcp.report.rows import row_of, row_values
+from synthcp.service.gate import PATHS
 from synthcp.verbs.facts import identity
 
 BATCH = "/v1/assess/batch"
@@ -157,6 +158,7 @@ def test_what_judges_is_told(ask, monitor):
 def test_the_schema_lists_the_routes(ask):
     schema = ask("GET", "/openapi.json").told
     assert set(schema["paths"]) == {"/v1/assess", BATCH, "/v1/monitor", "/healthz", "/readyz", "/metrics"}
+    assert set(PATHS) == schema["paths"].keys() | {"/docs", "/openapi.json"}
     content = schema["paths"]["/v1/assess"]["post"]["requestBody"]["content"]
     assert {"multipart/form-data", "image/png", "application/gzip"} <= set(content)
     assert {"413", "415", "422", "429", "500", "504"} <= set(schema["paths"][BATCH]["post"]["responses"])

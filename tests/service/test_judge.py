@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import shutil
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
@@ -18,19 +19,22 @@ from PIL import Image
 from synthcp.config.scales import SCALES, VOLUME_SCALES
 from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn import phantoms, scenes
+from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.nifti import Grid, read_nifti, write_nifti
 from synthcp.data.volume_preparation import VolumePreparation
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
-from synthcp.monitor.settings import MonitorSettings
+from synthcp.monitor.promise import Promise
+from synthcp.monitor.settings import MonitorSettings, load_settings, save_settings
 from synthcp.report.rows import ResultRow, row_of, row_values
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.service.assessed import assessed
-from synthcp.service.judge import Judge
+from synthcp.service.judge import Judge, work
 from synthcp.service.limits import Limits
-from synthcp.service.order import Asked
+from synthcp.service.order import Asked, Order
 from synthcp.system.runtime import Runtime
+from synthcp.verbs.calibrate import calibrate
 
 
 @pytest.fixture
@@ -115,6 +119,60 @@ def test_a_number_that_is_none_is_no_answer(value, fails):
     for wrong in (replace(row, error_share=value), replace(row, class_quality={"road": value})):
         with fails("a number that is NaN or infinite", "look at the monitor"):
             assessed(wrong, {})
+
+
+@pytest.fixture
+def calibrated(run_folder, tmp_path) -> Path:
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    promise = Promise(alpha=0.3, delta=0.2, floor=0.05, area=0.1)
+    data = Scenes(ScenesConfig(count=12, height=48, width=64, split="val"))
+    calibrate(Monitor.load(run, "cpu"), data, promise=promise, facts={"data": "some scenes"})
+    return run
+
+
+def test_a_calibrated_monitor_decides(calibrated, asked, tmp_path):
+    monitor = Monitor.load(calibrated, "cpu")
+    image = asked("a", png(noise(48, 64)))
+    assessment = monitor.assess(image.path)
+    judge = Judge(monitor, Limits())
+    (answer,) = told(judge, image)
+    assert answer["decision"] == assessment.decision != "" and tuple(answer["reasons"]) == assessment.reasons
+    assert {name: tuple(ends) for name, ends in answer["intervals"].items()} == assessment.intervals
+    assert judge.facts()["calibrated"] and judge.facts()["promise"] == monitor.settings.calibration.in_words()
+    assert answer["monitor"] == judge.facts()["fingerprint"]
+
+
+class Pipe:
+    """A pipe that is closed as soon as somebody listens."""
+
+    def __init__(self) -> None:
+        self.sent = []
+
+    def send_bytes(self, content: bytes) -> None:
+        self.sent.append(json.loads(content))
+
+    def recv_bytes(self) -> bytes:
+        raise EOFError
+
+
+def test_a_process_tells_what_it_loaded_or_why_it_could_not(calibrated, tmp_path, monkeypatch):
+    events = []
+    monkeypatch.setattr("synthcp.service.judge.write_logs", lambda: None)
+    monkeypatch.setattr("synthcp.service.judge.log", lambda event, **fields: events.append(fields["problem"]))
+    settings = load_settings(calibrated)
+    save_settings(calibrated, replace(settings, calibration=replace(settings.calibration, model="hf:other")))
+    pipe = Pipe()
+    work(pipe, Order(calibrated, threads=1, device="cpu"))
+    work(pipe, Order(tmp_path / "none", threads=1, device="cpu"))
+    facts, error = pipe.sent
+    assert facts["calibrated"] is False and facts["classes"] == list(settings.classes.names)
+    assert events == [
+        "the calibration is about hf:other, not about this M, so nothing is decided; calibrate with the same --model"
+    ]
+    assert error == {
+        "error": f"{tmp_path / 'none'} holds no finished monitor (monitor.json is missing); give a folder "
+        "written by synthcp fit"
+    }
 
 
 @pytest.fixture

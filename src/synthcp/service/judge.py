@@ -27,6 +27,7 @@ from synthcp.errors import DataError, InputError, in_one_line
 from synthcp.monitor.in_memory import require_image
 from synthcp.monitor.inputs import read_input
 from synthcp.monitor.monitor import Monitor
+from synthcp.monitor.settings import load_settings
 from synthcp.records import Detection, Prediction
 from synthcp.report.rows import row_of
 from synthcp.segmentation.saved import SavedPredictions
@@ -181,13 +182,21 @@ def work(pipe: Connection, order: Order) -> None:
 
 def _loaded(pipe: Connection, order: Order) -> Judge | None:
     torch.set_num_threads(order.threads or max(1, usable_cores() // order.workers))
+    model, trusted = order.model, order.trust_code
     try:
-        judge = Judge(
-            Monitor.load(order.monitor, order.device, order.precision, order.model, trust_code=order.trust_code),
-            order.limits,
-        )
+        monitor = Monitor.load(order.monitor, order.device, order.precision, model, trust_code=trusted)
+        judge = Judge(monitor, order.limits)
+        _tell_undecided(order.monitor, monitor)
     except BaseException as problem:  # the models that people bring may raise anything
         pipe.send_bytes(json.dumps({"error": in_one_line(problem)}).encode())
         return None
     pipe.send_bytes(json.dumps(judge.facts()).encode())
     return judge
+
+
+def _tell_undecided(folder: Path, monitor: Monitor) -> None:
+    """Say why nothing is decided, when the calibration of a monitor is about another M."""
+    stored = load_settings(folder).calibration
+    if stored is not None and monitor.settings.calibration is None:
+        told = f"the calibration is about {stored.model}, not about this M, so nothing is decided"
+        log("warned", problem=f"{told}; calibrate with the same --model")

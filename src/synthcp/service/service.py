@@ -69,8 +69,10 @@ class Service:
         try:
             for worker in self.workers:
                 worker.start()
-        except BaseException:
+        except BaseException as problem:
             self.__exit__()
+            if isinstance(problem, KeyboardInterrupt):
+                problem.add_note("the service had not begun; give the command again")
             raise
         return self
 
