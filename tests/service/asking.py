@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -67,6 +68,14 @@ class Asking:
         reply = Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, response.read())
         connection.close()
         return reply
+
+    def ready(self) -> Asking:
+        """Itself, when it can judge."""
+        until = time.monotonic() + 60
+        while self("GET", "/readyz").code != 200:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        return self
 
     def assess(self, *parts: bytes | Part, path: str = "/v1/assess", **headers: str) -> Reply:
         return self("POST", path, form(parts), f"multipart/form-data; boundary={BOUNDARY}", **headers)

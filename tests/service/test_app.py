@@ -95,7 +95,7 @@ def test_what_fails_is_an_error_of_that_image_and_the_next_is_judged(ask, street
     reply = ask.assess(png(mood))
     assert reply.code == 500 and reply.told["status"] == "error" and reply.told["message"].startswith(told)
     assert SECRET not in reply.body.decode() and reply.told["request_id"] == reply.headers["x-request-id"]
-    assert ask.assess(streets[0]).code == 200
+    assert ask.ready().assess(streets[0]).code == 200
 
 
 @pytest.mark.slow
@@ -112,9 +112,8 @@ def test_what_hangs_is_504_and_its_process_is_replaced(ask, streets):
     reply = ask.assess(png(HANGS))
     assert reply.code == 504 and 3 <= time.monotonic() - begun < 5
     assert reply.told["message"].startswith("there was no answer in time; ")
-    while ask.assess(streets[0]).code == 504:
-        assert time.monotonic() - begun < 40
-    assert ask.assess(streets[0]).code == 200
+    while ask.ready().assess(streets[0]).code != 200:  # which waits behind the one that hangs
+        assert time.monotonic() - begun < 60
 
 
 def test_no_place_is_429_with_the_time_to_wait(ask):

@@ -102,8 +102,7 @@ class Worker:
         self._process.join()
 
     def _renew(self) -> None:
-        """Begin another process; where that fails again and again, until somebody mends what is wrong."""
-        self._end()
+        """Begin another process; where that fails, again and again, until somebody mends what is wrong."""
         self._metrics.restarts.inc()
         log("error", problem=f"worker {self.pid} died or hung (exit code {self._process.exitcode}); another one begins")
         pause = 1.0
@@ -119,6 +118,7 @@ class Worker:
         while not (self._queue.closed and not len(self._queue)):
             jobs = self._queue.take(self._order.limits.batch, _LOOK)
             if not self._process.is_alive():
+                self._end()
                 self._renew()
             if jobs:
                 begun = time.monotonic()
@@ -132,13 +132,15 @@ class Worker:
             self._exchange(jobs)
         except Exception as problem:  # EOFError or OSError of a dead process, TimeoutError of one that hangs
             log("error", problem=f"a worker gave no answer ({in_one_line(problem)})")
-            self._renew()
+            self._end()
             left = [job for job in jobs if not job.answer.done()]
-            if len(jobs) > 1:
-                for job in left:
-                    self._judge([job])
-            else:
-                self._give(left[0], _lost(left[0]))
+            again = [job for job in left if len(jobs) > 1 and time.monotonic() < job.until]
+            for job in left:
+                if job not in again:
+                    self._give(job, _lost(job))
+            self._renew()
+            for job in again:
+                self._judge([job])
 
     def _exchange(self, jobs: Sequence[Job]) -> None:
         """Hand jobs over and give their answers; raises whatever a process that dies or hangs brings about."""
