@@ -60,9 +60,9 @@ def serve_verb(
     """
     for library in ("fastapi", "uvicorn", "prometheus_client", "python_multipart"):
         import_extra(library, "serve")
-    from synthcp.service.limits import Limits
-    from synthcp.service.order import Order
-    from synthcp.service.server import serve
+    from synthcp.verbs.service.limits import Limits
+    from synthcp.verbs.service.order import Order
+    from synthcp.verbs.service.server import serve
 
     limits = Limits(mebibytes, megapixels, aspect, seconds=seconds, queue=queue, batch=batch)
     order = Order(

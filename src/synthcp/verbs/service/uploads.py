@@ -13,8 +13,8 @@ from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 
 from synthcp.errors import shown
-from synthcp.service.limits import PREDICTIONS, Refused, Types, suffix_of
-from synthcp.service.order import IMAGE, PREDICTION, Asked, MapKind
+from synthcp.verbs.service.limits import PREDICTIONS, Refused, Types, suffix_of
+from synthcp.verbs.service.order import IMAGE, PREDICTION, Asked, MapKind
 
 _LONGEST_NAME = 200
 _FIELDS = 8

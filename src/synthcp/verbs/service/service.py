@@ -13,14 +13,14 @@ from typing import Any
 
 from fastapi import Request
 
-from synthcp.service.answer import Answer, error
-from synthcp.service.limits import IMAGES, VOLUMES, Refused
-from synthcp.service.logs import log
-from synthcp.service.metrics import Metrics
-from synthcp.service.order import Asked, MapKind, Order
-from synthcp.service.queue import Job, JobQueue
-from synthcp.service.uploads import Uploading
-from synthcp.service.worker import Worker
+from synthcp.verbs.service.answer import Answer, error
+from synthcp.verbs.service.limits import IMAGES, VOLUMES, Refused
+from synthcp.verbs.service.logs import log
+from synthcp.verbs.service.metrics import Metrics
+from synthcp.verbs.service.order import Asked, MapKind, Order
+from synthcp.verbs.service.queue import Job, JobQueue
+from synthcp.verbs.service.uploads import Uploading
+from synthcp.verbs.service.worker import Worker
 
 
 class Service:

@@ -6,7 +6,7 @@ from synthcp.data.finding import IMAGE_SUFFIXES
 from synthcp.data.nifti import SUFFIXES
 from synthcp.errors import InputError
 from synthcp.segmentation.saved import SUFFIXES as SAVED
-from synthcp.service.limits import IMAGES, PREDICTIONS, VOLUMES, Limits, Refused, Types, suffix_of
+from synthcp.verbs.service.limits import IMAGES, PREDICTIONS, VOLUMES, Limits, Refused, Types, suffix_of
 
 
 @pytest.mark.parametrize(("types", "read"), [(IMAGES, IMAGE_SUFFIXES), (VOLUMES, SUFFIXES), (PREDICTIONS, SAVED)])

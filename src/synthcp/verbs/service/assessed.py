@@ -17,8 +17,8 @@ from synthcp.records import Assessment
 from synthcp.report.maps import flat_maps, maps_of, pictures_of, write_arrays, write_volumes
 from synthcp.report.png import png_of
 from synthcp.report.rows import ResultRow, row_values
-from synthcp.service.answer import Answer
-from synthcp.service.order import MapKind
+from synthcp.verbs.service.answer import Answer
+from synthcp.verbs.service.order import MapKind
 
 
 def assessed(row: ResultRow, more: dict[str, Any]) -> Answer:

@@ -29,12 +29,12 @@ from synthcp.monitor.settings import MonitorSettings, load_settings, save_settin
 from synthcp.report.rows import ResultRow, row_of, row_values
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
-from synthcp.service.assessed import assessed
-from synthcp.service.judge import Judge, work
-from synthcp.service.limits import Limits
-from synthcp.service.order import Asked, Order
 from synthcp.system.runtime import Runtime
 from synthcp.verbs.calibrate import calibrate
+from synthcp.verbs.service.assessed import assessed
+from synthcp.verbs.service.judge import Judge, work
+from synthcp.verbs.service.limits import Limits
+from synthcp.verbs.service.order import Asked, Order
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def told(judge: Judge, *asked: Asked) -> list[dict]:
 
 def test_sizes_are_judged_before_a_pixel_is_decoded(monitor, asked, monkeypatch):
     judge = Judge(monitor, Limits(megapixels=1, aspect=4))
-    monkeypatch.setattr("synthcp.service.judge.read_input", lambda *_: pytest.fail("decoded"))
+    monkeypatch.setattr("synthcp.verbs.service.judge.read_input", lambda *_: pytest.fail("decoded"))
     answers = told(
         judge,
         asked("large", png(noise(1200, 900))),
@@ -157,8 +157,8 @@ class Pipe:
 
 def test_a_process_tells_what_it_loaded_or_why_it_could_not(calibrated, tmp_path, monkeypatch):
     events = []
-    monkeypatch.setattr("synthcp.service.judge.write_logs", lambda: None)
-    monkeypatch.setattr("synthcp.service.judge.log", lambda event, **fields: events.append(fields["problem"]))
+    monkeypatch.setattr("synthcp.verbs.service.judge.write_logs", lambda: None)
+    monkeypatch.setattr("synthcp.verbs.service.judge.log", lambda event, **fields: events.append(fields["problem"]))
     settings = load_settings(calibrated)
     save_settings(calibrated, replace(settings, calibration=replace(settings.calibration, model="hf:other")))
     pipe = Pipe()

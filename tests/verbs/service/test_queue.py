@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from synthcp.service.answer import Answer
-from synthcp.service.limits import Refused
-from synthcp.service.order import Asked
-from synthcp.service.queue import Job, JobQueue
+from synthcp.verbs.service.answer import Answer
+from synthcp.verbs.service.limits import Refused
+from synthcp.verbs.service.order import Asked
+from synthcp.verbs.service.queue import Job, JobQueue
 
 DONE = Answer(200, b"{}")
 

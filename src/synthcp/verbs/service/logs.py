@@ -9,7 +9,7 @@ from logging import INFO, WARNING, Formatter, LogRecord, StreamHandler, captureW
 
 from synthcp.errors import in_one_line
 
-_LOG = getLogger("synthcp.service")
+_LOG = getLogger("synthcp.verbs.service")
 _LOG.propagate = False  # the program prints what "synthcp" is told as notes
 
 

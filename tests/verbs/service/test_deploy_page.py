@@ -16,7 +16,7 @@ from asking import TOKEN
 
 from synthcp.cli.program import app
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs" / "deploy.md").read_text()
 LINES = [line.strip() for line in PAGE.splitlines() if line.startswith("    ")]
 SERVE = [line for line in LINES if line.startswith(("synthcp serve", "ExecStart="))]

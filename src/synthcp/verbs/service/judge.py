@@ -31,14 +31,14 @@ from synthcp.monitor.settings import load_settings
 from synthcp.records import Detection, Prediction
 from synthcp.report.rows import row_of
 from synthcp.segmentation.saved import SavedPredictions
-from synthcp.service.answer import Answer, error
-from synthcp.service.assessed import assessed, encoded_maps
-from synthcp.service.limits import MEGAPIXEL, Limits
-from synthcp.service.logs import log, write_logs
-from synthcp.service.order import IMAGE, MAPS, PREDICTION, Asked, Order
 from synthcp.system.pipeline import runs
 from synthcp.system.runtime import usable_cores
 from synthcp.verbs.facts import identity
+from synthcp.verbs.service.answer import Answer, error
+from synthcp.verbs.service.assessed import assessed, encoded_maps
+from synthcp.verbs.service.limits import MEGAPIXEL, Limits
+from synthcp.verbs.service.logs import log, write_logs
+from synthcp.verbs.service.order import IMAGE, MAPS, PREDICTION, Asked, Order
 
 LARGE = 2 * MEGAPIXEL
 """Pixels from which an image goes through the networks alone: together they would fill the memory, and gain nothing."""

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from synthcp.service.limits import Refused
-from synthcp.service.security import Tokens
+from synthcp.verbs.service.limits import Refused
+from synthcp.verbs.service.security import Tokens
 
 FIRST, SECOND = "first-token-0123456789", "second-token-0123456789"
 

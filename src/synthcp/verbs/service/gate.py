@@ -16,11 +16,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from synthcp.errors import in_one_line
-from synthcp.service.answer import error
-from synthcp.service.limits import MEBIBYTE, Limits, Refused
-from synthcp.service.logs import log
-from synthcp.service.metrics import Metrics
-from synthcp.service.security import Tokens
+from synthcp.verbs.service.answer import error
+from synthcp.verbs.service.limits import MEBIBYTE, Limits, Refused
+from synthcp.verbs.service.logs import log
+from synthcp.verbs.service.metrics import Metrics
+from synthcp.verbs.service.security import Tokens
 
 OPEN = ("/healthz", "/readyz", "/docs", "/openapi.json")
 """What is told without a token."""

@@ -18,8 +18,8 @@ from PIL import Image
 from synthcp.monitor.monitor import Monitor
 from synthcp.records import Assessment
 from synthcp.report.rows import row_of, row_values
-from synthcp.service.gate import PATHS
 from synthcp.verbs.facts import identity
+from synthcp.verbs.service.gate import PATHS
 
 BATCH = "/v1/assess/batch"
 

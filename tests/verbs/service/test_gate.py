@@ -8,11 +8,11 @@ import logging
 
 from starlette.requests import ClientDisconnect
 
-from synthcp.service.gate import Gate
-from synthcp.service.limits import MEBIBYTE, Limits, Refused
-from synthcp.service.logs import write_logs
-from synthcp.service.metrics import Metrics
-from synthcp.service.security import Tokens
+from synthcp.verbs.service.gate import Gate
+from synthcp.verbs.service.limits import MEBIBYTE, Limits, Refused
+from synthcp.verbs.service.logs import write_logs
+from synthcp.verbs.service.metrics import Metrics
+from synthcp.verbs.service.security import Tokens
 
 
 def passed(app, chunks=(b"",), pause: float = 0, headers: dict[str, str] | None = None):
@@ -60,7 +60,7 @@ def test_an_answer_has_the_id_of_its_request():
 
 
 def test_what_fails_is_an_answer_without_a_word_of_it_and_a_line_of_the_log(caplog):
-    logger = logging.getLogger("synthcp.service")
+    logger = logging.getLogger("synthcp.verbs.service")
     logger.addHandler(caplog.handler)
     (start, body), _ = passed(failing)
     told = json.loads(body["body"])
@@ -104,4 +104,4 @@ def test_the_log_is_lines_of_json_without_a_traceback(capsys):
         logging.captureWarnings(False)
         logging.getLogger().handlers[:], level = before
         logging.getLogger().setLevel(level)
-        logging.getLogger("synthcp.service").handlers.clear()
+        logging.getLogger("synthcp.verbs.service").handlers.clear()

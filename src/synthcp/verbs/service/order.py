@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from synthcp.service.limits import Limits
+from synthcp.verbs.service.limits import Limits
 
 MapKind = Literal["none", "png", "npz", "nifti"]
 

@@ -14,11 +14,11 @@ from threading import Thread
 from typing import Any
 
 from synthcp.errors import InputError, in_one_line
-from synthcp.service.answer import Answer, error
-from synthcp.service.logs import log
-from synthcp.service.metrics import Metrics
-from synthcp.service.order import Order
-from synthcp.service.queue import Job, JobQueue
+from synthcp.verbs.service.answer import Answer, error
+from synthcp.verbs.service.logs import log
+from synthcp.verbs.service.metrics import Metrics
+from synthcp.verbs.service.order import Order
+from synthcp.verbs.service.queue import Job, JobQueue
 
 _SPAWN = get_context("spawn")
 _LOOK, _LONGEST_PAUSE = 0.5, 10.0
@@ -162,7 +162,7 @@ def _lost(job: Job) -> Answer:
 
 def _judging(pipe: Connection, order: Order) -> None:
     """What the process does; it alone needs torch."""
-    from synthcp.service.judge import work
+    from synthcp.verbs.service.judge import work
 
     work(pipe, order)
 

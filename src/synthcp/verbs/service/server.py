@@ -12,12 +12,12 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from synthcp.errors import InputError
-from synthcp.service.app import build_app
-from synthcp.service.gate import Gate
-from synthcp.service.logs import log, write_logs
-from synthcp.service.order import Order
-from synthcp.service.security import Tokens
-from synthcp.service.service import Service
+from synthcp.verbs.service.app import build_app
+from synthcp.verbs.service.gate import Gate
+from synthcp.verbs.service.logs import log, write_logs
+from synthcp.verbs.service.order import Order
+from synthcp.verbs.service.security import Tokens
+from synthcp.verbs.service.service import Service
 
 HEAD_SECONDS = 10.0
 """In which the head of a request must come."""

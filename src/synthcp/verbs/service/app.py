@@ -10,10 +10,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from synthcp import __version__
-from synthcp.service.gate import refuse, request_id_of
-from synthcp.service.limits import IMAGES, VOLUMES, Refused
-from synthcp.service.order import MapKind
-from synthcp.service.service import Service
+from synthcp.verbs.service.gate import refuse, request_id_of
+from synthcp.verbs.service.limits import IMAGES, VOLUMES, Refused
+from synthcp.verbs.service.order import MapKind
+from synthcp.verbs.service.service import Service
 
 MOST_IMAGES = 32
 """Of a batch."""

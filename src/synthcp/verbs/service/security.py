@@ -7,8 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from synthcp.errors import InputError
-from synthcp.service.limits import Refused
 from synthcp.system.regular import MEBIBYTE, require_file
+from synthcp.verbs.service.limits import Refused
 
 SHORTEST = 16
 

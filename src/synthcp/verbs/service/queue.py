@@ -9,9 +9,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition
 
-from synthcp.service.answer import Answer
-from synthcp.service.limits import Refused
-from synthcp.service.order import Asked
+from synthcp.verbs.service.answer import Answer
+from synthcp.verbs.service.limits import Refused
+from synthcp.verbs.service.order import Asked
 
 _NEW = 0.2
 """Weight of the last time in the mean by which a wait is guessed."""
