@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from importlib import import_module
 from inspect import Parameter, signature
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -32,9 +33,14 @@ SCENES = "scenes:?count=3&size=48x64"
 
 @pytest.fixture
 def fitted(monkeypatch):
-    """Calls of fit, in its place."""
+    """Calls of fit, in its place; what it fits gains something over M."""
     calls = []
-    monkeypatch.setattr("synthcp.fitting.run.fit", lambda *arguments, **others: calls.append((*arguments, others)))
+
+    def fit(*arguments, **others):
+        calls.append((*arguments, others))
+        return SimpleNamespace(settings=SimpleNamespace(facts={"gain": "AP-Error 57 by F, 44 by M's own uncertainty"}))
+
+    monkeypatch.setattr("synthcp.fitting.run.fit", fit)
     return calls
 
 
@@ -231,7 +237,9 @@ def test_fit_takes_every_option(synthcp, fitted, tmp_path):
     more += ["--perceptual-weights", "a:b.safetensors", "--trunk", "resnet50", "--weights", "hub"]
     more += ["--comparator-trunk", "timm:hrnet_w18", "--comparator-weights", "c.safetensors"]
     ended = synthcp("fit", "--data", SCENES, "--out", tmp_path / "x", *options.split(), *more)
-    assert ended.code == 0 and ended.stdout == f"next: synthcp score IMAGES --monitor {tmp_path / 'x'} --out out/x\n"
+    gain, following = ended.stdout.splitlines()
+    assert ended.code == 0 and gain == "errors are ranked: AP-Error 57 by F, 44 by M's own uncertainty"
+    assert following == f"next: synthcp score IMAGES --monitor {tmp_path / 'x'} --out out/x"
     dataset, out, chosen, others = fitted[0]
     facts = others["facts"]
     tiny = SCALES["tiny"]

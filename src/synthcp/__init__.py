@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from synthcp.fitting.run import fit as fit
     from synthcp.monitor.monitor import Monitor as Monitor
     from synthcp.monitor.promise import Promise as Promise
+    from synthcp.monitor.wrapped import wrap as wrap
     from synthcp.records import AnomalousRegion as AnomalousRegion
     from synthcp.records import Assessment as Assessment
     from synthcp.records import Classes as Classes
@@ -57,6 +58,7 @@ _HOMES = {
     "open_dataset": "data.specs",
     "open_model": "segmentation.specs",
     "score": "verbs.score",
+    "wrap": "monitor.wrapped",
 }
 __all__ = ["__version__", *_HOMES]
 

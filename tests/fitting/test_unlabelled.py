@@ -33,6 +33,7 @@ from synthcp.rivals.catalogue import load_detectors
 from synthcp.segmentation.base import Segmenter, at_size
 from synthcp.system.files import save_json, save_tensors
 from synthcp.system.runtime import Runtime
+from synthcp.verbs.evaluate import evaluate
 
 
 class Bright(Segmenter):
@@ -92,6 +93,9 @@ def test_the_error_map_is_ms_own_uncertainty_and_labels_are_not_looked_at(option
     assert anomaly_map.std() > 0 and monitor.generator is not None and monitor.settings.compares
     assert monitor.settings.facts["labels"].startswith("none: G learnt from M's predictions")
     assert not list((tmp_path / "run" / "controls").glob("*.json"))
+    msp, *_, shipped = evaluate(monitor, STREETS, tmp_path / "eval", detectors=["msp", "synthcp"]).detectors
+    assert msp.error_pooled is not None and shipped.error_pooled is not None and shipped.quality is not None
+    assert abs(msp.error_pooled.ap_error - shipped.error_pooled.ap_error) < 1e-4
     other = fit(Relabelled(STREETS, 2), tmp_path / "other", options)
     assert judged(other)[3].equal(anomaly_map)
 

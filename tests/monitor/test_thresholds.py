@@ -58,7 +58,7 @@ def images() -> list[Tensor]:
 
 
 def test_thresholds_are_quantiles_of_what_is_usual(examples: ImperfectExamples) -> None:
-    fitted = fit_thresholds(Reading(), examples, Runtime(torch.device("cpu")), usual=0.8)  # type: ignore[arg-type]
+    fitted = fit_thresholds(Reading(), examples.evidence(), Runtime(torch.device("cpu")), usual=0.8)  # type: ignore[arg-type]
     light = np.stack([image.numpy() for image in images()])
     assert fitted.error_share == pytest.approx(np.sort(light.mean((1, 2)))[8])
     assert fitted.anomaly == pytest.approx(np.quantile(light**2, 0.99), rel=0.1)  # of every seventh pixel
@@ -71,7 +71,7 @@ def test_thresholds_are_quantiles_of_what_is_usual(examples: ImperfectExamples) 
 
 @pytest.mark.parametrize("usual", [0.5, 0.8, 0.9])
 def test_the_share_of_images_with_an_alarm_is_kept(examples: ImperfectExamples, usual: float) -> None:
-    fitted = fit_thresholds(Reading(), examples, Runtime(torch.device("cpu")), usual)  # type: ignore[arg-type]
+    fitted = fit_thresholds(Reading(), examples.evidence(), Runtime(torch.device("cpu")), usual)  # type: ignore[arg-type]
     alarms = sum(float(image.mean()) > fitted.error_share for image in images())
     assert alarms <= math.ceil((1 - usual) * COUNT)
     unknown = sum(float((image**2 > fitted.anomaly).float().mean()) > fitted.anomaly_share for image in images())

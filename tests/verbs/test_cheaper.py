@@ -11,7 +11,7 @@ from synthcp.config.scales import Scale
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.fitting import stages
 from synthcp.fitting.config import FitConfig
-from synthcp.fitting.drawing import DrawingWorth
+from synthcp.fitting.gain import Gain
 from synthcp.fitting.run import fit
 from synthcp.metrics.bootstrap import Interval
 from synthcp.monitor.monitor import Monitor
@@ -22,8 +22,8 @@ from synthcp.verbs.score import score
 STREETS = Scenes(ScenesConfig(count=8, height=32, width=48))
 
 
-def worth(low: float) -> DrawingWorth:
-    return DrawingWorth(0.5, 0.49, Interval(0.01, low, 0.03, defined=100), images=40)
+def worth(low: float) -> Gain:
+    return Gain(0.5, 0.49, Interval(0.01, low, 0.03, defined=100), images=40)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def fitted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smallest_scale: Scal
     """Fit a monitor whose drawing is worth so much at least."""
 
     def fitted(low: float, **options: Any) -> Monitor:
-        monkeypatch.setattr(stages, "drawing_worth", lambda *_: worth(low))
+        monkeypatch.setattr(stages, "gain_of", lambda *_: worth(low))
         config = FitConfig(scale=smallest_scale, device="cpu", precision="fp32", **options)
         return fit(STREETS, tmp_path / "run", config)
 

@@ -146,5 +146,7 @@ def fit_verb(
         say(f"{told}: {', '.join(absent)}")
     facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
     with show_progress(Terminal(), quiet) as progress:
-        fit(dataset, out, asked, progress=progress, facts=facts)
+        monitor = fit(dataset, out, asked, progress=progress, facts=facts)
+    if "gain" in monitor.settings.facts:
+        say(f"errors are ranked: {monitor.settings.facts['gain']}")
     say(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")

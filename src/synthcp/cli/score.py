@@ -14,7 +14,7 @@ from synthcp.cli.options import at_work, load_monitor
 from synthcp.cli.saying import say, warn
 
 if TYPE_CHECKING:
-    from synthcp.monitor.settings import MonitorSettings
+    from synthcp.monitor.monitor import Monitor
     from synthcp.report.rows import ResultRow
 
 
@@ -22,8 +22,11 @@ def score_verb(
     inputs: Annotated[
         list[Path], typer.Argument(metavar="INPUT", help="Images and folders of images, or NIfTI files of volumes.")
     ],
-    monitor: options.MonitorFolder,
     out: options.Out,
+    monitor: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Folder that synthcp fit wrote; without one --model is watched as it is."),
+    ] = None,
     model: options.Model = None,
     predictions: options.Predictions = None,
     trust_code: options.TrustCode = False,
@@ -62,11 +65,13 @@ def score_verb(
     all others are scored.
     """
     with at_work(threads, quiet or as_json) as progress:
-        from synthcp.monitor.settings import load_settings
         from synthcp.verbs.checks import require_maps
         from synthcp.verbs.score import score
 
-        opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
+        if monitor is None:
+            opened = _wrapped(model, inputs, device, precision)
+        else:
+            opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
         rows = score(
             opened,
             inputs,
@@ -81,8 +86,9 @@ def score_verb(
             resume=resume,
             progress=progress,
         )
-    settings = load_settings(monitor)
-    _warn_of_other_model(settings, rows)
+    if monitor is not None:
+        _warn_of_other_model(monitor, rows)
+    settings = opened.settings
     options.tell_unused(opened)
     if as_json:
         _print_json(rows)
@@ -97,9 +103,31 @@ def score_verb(
     return _score_code(rows, out, fail_on_alarm, settings.scored)
 
 
-def _warn_of_other_model(settings: MonitorSettings, rows: list[ResultRow]) -> None:
+OBSERVED = 20
+"""Images, at most, that tell what is usual where nothing was fitted."""
+
+
+def _wrapped(model: str | None, inputs: list[Path], device: str, precision: str) -> Monitor:
+    """A monitor of an M that nothing was fitted to; what is usual it learns from the inputs."""
+    from synthcp.errors import InputError
+    from synthcp.monitor.inputs import find_inputs
+    from synthcp.monitor.wrapped import NOTHING_FITTED, wrap
+
+    if model is None:
+        raise InputError("neither --monitor nor --model is named; give a folder that synthcp fit wrote, or any M")
+    wrapped = wrap(model, device=device, precision=precision)
+    paths = [input.paths[0] for input in find_inputs(inputs, wrapped.settings)]
+    chosen = paths[:: -(-len(paths) // OBSERVED)]
+    warn(f"{NOTHING_FITTED}; what is usual is read off {len(chosen)} of the images; synthcp fit finds errors")
+    wrapped.observe(chosen)
+    return wrapped
+
+
+def _warn_of_other_model(folder: Path, rows: list[ResultRow]) -> None:
     """Say why nothing is decided, when the calibration of a monitor is about another M."""
-    calibration = settings.calibration
+    from synthcp.monitor.settings import load_settings
+
+    calibration = load_settings(folder).calibration
     if calibration is not None and not any(row.decision for row in rows):
         told = f"the calibration is about {calibration.model}, not about this M, so nothing is decided"
         warn(f"warning: {told}; calibrate with the same --model")

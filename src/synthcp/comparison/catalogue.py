@@ -16,9 +16,13 @@ FEATURE_HEAD = "feature_head"
 SIAMESE = "siamese"
 """The paper's."""
 
+UNCERTAINTY = "uncertainty"
+"""M's own uncertainty, which learns nothing and so needs no labels."""
+
 COMPARATORS: dict[str, str] = {
     SIAMESE: "synthcp.comparison.siamese:SiameseNetwork",
     FEATURE_HEAD: "synthcp.comparison.feature_head:FeatureHead",
+    UNCERTAINTY: "synthcp.comparison.uncertainty_network:UncertaintyNetwork",
 }
 """The class of each network, built from the number of dimensions and a ComparisonConfig."""
 

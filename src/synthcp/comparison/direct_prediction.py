@@ -23,11 +23,16 @@ class DirectPrediction:
 
     def __call__(self, image: Tensor, prediction: Prediction) -> Detection:
         """Judge a prediction (shapes: see Detector); there is an anomaly map where one was fitted without a drawing."""
-        comparator, fusion = self.comparator, self.comparator.fusion
-        channels = comparator.network.config.feature_distances
+        if self.comparator.fusion is None:
+            return replace(self.comparator.judge(self._alone(image, prediction)), anomaly_map=None)
+        return self.comparator.judge(self.evidence(image, prediction))
+
+    def evidence(self, image: Tensor, prediction: Prediction) -> Evidence:
+        """Return what F and the anomaly score look at, of a live M with objectness (shapes: see Evidence)."""
+        evidence, distance = self._alone(image, prediction), self.comparator.feature_distance
+        return evidence if distance is None else replace(evidence, objectness=distance.objectness(image, prediction))
+
+    def _alone(self, image: Tensor, prediction: Prediction) -> Evidence:
+        channels = self.comparator.network.config.feature_distances
         agreement = image.new_zeros(image.shape[0], channels, *image.shape[2:])
-        evidence = Evidence(image, None, prediction.logits, agreement)
-        if fusion is None or comparator.feature_distance is None:
-            return replace(comparator.judge(evidence), anomaly_map=None)
-        objectness = comparator.feature_distance.objectness(image, prediction)
-        return comparator.judge(replace(evidence, objectness=objectness))
+        return Evidence(image, None, prediction.logits, agreement)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from synthcp.comparison.catalogue import COMPARATORS, FEATURE_HEAD, SIAMESE
@@ -99,3 +99,8 @@ VARIANTS: dict[str, Variant] = {
         comparator=FEATURE_HEAD,
     ),
 }
+
+
+def unlabelled(variant: Variant) -> Variant:
+    """Return what is left of a variant where no mistake of M is known: F learns nothing of them, nor does its score."""
+    return replace(variant, score="raw", loss=replace(variant.loss, pixel=0.0, quality=0.0))

@@ -6,10 +6,10 @@ from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from synthcp.comparison.catalogue import FEATURE_HEAD, SIAMESE
+from synthcp.comparison.catalogue import FEATURE_HEAD, SIAMESE, UNCERTAINTY
 from synthcp.config.scales import SCALES, Scale, scales
 from synthcp.config.values import choose
-from synthcp.config.variants import VARIANTS, Variant
+from synthcp.config.variants import VARIANTS, Variant, unlabelled
 from synthcp.errors import InputError
 from synthcp.fitting.imperfect_sources import Imperfect, KFold, Unseen
 from synthcp.nn.catalogue import check_trunk
@@ -173,9 +173,9 @@ class FitConfig:
         """Return the variant, with the generator, the F and the rule of the folds that go with what was asked for."""
         variant = replace(self._named_variant, generator=self.generator or self._named_variant.generator)
         if not self.has_published_trunk:  # heads on a trunk that knows these images alone are worse than a trained F
-            variant = replace(variant, comparator=SIAMESE)
+            variant = replace(variant, comparator=SIAMESE if self.labels == "given" else UNCERTAINTY)
         if self.labels == "none":
-            variant = replace(variant, score="raw", loss=replace(variant.loss, pixel=0.0, quality=0.0))
+            variant = unlabelled(variant)
         return self.source.ruled(variant) if isinstance(self.source, KFold) else variant
 
     def chosen_scale(self, spatial_dims: SpatialDims) -> Scale:

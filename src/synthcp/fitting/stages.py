@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synthcp.comparison.anomaly_fusion import cues_of, fit_fusion
-from synthcp.comparison.catalogue import FEATURE_HEAD
+from synthcp.comparison.catalogue import UNCERTAINTY
 from synthcp.comparison.feature_head import FeatureHead
 from synthcp.comparison.network import ComparisonNetwork
 from synthcp.config.variants import Variant
@@ -19,8 +19,8 @@ from synthcp.data.base import Dataset
 from synthcp.data.subset import Subset
 from synthcp.errors import InputError
 from synthcp.fitting.context import Context, perceptual_trunk, start_encoder
-from synthcp.fitting.drawing import drawing_worth
 from synthcp.fitting.fit_once import fit_once, fitted_once
+from synthcp.fitting.gain import gain_of
 from synthcp.fitting.gathering import Gathered, Generators, gather
 from synthcp.fitting.heads import (
     CONTROL_HEADS,
@@ -86,9 +86,8 @@ class Stages:
         controls = CONTROL_HEADS if UNTRAINED in generators else ()
         fitted = {head.name: self.comparator(head, gathered, segmenter, auxiliary) for head in controls}
         shipped, facts = self._cheaper(gathered, shipped, fitted[DIRECT]) if fitted else (shipped, {})
-        settings = replace(
-            self.settings, variant=shipped.variant, learnt=shipped.learnt, facts=self.settings.facts | facts
-        )
+        facts = self.settings.facts | facts | self._gain(gathered, shipped)
+        settings = replace(self.settings, variant=shipped.variant, learnt=shipped.learnt, facts=facts)
         monitor = Monitor(settings, predictor, generators.get(SYNTHCP), shipped.network, self.runtime)
         monitor.save(self.out)
         return monitor, gathered
@@ -222,6 +221,16 @@ class Stages:
         fitted.save_learnt(weights)
         return fitted
 
+    def _gain(self, gathered: Gathered, shipped: FittedComparator) -> dict[str, str]:
+        """What F gains over M's own uncertainty, which needs no fit, if images are kept aside to tell."""
+        if shipped.variant.score != "blend":
+            return {}
+        own = build_network(replace(self.settings, variant=replace(shipped.variant, comparator=UNCERTAINTY)))
+        drawn = SYNTHCP if shipped.variant.draws and not shipped.learnt.direct else DIRECT
+        aside = gathered.examples(drawn, keep_aside=True)[1]
+        gain = gain_of((shipped.network, aside), (own, aside), self.runtime, self.context.seed)
+        return {} if gain is None else {"gain": gain.in_words("by F", "by M's own uncertainty")}
+
     def _cheaper(
         self, gathered: Gathered, drawn: FittedComparator, direct: FittedComparator
     ) -> tuple[FittedComparator, dict[str, str]]:
@@ -230,13 +239,13 @@ class Stages:
             return drawn, {}
         aside = {name: gathered.examples(name, keep_aside=True)[1] for name in (SYNTHCP, DIRECT)}
         first, second = (drawn.network, aside[SYNTHCP]), (direct.network, aside[DIRECT])
-        worth = drawing_worth(first, second, self.runtime, self.context.seed)
-        if worth is None:
+        gain = gain_of(first, second, self.runtime, self.context.seed)
+        if gain is None:
             return drawn, {}
-        facts = {"drawing": worth.in_words()}
-        if worth.is_sure:
+        facts = {"drawing": gain.in_words("with", "without")}
+        if gain.is_sure:
             return drawn, facts
-        told = f"the drawing is worth nothing sure: {worth.in_words()}"
+        told = f"the drawing is worth nothing sure: {facts['drawing']}"
         if self.context.config.generator:
             tell(f"{told}; --generator none saves its cost")
             return drawn, facts
@@ -264,9 +273,11 @@ class Stages:
             start_encoder(network, settings.encoder, self.context.config.comparator_weights)
             return _training_of(network, examples, config, self.runtime, seed)
 
-        learns = config.loss.teaches or settings.variant.comparator == FEATURE_HEAD
-        stage = self.context.stage(weights.stem, seed)
-        return fit_once(weights, build, training_of, config.steps if learns else 0, stage)
+        if settings.variant.comparator == UNCERTAINTY:  # which learns nothing
+            network = build().eval()
+            save_module(weights, network)
+            return network
+        return fit_once(weights, build, training_of, config.steps, self.context.stage(weights.stem, seed))
 
     def _learnt(
         self,
@@ -281,7 +292,7 @@ class Stages:
         fuses = variant.anomaly == "fusion" and judging is not None
         fusion = fit_fusion(self._cues(network, aside)) if fuses else None
         fitted = FittedComparator(network, variant, Learnt(blend, fusion))
-        thresholds = fit_thresholds(fitted.comparator(judging, self.settings.t), aside, self.runtime)
+        thresholds = fit_thresholds(fitted.comparator(judging, self.settings.t), aside.evidence(), self.runtime)
         return replace(fitted, learnt=replace(fitted.learnt, thresholds=thresholds))
 
     @torch.no_grad()

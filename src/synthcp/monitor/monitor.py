@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from synthcp.monitor.fitted_comparator import FittedComparator
 from synthcp.monitor.in_memory import AnyImage, image_in_memory, require_image
 from synthcp.monitor.inputs import input_of, read_input
 from synthcp.monitor.networks import build_generator, build_network, build_segmenter
+from synthcp.monitor.observed import observed
 from synthcp.monitor.regions import anomalous_regions, in_words, largest_region
 from synthcp.monitor.settings import MonitorSettings, load_settings, save_settings
 from synthcp.nn.finite import require_finite
@@ -88,7 +89,7 @@ class Monitor:
         """Segment images (B, C, *S), in [0, 1], at M's own size, in windows if very long; errors as in `detect`."""
         require_image(image, self.settings)
         if not is_long(image.shape[2:]):
-            return self._predicted(image, self._small(image), sample_id)
+            return self._predicted(image, self.small(image), sample_id)
         with self.runtime.autocast():
             return predicted(self.predictor, sample_id, self.runtime.send(image))
 
@@ -114,7 +115,7 @@ class Monitor:
         if is_long(image.shape[2:]):
             prediction = self.predict(image, sample_id) if prediction is None else in_numbers(prediction)
             return prediction, self._judged_in_windows(image, prediction)
-        small = self._small(image)
+        small = self.small(image)
         prediction = self._predicted(image, small, sample_id) if prediction is None else in_numbers(prediction)
         with self.runtime.autocast():
             detection = self.detector()(small, at_size(prediction, small.shape[2:]))
@@ -131,7 +132,7 @@ class Monitor:
         """
         if self.generator is None or is_long(image.shape[2:]):
             return None
-        small = self._small(image)
+        small = self.small(image)
         with self.runtime.autocast():
             return self.generator.draw(at_size(prediction, small.shape[2:]).label_map, small)
 
@@ -140,7 +141,7 @@ class Monitor:
         whole = short_side(size, working_side(size, self.settings.scale.side) or min(size))
 
         def detect(window: Tensor, said: Prediction) -> dict[str, Detection]:
-            small = self._small(window)
+            small = self.small(window)
             return {"": detector(small, at_size(said, small.shape[2:]))}
 
         with self.runtime.autocast():
@@ -159,12 +160,12 @@ class Monitor:
         return embedding
 
     def _embedded(self, image: Tensor, prediction: Prediction) -> Tensor:
-        small = self._small(image)
+        small = self.small(image)
         with self.runtime.autocast():
             return self.network.embed(small, at_size(prediction, small.shape[2:]).logits)
 
-    def _small(self, image: Tensor) -> Tensor:
-        """The image at the working size, on the device."""
+    def small(self, image: Tensor) -> Tensor:
+        """Return images (B, C, *S) at the working size, on the device."""
         size = short_side(tuple(image.shape[2:]), self.settings.scale.side or min(image.shape[2:]))
         return self.runtime.send(resize(image.to(self.runtime.device), size, antialias=True))
 
@@ -204,6 +205,13 @@ class Monitor:
             x = image_in_memory(image, self.settings)
         prediction, detection = self.detect(x[None], sample_id, prediction)
         return self.assessment(prediction, detection, size or x.shape[1:])
+
+    def observe(self, images: Iterable[AnyImage | str | os.PathLike[str]]) -> None:
+        """Learn from a few images without labels what is usual, to alarm beyond it; arguments and errors as `observed`.
+
+        Of a monitor that wraps an M, or was fitted without labels and draws nothing. A calibration does not outlive it.
+        """
+        self.settings = replace(self.settings, learnt=observed(self, images), calibration=None)
 
     def assessment(self, prediction: Prediction, detection: Detection, size: Sequence[int]) -> Assessment:
         """Say what was found in one image, without running a network.

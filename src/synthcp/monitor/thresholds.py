@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from synthcp.comparison.evidence import Evidence
 from synthcp.comparison.failure import FailureComparator
 from synthcp.ranges import SHARE, check_ranges
 from synthcp.system.runtime import Runtime
-from synthcp.training.comparator import ImperfectExamples, batched
 
 LARGEST_ERROR = 2.0
 """Of an error map: that of the variant "official" is a sum of two shares."""
@@ -53,19 +54,19 @@ class Thresholds:
 
 @torch.no_grad()
 def fit_thresholds(
-    comparator: FailureComparator, examples: ImperfectExamples, runtime: Runtime, usual: float = 0.9
+    comparator: FailureComparator, usually: Iterable[Evidence], runtime: Runtime, usual: float = 0.9
 ) -> Thresholds:
     """Return thresholds that the share `usual` of images (1% of pixels for the anomaly score) stay within.
 
     Args:
         comparator: F with its score.
-        examples: Predictions that neither M nor F was trained on.
+        usually: Of images that neither M nor F was trained on, one by one.
         runtime: Where F runs.
         usual: Share of the images without an alarm of each kind, in (0, 1).
     """
     errors, anomalies, qualities = [], [], []
-    for view, index in examples:
-        batch = batched(examples.read(view, index)[0], runtime)
+    for evidence in usually:
+        batch = evidence.mapped(runtime.send)
         with runtime.autocast():
             detection = comparator.judge(batch)
         assert detection.error_map is not None and detection.class_quality is not None

@@ -132,7 +132,7 @@ def _shown(data: FitData, head: Head) -> FitData:
 
 
 def _at_its_level(detector: Detector, variant: Variant) -> Detector:
-    """The detector, silent about what its F was not taught."""
-    if variant.loss.pixel and variant.loss.quality:
+    """The detector, silent about what its F was not taught; one that was taught nothing says what M itself does."""
+    if (variant.loss.pixel > 0) == (variant.loss.quality > 0):
         return detector
     return OneLevel(detector, of_pixels=variant.loss.pixel > 0)

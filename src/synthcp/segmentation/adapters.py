@@ -146,6 +146,14 @@ def _adapted(loaded: LoadedNetwork, classes: Classes, probe: Tensor) -> AdaptedS
     return segmenter
 
 
+def outputs_of(loaded: LoadedNetwork, probe: Tensor) -> int:
+    """Return how many classes a network tells apart, trying it on an image (1, C, *S); errors as adapt."""
+    segmenter = AdaptedSegmenter(loaded.network, dims_of(probe), loaded.mean, loaded.std, loaded.input_size)
+    with TURN, torch.no_grad():
+        view = _first_view(segmenter.input_size, probe)
+        return max(2, scores_in(segmenter.output(segmenter.normalize(view)), view).shape[1])
+
+
 def logits_in(output: object) -> Tensor:
     """Find the logits in what a model returns.
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from synthcp.errors import InputError, WeightsError
 from synthcp.nn.spatial import SpatialDims, dims_of
 from synthcp.records import Classes
-from synthcp.segmentation.adapters import AdaptedSegmenter, adapt
+from synthcp.segmentation.adapters import AdaptedSegmenter, adapt, outputs_of
 from synthcp.segmentation.base import Predictor, Segmenter
 from synthcp.segmentation.huggingface import load_huggingface
 from synthcp.segmentation.input_size import InputSize
@@ -146,6 +146,38 @@ def open_model(
     return OpenedModel(predictor, _settings(spec, predictor, probe))
 
 
+def own_names(model: AnyModel, probe: Tensor) -> tuple[str, ...]:
+    """Return the names of the classes that an M tells apart by itself, in their order; numbers where it has none.
+
+    Args:
+        model: M, see open_model.
+        probe: An image, shape (1, C, *S), in [0, 1].
+
+    Raises:
+        InputError: They cannot be seen, as those of predictions on disk or of a mapping, or M does not do what it
+            should with the probe.
+    """
+    names, count = _own_names(model, probe)
+    return names if len(names) == count else tuple(f"class {index}" for index in range(count))
+
+
+def _own_names(model: AnyModel, probe: Tensor) -> tuple[tuple[str, ...], int]:
+    if isinstance(model, str):
+        spec = Spec.parse(model)
+        if spec.name == PREDICTIONS or "mapping" in spec.text:
+            raise InputError(f"{spec.text} does not tell its classes; give them, in their order")
+        loaded = _loaded(spec, probe, Asked())
+    else:
+        network = model.predictor if isinstance(model, OpenedModel) else model
+        if not callable(network):
+            raise InputError(f"a {type(network).__name__} does not tell its classes; give them, in their order")
+        loaded = LoadedNetwork(network)
+    if isinstance(loaded.network, Segmenter):
+        with torch.no_grad():
+            return (), loaded.network.predict("", probe).logits.shape[1]
+    return loaded.class_names, outputs_of(loaded, probe)
+
+
 def reopen_model(settings: ModelSettings, classes: Classes, channels: int) -> OpenedModel:
     """Open the M of a monitor again, without the network.
 
@@ -221,6 +253,12 @@ def _grey(settings: ModelSettings, channels: int) -> Tensor:
 def _opened(spec: Spec, classes: Classes, probe: Tensor, asked: Asked) -> Predictor:
     if spec.name == PREDICTIONS:
         return _saved(spec, classes, dims_of(probe), asked.features)
+    loaded = _loaded(spec, probe, asked)
+    return loaded.network if isinstance(loaded.network, Segmenter) else adapt(loaded, classes, probe)
+
+
+def _loaded(spec: Spec, probe: Tensor, asked: Asked) -> LoadedNetwork:
+    """A live model as its SPEC says."""
     kind = _kind(spec)
     options = spec.options(kind.options)
     weights = options.get("weights", "")
@@ -228,11 +266,11 @@ def _opened(spec: Spec, classes: Classes, probe: Tensor, asked: Asked) -> Predic
     if isinstance(loaded.network, Segmenter):
         if options or asked.features:
             raise InputError(f"{spec.text} is a Segmenter, which knows how to see an image; leave the options out")
-        return loaded.network
+        return loaded
     told: dict[str, Any] = {"features": asked.features or loaded.features, "output": asked.output or loaded.output}
     readers = {key: read for key, (_, read) in ADAPTATION.items()}
     told |= {ADAPTATION[key][0]: value for key, value in values(options, readers).items()}
-    return adapt(replace(loaded, **told), classes, probe)
+    return replace(loaded, **told)
 
 
 def _saved(spec: Spec, classes: Classes, spatial_dims: SpatialDims, features: str) -> SavedPredictions:

@@ -114,7 +114,7 @@ def train(training: Training, steps: int, stage: Stage) -> None:
             state = training_state(training.modules, training.optimizers)
             save_tensors(stage.checkpoint, state, {"step": str(step + 1), TAUGHT: str(taught)})
             saved = time.monotonic()
-    if steps and not taught:
+    if not taught:
         stage.forget()  # else a fit with mended labels would take it up
         raise DataError(
             f"{stage.name}: no pixel of its {steps} batches has a class, so nothing was learnt; label more pixels, or "

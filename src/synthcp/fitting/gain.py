@@ -1,4 +1,4 @@
-"""Is the drawing worth its cost? F with it and without it rank the errors of the same images, kept aside from both."""
+"""What one F gains over another: both rank the errors of the same images, kept aside from both."""
 
 from __future__ import annotations
 
@@ -25,54 +25,53 @@ SAMPLES = 300
 
 
 @dataclass(frozen=True)
-class DrawingWorth:
+class Gain:
     """AP-Error of both on the same pixels, in [0, 1].
 
     Attributes:
-        drawn: Of F with a drawing.
-        direct: Of F without.
+        first: Of the one.
+        second: Of the other, such as F without a drawing, or M's own uncertainty.
         difference: Of the first from the second, with its 95 % interval over images.
         images: How many.
     """
 
-    drawn: float
-    direct: float
+    first: float
+    second: float
     difference: Interval
     images: int
 
     @property
     def is_sure(self) -> bool:
-        """Whether the drawing helps beyond the choice of images."""
+        """Whether there is one beyond the choice of images."""
         return self.difference.low > 0
 
-    def in_words(self) -> str:
-        """Say it in one line, in percent."""
+    def in_words(self, first: str, second: str) -> str:
+        """Say it in one line, in percent; the names go behind their numbers."""
         parts = (self.difference.value, self.difference.low, self.difference.high)
         value, low, high = (f"{100 * part:+.1f}" for part in parts)
         return (
-            f"AP-Error {100 * self.drawn:.1f} with, {100 * self.direct:.1f} without, on {self.images} images kept "
+            f"AP-Error {100 * self.first:.1f} {first}, {100 * self.second:.1f} {second}, on {self.images} images kept "
             f"aside: {value} (95 % interval {low} to {high})"
         )
 
 
-def drawing_worth(
-    drawn: tuple[ComparisonNetwork, ImperfectExamples],
-    direct: tuple[ComparisonNetwork, ImperfectExamples],
-    runtime: Runtime,
-    seed: int,
-) -> DrawingWorth | None:
-    """Compare F with and without a drawing, each with the examples kept aside from it, which are of the same images.
+Ranking = tuple[ComparisonNetwork, ImperfectExamples]
+"""F, and the examples kept aside from it."""
+
+
+def gain_of(first: Ranking, second: Ranking, runtime: Runtime, seed: int) -> Gain | None:
+    """Compare two F on examples of the same images.
 
     Returns:
         None where no chosen pixel is wrong, or the images are too few to tell.
     """
-    pairs = zip(_ranked(*drawn, runtime, seed), _ranked(*direct, runtime, seed), strict=True)
-    rows = [(first[0], second[0], first[1]) for first, second in pairs if len(first[1]) == PIXELS]
+    pairs = zip(_ranked(*first, runtime, seed), _ranked(*second, runtime, seed), strict=True)
+    rows = [(one[0], other[0], one[1]) for one, other in pairs if len(one[1]) == PIXELS]
     if len(rows) < FEWEST or not any(errors.any() for *_, errors in rows):
         return None
-    first, second, errors = (np.stack(column) for column in zip(*rows, strict=True))
-    difference = bootstrap(_difference, first, second, errors, samples=SAMPLES, seed=seed)
-    return DrawingWorth(_ap(first, errors), _ap(second, errors), difference, len(rows))
+    ours, theirs, errors = (np.stack(column) for column in zip(*rows, strict=True))
+    difference = bootstrap(_difference, ours, theirs, errors, samples=SAMPLES, seed=seed)
+    return Gain(_ap(ours, errors), _ap(theirs, errors), difference, len(rows))
 
 
 def _difference(first: NDArray[np.float32], second: NDArray[np.float32], errors: NDArray[np.bool_]) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from synthcp.comparison.evidence import Evidence
 from synthcp.data.base import Dataset
-from synthcp.fitting.drawing import FEWEST, PIXELS, drawing_worth
+from synthcp.fitting.gain import FEWEST, PIXELS, gain_of
 from synthcp.metrics.ranking import ranking_scores
 from synthcp.nn.labels import one_hot
 from synthcp.system.runtime import Runtime
@@ -48,23 +48,23 @@ def examples(toy: Callable[..., Dataset], tmp_path: Path) -> ImperfectExamples:
 
 
 def test_a_drawing_that_marks_the_errors_is_worth_it(examples: ImperfectExamples, cpu: Runtime) -> None:
-    worth = drawing_worth((Sees(), examples), (Sees(), replace(examples, generator=DIRECT)), cpu, seed=0)
+    worth = gain_of((Sees(), examples), (Sees(), replace(examples, generator=DIRECT)), cpu, seed=0)
     assert worth is not None and worth.is_sure and worth.images == COUNT
-    assert worth.drawn > 0.6 and worth.direct == pytest.approx(0.2, abs=0.06)
-    assert worth.difference.value == pytest.approx(worth.drawn - worth.direct)
+    assert worth.first > 0.6 and worth.second == pytest.approx(0.2, abs=0.06)
+    assert worth.difference.value == pytest.approx(worth.first - worth.second)
     assert worth.difference.low < worth.difference.value < worth.difference.high
-    told = f"AP-Error {100 * worth.drawn:.1f} with, {100 * worth.direct:.1f} without, on 12 images"
-    assert worth.in_words().startswith(told)
+    told = f"AP-Error {100 * worth.first:.1f} with, {100 * worth.second:.1f} without, on 12 images"
+    assert worth.in_words("with", "without").startswith(told)
 
 
 def test_a_drawing_of_noise_is_not(examples: ImperfectExamples, cpu: Runtime) -> None:
     noise = replace(examples, generator="noise")
-    worth = drawing_worth((Sees(), noise), (Sees(), replace(examples, generator=DIRECT)), cpu, seed=0)
+    worth = gain_of((Sees(), noise), (Sees(), replace(examples, generator=DIRECT)), cpu, seed=0)
     assert worth is not None and not worth.is_sure and worth.difference.low < 0 < worth.difference.high
 
 
 def test_it_is_the_average_precision_of_known_pixels(examples: ImperfectExamples, cpu: Runtime) -> None:
-    worth = drawing_worth((Sees(), examples), (Sees(), replace(examples, generator=DIRECT)), cpu, seed=0)
+    worth = gain_of((Sees(), examples), (Sees(), replace(examples, generator=DIRECT)), cpu, seed=0)
     scores, wrong = [], []
     for index in range(COUNT):
         evidence, label_map = examples.read("last", index)
@@ -74,7 +74,7 @@ def test_it_is_the_average_precision_of_known_pixels(examples: ImperfectExamples
         wrong.append((evidence.logits.argmax(dim=0) != label_map)[known])
     whole = ranking_scores(torch.cat(scores), torch.cat(wrong)).ap_error
     assert worth is not None and PIXELS < len(scores[0])
-    assert worth.drawn == pytest.approx(whole, abs=0.03)
+    assert worth.first == pytest.approx(whole, abs=0.03)
 
 
 def test_without_an_error_nothing_is_said(examples: ImperfectExamples, cpu: Runtime) -> None:
@@ -84,10 +84,10 @@ def test_without_an_error_nothing_is_said(examples: ImperfectExamples, cpu: Runt
         right = one_hot(sample.label_map[None], 3)[0]
         examples.predictions.write("last", index, replace(kept, logits=right))
     direct = replace(examples, generator=DIRECT)
-    assert drawing_worth((Sees(), examples), (Sees(), direct), cpu, seed=0) is None
+    assert gain_of((Sees(), examples), (Sees(), direct), cpu, seed=0) is None
 
 
 def test_of_few_images_nothing_is_said(examples: ImperfectExamples, cpu: Runtime) -> None:
     few = replace(examples, indices=range(FEWEST - 1))
     direct = replace(few, generator=DIRECT)
-    assert drawing_worth((Sees(), few), (Sees(), direct), cpu, seed=0) is None
+    assert gain_of((Sees(), few), (Sees(), direct), cpu, seed=0) is None
