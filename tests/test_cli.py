@@ -27,7 +27,20 @@ from synthcp.monitor.thresholds import Thresholds
 from synthcp.report.pictures import image_picture
 from synthcp.report.rows import read_rows
 
-VERBS = ["demo", "fit", "calibrate", "score", "eval", "audit", "reproduce", "merge", "report", "serve", "doctor"]
+VERBS = [
+    "demo",
+    "fit",
+    "calibrate",
+    "score",
+    "eval",
+    "audit",
+    "reproduce",
+    "merge",
+    "report",
+    "watch-drift",
+    "serve",
+    "doctor",
+]
 SCENES = "scenes:?count=3&size=48x64"
 
 

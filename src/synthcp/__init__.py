@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from synthcp.verbs.calibrate import calibrate as calibrate
     from synthcp.verbs.evaluate import evaluate as evaluate
     from synthcp.verbs.score import score as score
+    from synthcp.verbs.watch_drift import watch_drift as watch_drift
 
 __version__ = "0.1.0"
 
@@ -58,6 +59,7 @@ _HOMES = {
     "open_dataset": "data.specs",
     "open_model": "segmentation.specs",
     "score": "verbs.score",
+    "watch_drift": "verbs.watch_drift",
     "wrap": "monitor.wrapped",
 }
 __all__ = ["__version__", *_HOMES]

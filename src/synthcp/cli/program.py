@@ -26,6 +26,7 @@ from synthcp.cli.reproduce import reproduce_verb
 from synthcp.cli.saying import warn
 from synthcp.cli.score import score_verb
 from synthcp.cli.serve import serve_verb
+from synthcp.cli.watch_drift import watch_drift_verb
 from synthcp.errors import SynthCPError, is_disk_full
 from synthcp.system.telling import told_as_notes
 
@@ -40,6 +41,7 @@ VERBS: dict[Callable[..., int | None], str] = {
     reproduce_verb: "reproduce table3 --data heldout:folder:street?classes=car",
     merge_verb: "merge out/part1 out/part2 --out out/images",
     report_verb: "report out/images",
+    watch_drift_verb: "watch-drift out/monday out/tuesday --monitor runs/a",
     serve_verb: "serve --monitor runs/a --port 8000",
     doctor_verb: "doctor --data folder:street --fit",
 }

@@ -14,6 +14,7 @@ from synthcp.cli.options import at_work, load_monitor
 from synthcp.cli.saying import say, warn
 
 if TYPE_CHECKING:
+    from synthcp.monitor.calibration import Calibration
     from synthcp.monitor.monitor import Monitor
     from synthcp.report.rows import ResultRow
 
@@ -89,6 +90,8 @@ def score_verb(
     if monitor is not None:
         _warn_of_other_model(monitor, rows)
     settings = opened.settings
+    if settings.calibration is not None:
+        _warn_of_drift(settings.calibration, rows)
     options.tell_unused(opened)
     if as_json:
         _print_json(rows)
@@ -121,6 +124,15 @@ def _wrapped(model: str | None, inputs: list[Path], device: str, precision: str)
     warn(f"{NOTHING_FITTED}; what is usual is read off {len(chosen)} of the images; synthcp fit finds errors")
     wrapped.observe(chosen)
     return wrapped
+
+
+def _warn_of_drift(calibration: Calibration, rows: list[ResultRow]) -> None:
+    """Say when the images are no longer like those of the calibration, so that its promise does not hold for them."""
+    from synthcp.verbs.watch_drift import drift_of
+
+    for drift in drift_of(calibration, rows):
+        if drift.since is not None:
+            warn(f"warning: the promise is in doubt; {drift.in_words()}; calibrate on images like these")
 
 
 def _warn_of_other_model(folder: Path, rows: list[ResultRow]) -> None:

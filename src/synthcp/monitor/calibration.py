@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +31,7 @@ class Calibration:
         model: SPEC of the M that made the predictions; the promise is about no other.
         fingerprint: Of this M's weights, "" where they cannot be seen.
         failed: How many of the images could not be judged, and why the first could not; "" when all could.
+        usual: Scores of the calibration images by column of results.csv, for new ones to be held against (see drift).
     """
 
     promise: Promise
@@ -44,6 +45,7 @@ class Calibration:
     model: str = ""
     fingerprint: str = ""
     failed: str = ""
+    usual: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_ranges(self, images=COUNT, groups=COUNT)

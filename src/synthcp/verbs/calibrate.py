@@ -16,7 +16,7 @@ from torch import Tensor
 from synthcp.comparison.long_images import working_side
 from synthcp.data.base import Dataset
 from synthcp.data.working_size import resized
-from synthcp.monitor.anomaly_rule import ScoreCurve, fit_anomaly, score_curve
+from synthcp.monitor.anomaly_rule import AnomalyRule, ScoreCurve, fit_anomaly, score_curve
 from synthcp.monitor.calibration import Calibration
 from synthcp.monitor.intervals import fit_intervals
 from synthcp.monitor.monitor import Monitor
@@ -204,6 +204,7 @@ def fit_calibration(
         fingerprint: Of M's weights.
     """
     true, predicted = outcomes.column("true_class_quality"), outcomes.column("class_quality")
+    anomaly = fit_anomaly(outcomes.curves, promise.area) if outcomes.curves else None
     return Calibration(
         promise=promise,
         created=now(),
@@ -212,7 +213,17 @@ def fit_calibration(
         groups=len(outcomes.groups),
         intervals=fit_intervals(true, predicted, names, promise.alpha),
         review=fit_review(outcomes.column("true_mean_quality"), outcomes.column("mean_quality"), promise),
-        anomaly=fit_anomaly(outcomes.curves, promise.area) if outcomes.curves else None,
+        anomaly=anomaly,
         model=model,
         fingerprint=fingerprint,
+        usual=_usual(outcomes, anomaly),
     )
+
+
+def _usual(outcomes: Outcomes, rule: AnomalyRule | None) -> dict[str, tuple[float, ...]]:
+    """What drift is measured against; an undefined quality is left out."""
+    qualities = outcomes.column("mean_quality")
+    usual = {"error_share": outcomes.column("error_share"), "mean_quality": qualities[~np.isnan(qualities)]}
+    if rule is not None:
+        usual["anomaly_share"] = np.array([curve.flagged(rule.threshold) for curve in outcomes.curves])
+    return {name: tuple(values.tolist()) for name, values in usual.items()}
