@@ -15,14 +15,13 @@ from synthcp.nn.resnet import ResNet, ResNetConfig
 from synthcp.nn.spatial import SpatialDims, cell_means
 
 CONFIG = ComparisonConfig(3, width=4, hidden=5, uses_uncertainty=True, feature_distances=2)
-GRIDS: dict[SpatialDims, tuple[int, ...]] = {2: (8, 10), 3: (4, 6, 5)}
 SIZES: dict[SpatialDims, tuple[int, ...]] = {2: (32, 40), 3: (16, 24, 20)}
 
 
 def head(dims: SpatialDims = 2, config: ComparisonConfig = CONFIG, *, fresh: bool = False) -> FeatureHead:
     torch.manual_seed(0)
     network = FeatureHead(dims, config).eval()
-    network.whitening.fit(network.seen(network.features(evidence(dims).image), torch.zeros(2, 0, *GRIDS[dims])))
+    network.whitening.fit(list(network.expected(network.features(evidence(dims).image))))
     for one in () if fresh else network.heads:
         for parameter in (*one.get_submodule("leave").parameters(), *one.get_submodule("quality").parameters()):
             torch.nn.init.normal_(parameter)
@@ -110,8 +109,18 @@ def test_the_trunk_sees_an_enlarged_picture_where_it_was_published_on_larger_one
     network, image = head(), evidence().image
     seen = network.features(image)
     large = F.interpolate(image, scale_factor=2, mode="bilinear")
-    torch.testing.assert_close(seen, [network.trunk(large)[index] for index in (1, 2)])  # strides 8 and 16
-    assert [tuple(part.shape[2:]) for part in seen] == [(8, 10), (4, 5)]
+    torch.testing.assert_close(seen, network.trunk(large)[1:])  # strides 8, 16 and 32
+    assert [tuple(part.shape[2:]) for part in seen] == [(8, 10), (4, 5), (2, 3)]
+
+
+@torch.no_grad()
+def test_the_heads_see_the_finer_maps_and_the_syntheses_expect_the_coarser_ones() -> None:
+    network, image = head(), evidence().image
+    fine, middle, coarse = network.features(image)
+    seen = network.seen([fine, middle, coarse], torch.ones(2, 1, 8, 10))
+    whole = [F.interpolate(part, (8, 10), mode="bilinear") for part in (fine, middle, coarse)]
+    torch.testing.assert_close(seen, torch.cat([*whole[:2], torch.ones(2, 1, 8, 10)], dim=1))
+    torch.testing.assert_close(network.expected([fine, middle, coarse]), torch.cat(whole[1:], dim=1))
 
 
 def test_the_trunk_never_learns() -> None:
@@ -129,7 +138,7 @@ def test_its_trunk_is_the_one_it_is_loaded_from() -> None:
     torch.manual_seed(3)
     trunk, network, image = ResNet(2, ResNetConfig(3, 18, 4)).eval(), head(), evidence().image
     network.load_encoder(trunk.state_dict())
-    maps = trunk(F.interpolate(image, scale_factor=2, mode="bilinear"))[1:3]
+    maps = trunk(F.interpolate(image, scale_factor=2, mode="bilinear"))[1:]
     torch.testing.assert_close(network.features(image), maps)
     torch.testing.assert_close(network.embed(image, evidence().logits), maps[-1].mean(dim=(2, 3)))
 

@@ -20,9 +20,7 @@ def network(request: pytest.FixtureRequest) -> FeatureHead:
     config = ComparisonConfig(4, trunk="squeezenet1_0", uses_uncertainty=True, feature_distances=2, hidden=8)
     network = FeatureHead(dims, config).eval()
     pictures = torch.rand(4, 3, *SIZES[dims])
-    features = network.features(pictures)
-    nothing = features[0].new_zeros(4, 4, *features[0].shape[2:])
-    network.whitening.fit(list(network.seen(features, nothing)[:, : len(network.whitening.mean)]))
+    network.whitening.fit(list(network.expected(network.features(pictures))))
     return network
 
 

@@ -55,10 +55,11 @@ def test_a_head_learns_where_m_is_surely_wrong(examples: ImperfectExamples, cpu:
 def test_the_syntheses_of_features_learn_from_the_truth(examples: ImperfectExamples, cpu: Runtime) -> None:
     training = training_of(examples, cpu, steps=60, learning_rate=1e-2)
     batch = training._batch(torch.Generator().manual_seed(0))
-    assert isinstance(batch.shown, torch.Tensor)
+    assert isinstance(batch.shown, tuple)
+    whitened = batch.shown[1]
     with torch.no_grad():
-        by_truth = training.network.eval().unlikeliness(batch.shown, batch.label_maps)
-        assert not by_truth.equal(training.network.unlikeliness(batch.shown, batch.logits.argmax(dim=1)))
+        by_truth = training.network.eval().unlikeliness(whitened, batch.label_maps)
+        assert not by_truth.equal(training.network.unlikeliness(whitened, batch.logits.argmax(dim=1)))
         assert training._beside(batch)["features"].equal(by_truth.sum())
     losses = [training.step(step)["features"] for step in range(60)]
     assert sum(losses[-10:]) < 0.8 * sum(losses[:10])
@@ -67,11 +68,11 @@ def test_the_syntheses_of_features_learn_from_the_truth(examples: ImperfectExamp
 def test_the_trunk_looks_once_at_each_picture(examples: ImperfectExamples, cpu: Runtime) -> None:
     with patch.object(FeatureHead, "features", autospec=True, side_effect=FeatureHead.features) as look:
         training_of(examples, cpu)._seen("last", 1, examples.read("last", 1)[0])
-        assert look.call_count == 2 * 3  # images and syntheses, to which the whitening is fitted
+        assert look.call_count == 3 + 1  # images, for the whitening, and the synthesis that was asked for
         training_of(examples, cpu)._seen("last", 1, examples.read("last", 1)[0])
         direct = replace(examples, generator=DIRECT)
         training_of(direct, cpu)._seen("last", 1, direct.read("last", 1)[0])
-        assert look.call_count == 2 * 3
+        assert look.call_count == 3 + 1
 
 
 @torch.no_grad()
@@ -80,14 +81,17 @@ def test_what_was_kept_is_what_the_network_sees(examples: ImperfectExamples, cpu
     evidence, label_map = examples.read("last", 3)
     whole, network = batched(evidence, cpu), training.network
     features = network.features(whole.image)
-    seen = network.seen(features, network.differences(whole, features))[0]
+    seen, whitened = network.seen(features, network.differences(whole, features))[0], network.whitened(features)[0]
     for _ in range(2):  # made, then read
-        torch.testing.assert_close(training._seen("last", 3, evidence), seen, atol=2e-3, rtol=2e-3)  # float16
+        made = training._seen("last", 3, evidence)
+        torch.testing.assert_close(made[0], seen, atol=2e-3, rtol=2e-3)  # float16
+        torch.testing.assert_close(made[1], whitened, atol=0.05, rtol=0.05)
     windows = [training._windowed("last", 3, torch.Generator().manual_seed(seed)) for seed in range(8)]
-    flips = [labels.equal(label_map.flip(-1)) for _, _, labels in windows]
+    flips = [labels.equal(label_map.flip(-1)) for *_, labels in windows]
     assert 0 < sum(flips) < 8
-    for flip, (part, logits, _) in zip(flips, windows, strict=True):
+    for flip, (part, features_, logits, _) in zip(flips, windows, strict=True):
         torch.testing.assert_close(part.flip(-1) if flip else part, seen, atol=2e-3, rtol=2e-3)
+        torch.testing.assert_close(features_.flip(-1) if flip else features_, whitened, atol=0.05, rtol=0.05)
         assert (logits.flip(-1) if flip else logits).equal(evidence.logits)
 
 

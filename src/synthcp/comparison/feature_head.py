@@ -28,6 +28,10 @@ CELL = 4
 """Side of a cell of the grid on which the heads look, in pixels of the working size."""
 ENLARGED: dict[SpatialDims, int] = {2: 2, 3: 1}
 """How many times as large as the working size the trunk sees a picture: published ones learnt from larger images."""
+LOOKED_AT = (1, 2)
+"""Strides, in cells, of the trunk's maps that the heads see."""
+EXPECTED_AT = (2, 4)
+"""Of those that the syntheses expect: coarser ones, which tell what a thing is; on provoked failures twice as good."""
 DILATIONS = (1, 2, 4)
 _UNCERTAINTIES = 3  # MSP log-odds, entropy, margin
 
@@ -45,18 +49,25 @@ class FeatureHead(ComparisonNetwork):
         shape = TrunkShape(spatial_dims, config.in_channels, width=config.width)
         self.trunk = trunk_or_resnet(config.trunk, config.depth, shape).eval().requires_grad_(False)
         self.enlarged = ENLARGED[spatial_dims]
-        wanted = (CELL * self.enlarged, 2 * CELL * self.enlarged)
-        self.looked_at = [index for index, stride in enumerate(self.trunk.strides) if stride in wanted]
-        channels = sum(self.trunk.out_channels[index] for index in self.looked_at)
-        seen = channels + len(self.looked_at) + config.feature_distances
+        self.looked_at, self.expected_at = self._maps_at(LOOKED_AT), self._maps_at(EXPECTED_AT)
+        self.kept = sorted({*self.looked_at, *self.expected_at})
+        seen = self._channels(self.looked_at) + len(self.looked_at) + config.feature_distances
         said = config.classes + (config.classes + _UNCERTAINTIES if config.uses_uncertainty else 0)
         self.norm = batch_norm(spatial_dims, seen + said, affine=False)
         self.heads = nn.ModuleList(_Head(spatial_dims, seen + said, config) for _ in range(HEADS))
-        self.whitening = Whitening(channels)
+        self.whitening = Whitening(self._channels(self.expected_at))
         kept = len(self.whitening.directions)
         self.syntheses = nn.ModuleList(
             FeatureSynthesis(spatial_dims, config.classes, kept, config.hidden) for _ in range(HEADS)
         )
+
+    def _maps_at(self, strides: Sequence[int]) -> list[int]:
+        """Indices of the trunk's maps at strides in cells."""
+        wanted = [CELL * self.enlarged * stride for stride in strides]
+        return [index for index, stride in enumerate(self.trunk.strides) if stride in wanted]
+
+    def _channels(self, indices: Sequence[int]) -> int:
+        return sum(self.trunk.out_channels[index] for index in indices)
 
     def train(self, mode: bool = True) -> FeatureHead:
         """Let the heads learn, or not; the trunk never does."""
@@ -74,7 +85,8 @@ class FeatureHead(ComparisonNetwork):
         features = self.features(whole.image)
         seen, size = self.seen(features, self.differences(whole, features)), evidence.image.shape[2:]
         votes, quality = self.judge(seen, whole.logits)
-        surprise = resize(self.surprise(seen, whole.logits.argmax(dim=1))[:, None], whole.image.shape[2:])[:, 0]
+        surprise = self.surprise(self.whitened(features), whole.logits.argmax(dim=1))
+        surprise = resize(surprise[:, None], whole.image.shape[2:])[:, 0]
         return ComparisonOutput(middle(votes.mean(dim=0), size), quality, middle(surprise, size))
 
     @torch.no_grad()
@@ -82,7 +94,10 @@ class FeatureHead(ComparisonNetwork):
         """Return what the trunk sees of a picture (B, C, *S) in [0, 1]: maps (B, K, *s), fine to coarse."""
         times = self.enlarged
         maps = self.trunk(picture if times == 1 else resize(picture, [times * side for side in picture.shape[2:]]))
-        return [maps[index] for index in self.looked_at]
+        return [maps[index] for index in self.kept]
+
+    def _chosen(self, features: Sequence[Tensor], indices: Sequence[int]) -> list[Tensor]:
+        return [features[self.kept.index(index)] for index in indices]
 
     @torch.no_grad()
     def differences(self, evidence: Evidence, features: Sequence[Tensor]) -> Tensor:
@@ -92,17 +107,17 @@ class FeatureHead(ComparisonNetwork):
             evidence: Without a synthesis nothing differs.
             features: Of the image.
         """
-        size = features[0].shape[2:]
-        between = [feature.new_zeros(len(feature), 1, *size) for feature in features]
+        looked, size = self._chosen(features, self.looked_at), features[0].shape[2:]
+        between = [feature.new_zeros(len(feature), 1, *size) for feature in looked]
         if evidence.synthesis is not None:
-            pairs = zip(features, self.features(evidence.synthesis), strict=True)
+            pairs = zip(looked, self._chosen(self.features(evidence.synthesis), self.looked_at), strict=True)
             between = [resize(perceptual_distance(first, second), size) for first, second in pairs]
         return torch.cat([*between, cell_means(evidence.feature_distances, size)], dim=1)
 
     def seen(self, features: Sequence[Tensor], differences: Tensor) -> Tensor:
         """Put together what the heads see beside M's prediction, on the grid of the finest map."""
-        size = differences.shape[2:]
-        return torch.cat([*(resize(feature.float(), size) for feature in features), differences.float()], dim=1)
+        looked, size = self._chosen(features, self.looked_at), differences.shape[2:]
+        return torch.cat([*(resize(feature.float(), size) for feature in looked), differences.float()], dim=1)
 
     def judge(self, seen: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Judge what was seen already.
@@ -121,27 +136,32 @@ class FeatureHead(ComparisonNetwork):
         expected = expected_quality(logits, log_odds.mean(dim=0).sigmoid(), self.config.measure)
         return log_odds, corrected(expected, torch.stack(corrections).mean(dim=0))
 
-    def whitened(self, seen: Tensor) -> Tensor:
-        """Return the features among what is seen, whitened, shape (B, K, *s)."""
-        whitened: Tensor = self.whitening(seen[:, : len(self.whitening.mean)])
+    def expected(self, features: Sequence[Tensor]) -> Tensor:
+        """Return the features that the syntheses expect, on the grid of the finest map, shape (B, C, *s)."""
+        size = features[0].shape[2:]
+        return torch.cat([resize(map_.float(), size) for map_ in self._chosen(features, self.expected_at)], dim=1)
+
+    def whitened(self, features: Sequence[Tensor]) -> Tensor:
+        """Return the same whitened, shape (B, K, *s)."""
+        whitened: Tensor = self.whitening(self.expected(features))
         return whitened
 
-    def surprise(self, seen: Tensor, label_map: Tensor) -> Tensor:
+    def surprise(self, whitened: Tensor, label_map: Tensor) -> Tensor:
         """Return how little the features are those that the label map lets one expect, the mean of several syntheses.
 
         Args:
-            seen: As `seen` returns it.
+            whitened: As `whitened` returns it.
             label_map: y_hat, shape (B, *S).
 
         Returns:
             Shape (B, *s), any real number.
         """
-        whitened, shares = self.whitened(seen), self.shares(label_map, seen.shape[2:])
+        shares = self.shares(label_map, whitened.shape[2:])
         return torch.stack([one.surprise(whitened, shares) for one in self._synthesizers()]).mean(dim=0)
 
-    def unlikeliness(self, seen: Tensor, label_map: Tensor) -> Tensor:
+    def unlikeliness(self, whitened: Tensor, label_map: Tensor) -> Tensor:
         """Return what each synthesis of features learns to make small, the mean over all cells, shape (heads,)."""
-        whitened, shares = self.whitened(seen), self.shares(label_map, seen.shape[2:])
+        shares = self.shares(label_map, whitened.shape[2:])
         return torch.stack([one.unlikeliness(whitened, shares).mean() for one in self._synthesizers()])
 
     def shares(self, label_map: Tensor, size: Sequence[int]) -> Tensor:

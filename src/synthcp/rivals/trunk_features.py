@@ -73,9 +73,7 @@ def unlikeliness(whitened: Tensor) -> Tensor:
 def whitened_features(network: FeatureHead, image: Tensor, logits: Tensor) -> tuple[Tensor, tuple[int, ...]]:
     """Return the whitened features of images (B, C, *S), shape (B, K, *s), and the size that the trunk was shown."""
     whole = _evidence(network, image, logits).at_least(network.config.patch)
-    features = network.features(whole.image)
-    seen = network.seen(features, network.differences(whole, features))
-    return network.whitened(seen), tuple(whole.image.shape[2:])
+    return network.whitened(network.features(whole.image)), tuple(whole.image.shape[2:])
 
 
 def _evidence(network: FeatureHead, image: Tensor, logits: Tensor) -> Evidence:

@@ -104,12 +104,13 @@ class Batch:
     """What F learns from in one step.
 
     Attributes:
-        shown: What it is shown: Evidence, or of a feature head what its trunk has seen, shape (B, K, *s).
+        shown: What it is shown: Evidence; or of a feature head what its trunk has seen, shape (B, C, *s), and the
+            whitened features, shape (B, K, *s).
         logits: Of M, shape (B, L, *S).
         label_maps: Ground truth, shape (B, *S).
     """
 
-    shown: Evidence | Tensor
+    shown: Evidence | tuple[Tensor, Tensor]
     logits: Tensor
     label_maps: Tensor
 

@@ -50,48 +50,56 @@ class FeatureHeadTraining(ComparatorTraining):
     def _whiten(self) -> None:
         """Fit the whitening to images all over the data set."""
         chosen = list(self.examples)[:: max(1, len(list(self.examples)) // WHITENED)]
-        channels = len(self.network.whitening.mean)
-        looked = [self._seen(view, index, self._read(view, index)[0])[:channels] for view, index in chosen]
-        self.network.whitening.fit(looked)
+        looked = (
+            self._looked(view, index, batched(self._read(view, index)[0], self.runtime)) for view, index in chosen
+        )
+        self.network.whitening.fit([self.network.expected(features)[0] for features in looked])
         self.average.whitening.load_state_dict(self.network.whitening.state_dict())
 
     def _beside(self, batch: Batch) -> dict[str, Tensor]:
         """The syntheses of features, which learn from the true label maps, as G does."""
-        assert isinstance(batch.shown, Tensor)
+        assert isinstance(batch.shown, tuple)
         with self.runtime.autocast():
-            return {"features": self.network.unlikeliness(batch.shown, batch.label_maps).sum()}
+            return {"features": self.network.unlikeliness(batch.shown[1], batch.label_maps).sum()}
 
     def _votes(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
-        assert isinstance(batch.shown, Tensor)
-        log_odds, quality = self.network.judge(batch.shown, batch.logits)
+        assert isinstance(batch.shown, tuple)
+        log_odds, quality = self.network.judge(batch.shown[0], batch.logits)
         return [(vote, quality) for vote in log_odds]  # each head learns by itself, or they would become one
 
     def _batch(self, generator: torch.Generator) -> Batch:
         parts = [self._windowed(view_name, index, generator) for view_name, index in self._choices(generator)]
-        seen, logits, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
-        return Batch(self.runtime.send(seen), self.runtime.send(logits), label_maps.to(self.runtime.device))
+        seen, whitened, logits, label_maps = (torch.stack(part) for part in zip(*parts, strict=True))
+        send = self.runtime.send
+        return Batch((send(seen), send(whitened)), send(logits), label_maps.to(self.runtime.device))
 
     def _windowed(self, view_name: str, index: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """A random window of an example: what is seen, M's logits and the label map."""
+        """A random window of an example: what is seen, the whitened features, M's logits and the label map."""
         evidence, label_map = self._read(view_name, index)
         dataset, whole = self.examples.dataset, tuple(evidence.image.shape[1:])
         window, size = draw_window(dataset, evidence.image, self.config.zoom, generator), window_size(dataset)
-        seen = self._seen(view_name, index, evidence)
-        grid = [-(-side // CELL) for side in size]
+        seen, whitened = self._seen(view_name, index, evidence)
+        grid, cells = [-(-side // CELL) for side in size], on_grid(window, whole, tuple(seen.shape[1:]))
         return (
-            view(seen, on_grid(window, whole, tuple(seen.shape[1:])), grid, "linear"),
+            view(seen, cells, grid, "linear"),
+            view(whitened, cells, grid, "linear"),
             view(evidence.logits, window, size, "linear"),
             view(label_map, window, size, "nearest"),
         )
 
-    def _seen(self, view_name: str, index: int, evidence: Evidence) -> Tensor:
-        """What the heads see of an example beside its prediction, shape (K, *s)."""
-        network, examples = self.network, self.examples
-        kept = partial(examples.predictions.made_once, view=view_name, index=index)
-        whole = batched(evidence, self.runtime)
-        features = kept("features", lambda: self._features(whole))
-        differences = kept(f"differences-{examples.generator}", lambda: [self._differences(whole, features)])
-        return network.seen(features, differences[0])[0]
+    def _seen(self, view_name: str, index: int, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        """What the heads see of an example beside its prediction, shape (C, *s), and its whitened features."""
+        whole, made_once = batched(evidence, self.runtime), self.examples.predictions.made_once
+        features, name = self._looked(view_name, index, whole), f"differences-{self.examples.generator}"
+        (differences,) = made_once(name, lambda: [self._differences(whole, features)], view=view_name, index=index)
+        send = self.runtime.send
+        whitened = self.network.whitened([send(feature) for feature in features]).cpu()
+        return self.network.seen(features, differences)[0], whitened[0]
+
+    def _looked(self, view_name: str, index: int, evidence: Evidence) -> list[Tensor]:
+        """What the trunk sees of an image, at which it looks once."""
+        make = partial(self._features, evidence)
+        return self.examples.predictions.made_once("features", make, view=view_name, index=index)
 
     @torch.no_grad()
     def _features(self, evidence: Evidence) -> list[Tensor]:
