@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from synthcp.data.base import Dataset
-from synthcp.data.specs import DATASETS, open_dataset
+from synthcp.data.specs import DATASETS, full_spec, open_dataset
 from synthcp.data.working_size import Prepared
 
 NAMES = ("city_1", "city_2", "town_10")
@@ -118,6 +118,12 @@ def dataset(request: pytest.FixtureRequest, tmp_path: Path) -> Dataset:
 
 def test_every_kind_is_here() -> None:
     assert SPECS.keys() == DATASETS.keys()
+
+
+@pytest.mark.parametrize("kind", [kind for kind, source in DATASETS.items() if source.root == "folder"])
+def test_a_layout_is_known_by_its_folder_alone(kind: str, tmp_path: Path) -> None:
+    spec = SPECS[kind](tmp_path)
+    assert full_spec(spec.removeprefix(f"{kind}:")) == spec == full_spec(spec)
 
 
 def test_samples_are_valid(dataset: Dataset) -> None:

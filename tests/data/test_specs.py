@@ -5,8 +5,9 @@ import pytest
 from synthcp.data.camvid import CamVid
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.folder import Folder
-from synthcp.data.specs import DATASETS, open_dataset, with_split
+from synthcp.data.specs import DATASETS, full_spec, open_dataset, with_split
 from synthcp.errors import DataError, InputError
+from synthcp.verbs.given import open_data
 
 
 def test_the_split_of_the_spec_comes_before_the_argument(camvid_root):
@@ -32,7 +33,7 @@ def test_options_reach_the_scenes():
 @pytest.mark.parametrize(
     ("spec", "texts"),
     [
-        ("camvit:/there", ("'camvit'", "did you mean camvid?", "folder, camvid, cityscapes, scenes")),
+        ("camvit:/there", ("no such folder", "'camvit'", "did you mean camvid?", "folder, camvid, cityscapes, scenes")),
         ("", ("choose one of: folder, camvid, cityscapes, scenes",)),
         ("scenes:?cuont=3", ("'cuont'", "did you mean count?", "split, ids, count, seed, size")),
         ("folder:/there?size=3x4", ("'size'", "choose one of: split")),
@@ -90,3 +91,41 @@ def test_missing_root(fails, kind):
 )
 def test_the_split_of_a_spec_is_replaced(spec, other):
     assert with_split(spec, "val") == other
+
+
+def test_a_folder_is_opened_as_the_kind_that_it_shows_and_the_kind_is_told_and_kept(camvid_root, caplog):
+    dataset, facts = open_data(f"{camvid_root}?split=test", "train")
+    assert isinstance(dataset, CamVid) and dataset.ids == ["Seq05VD_f1"]
+    assert facts == {"data": f"camvid:{camvid_root}?split=test", "split": "test"}
+    told = f"{camvid_root} is read as camvid:{camvid_root}, for it holds images/, labels/, splits/ and classes.json"
+    assert set(caplog.messages) == {told}
+
+
+def test_a_folder_within_another_spec_and_below_the_home_is_recognised(camvid_root, monkeypatch):
+    monkeypatch.setenv("HOME", str(camvid_root.parent))
+    home = f"~/{camvid_root.name}"
+    assert full_spec(f"heldout:degraded:{home}?classes=car") == f"heldout:degraded:camvid:{home}?classes=car"
+    assert open_dataset(f"heldout:{home}?classes=car").classes.names == ("sky", "road")
+
+
+def test_a_folder_of_no_known_layout_is_refused(tmp_path, fails):
+    (tmp_path / "pictures").mkdir()
+    with fails(f"{tmp_path} has the layout of no kind", "cityscapes: leftImg8bit/ and gtFine/;", "write KIND:"):
+        open_dataset(f"{tmp_path}?split=val")
+
+
+def test_a_folder_that_could_be_of_two_kinds_is_never_guessed(tmp_path, write_pair, write_classes, fails):
+    write_pair(tmp_path / "images/a.png", tmp_path / "labels/a.png", 0, 1)
+    with fails("several kinds of data", f"say which it is: folder:{tmp_path} or road_anomaly:{tmp_path}"):
+        open_dataset(str(tmp_path))
+    write_pair(tmp_path / "images/a.png", tmp_path / "labels/a.png", 0, 2)  # no masks
+    assert full_spec(str(tmp_path)) == f"folder:{tmp_path}"
+    write_pair(tmp_path / "images/a.png", tmp_path / "labels/a.png", 0, 1)
+    write_classes(tmp_path)  # masks have no classes
+    assert full_spec(str(tmp_path)) == f"folder:{tmp_path}"
+
+
+def test_a_damaged_description_is_told_by_its_name(tmp_path, fails):
+    (tmp_path / "dataset.json").write_text("{")
+    with fails(f"{tmp_path / 'dataset.json'}", error=DataError):
+        full_spec(str(tmp_path))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.errors import DataError, InputError
@@ -35,8 +36,19 @@ def test_held_out_images_by_split_by_spec_and_by_folder(tmp_path: Path) -> None:
     assert held_out(parse_imperfect("heldout:test", "scenes:", built_in=False))[0] == "test-0000"
     by_spec = held_out(parse_imperfect("heldout:scenes:?count=3&split=test", SCENES, built_in=True))
     assert by_spec == ["test-0000", "test-0001", "test-0002"]
-    with pytest.raises(DataError, match="has images/ and labels/"):  # it is read as a folder
+    with pytest.raises(DataError, match="layout of no kind of data.*folder: images/ with labels/"):
         parse_imperfect(f"heldout:{tmp_path}", SCENES, built_in=False)
+    write_street(tmp_path)
+    assert held_out(parse_imperfect(f"heldout:{tmp_path}", SCENES, built_in=False)) == ["a", "b"]
+
+
+def write_street(root: Path) -> None:
+    """Two images with labels of three classes."""
+    for part, value in (("images", 200), ("labels", 2)):
+        (root / part).mkdir()
+        for name in "ab":
+            Image.new("L", (32, 24), value).save(root / part / f"{name}.png")
+    (root / "classes.json").write_text('{"names": ["sky", "road", "car"]}')
 
 
 def test_folds_and_corruption() -> None:

@@ -73,7 +73,7 @@ def eval_verb(
         Terminal().print(table)
     if markdown is not None:
         with changing(out) if markdown.resolve().is_relative_to(out.resolve()) else nullcontext():
-            save_text(markdown, f"# Results on {data.partition(':')[0]}\n\n{to_markdown(results)}")
+            save_text(markdown, f"# Results on {facts['data'].partition(':')[0]}\n\n{to_markdown(results)}")
     options.tell_unused(opened)
     seen = seen_in_fitting(dataset, opened.settings.training_ids)
     if seen:

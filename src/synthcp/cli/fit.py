@@ -93,7 +93,7 @@ def fit_verb(
     use_threads(threads)
     from synthcp.config.overrides import read_overrides
     from synthcp.data.check import check_labels
-    from synthcp.data.specs import open_dataset
+    from synthcp.data.specs import full_spec, open_dataset
     from synthcp.fitting.config import FitConfig, Labels
     from synthcp.fitting.imperfect_sources import Corrupt, parse_imperfect
     from synthcp.fitting.run import fit
@@ -101,6 +101,7 @@ def fit_verb(
     from synthcp.segmentation.specs import OpenedModel, open_model
     from synthcp.system.provenance import command_line, commit
 
+    data = full_spec(data)
     dataset = open_dataset(data)
     if not quiet:
         say(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")

@@ -42,7 +42,10 @@ SEEDS, MOST, CORES = whole(0, 2**32 - 1), whole(1, 1_000_000), whole(1, 1024)
 BUILT_IN = f"{', '.join(SEGMENTERS)}, fitted here"
 YOURS = "hf:DIR, onnx:FILE, preds:DIR, tv:NAME, smp:NAME, file.py:factory or pkg.mod:factory"
 DataSpec = Annotated[
-    str, typer.Option("--data", metavar="SPEC", help="folder:ROOT, scenes:?count=40 and others: see docs/data.md.")
+    str,
+    typer.Option(
+        "--data", metavar="SPEC", help="A folder, KIND:FOLDER or scenes:?count=40, with options: see docs/data.md."
+    ),
 ]
 Split = Annotated[str, typer.Option(metavar="NAME", help="Which images of the data.")]
 MonitorFolder = Annotated[Path, typer.Option("--monitor", metavar="RUN", help="Folder that synthcp fit wrote.")]

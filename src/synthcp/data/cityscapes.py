@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from synthcp.data.base import Source
-from synthcp.data.files import FileDataset, SampleFiles, require_parts, require_some, require_split
+from synthcp.data.files import FileDataset, SampleFiles, holds, require_parts, require_some, require_split
 from synthcp.data.images import read_image
 from synthcp.data.labels import Annotation, LabelValues
 from synthcp.data.transforms import resize, resize_labels
@@ -105,4 +105,9 @@ def _by_place(folder: Path, *endings: str) -> dict[str, Path]:
     }
 
 
-SOURCE = Source(Cityscapes, {"size": choice(*SIZES)})
+SOURCE = Source(
+    Cityscapes,
+    {"size": choice(*SIZES)},
+    signs="leftImg8bit/ and gtFine/",
+    recognises=lambda root: holds(root, "leftImg8bit", "gtFine"),
+)

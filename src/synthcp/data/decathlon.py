@@ -16,6 +16,7 @@ from synthcp.data.finding import without_suffix
 from synthcp.data.nifti import Grid, write_nifti
 from synthcp.data.volume_dataset import (
     VolumeDataset,
+    describes,
     read_description,
     require_cases,
     split_cases,
@@ -150,4 +151,9 @@ def _case(root: Path, entry: Any, labelled: bool) -> SampleFiles:
     return volume_files([image], root / entry["label"] if labelled else None, without_suffix(image.name))
 
 
-SOURCE = Source(lambda root, split, **options: Decathlon(root, split, VolumePreparation(**options)), OPTIONS)
+SOURCE = Source(
+    lambda root, split, **options: Decathlon(root, split, VolumePreparation(**options)),
+    OPTIONS,
+    signs='dataset.json with "training"',
+    recognises=lambda root: describes(root, "labels", "training"),
+)

@@ -138,6 +138,11 @@ def read_text(path: Path, remedy: str) -> str:
         raise DataError(f"{path} is no text file ({error}); {remedy}, in UTF-8") from error
 
 
+def holds(root: Path, *parts: str) -> bool:
+    """Whether every one of these folders and files is there."""
+    return all((root / part).exists() for part in parts)
+
+
 def require_parts(paths: Iterable[Path], layout: str) -> None:
     """Raise DataError when a part of a layout does not exist."""
     for path in paths:

@@ -87,4 +87,10 @@ def _laid_over(image: Tensor, path: Path) -> Tensor:
     return (image + overlay).clamp(0, 1)
 
 
-SOURCE = Source(Fishyscapes, {"images": folder})
+def _recognises(root: Path) -> bool:
+    """As its archives unpack, or in a folder of theirs: no deeper, for the tree of another kind may be large."""
+    files = (path for pattern in ("*_labels.png", "*/*_labels.png") for path in root.glob(pattern))
+    return any(LABEL_NAME.fullmatch(path.name) for path in files)
+
+
+SOURCE = Source(Fishyscapes, {"images": folder}, signs="files NUMBER_NAME_labels.png", recognises=_recognises)

@@ -9,7 +9,7 @@ import torch
 
 from synthcp.data.base import Source
 from synthcp.data.classes import infer_classes, read_classes
-from synthcp.data.files import FileDataset, SampleFiles
+from synthcp.data.files import FileDataset, SampleFiles, holds
 from synthcp.data.finding import files_in, find_images, group_of
 from synthcp.data.images import read_label_map
 from synthcp.data.labels import LabelValues, stored_values
@@ -91,4 +91,10 @@ def _remedy(path: Path) -> str:
     return f'convert it: PIL.Image.open("{path.name}").save("{path.stem}.png")'
 
 
-SOURCE = Source(Folder)
+def _recognises(root: Path) -> bool:
+    """Its parts, and no others that say what they are."""
+    plain = not any((root / part).is_dir() for part in ("splits", "labels_masks"))
+    return plain and holds(root, "images") and (holds(root, "labels") or holds(root, "classes.json"))
+
+
+SOURCE = Source(Folder, signs="images/ with labels/ or classes.json", recognises=_recognises)

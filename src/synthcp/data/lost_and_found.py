@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcp.data.base import Source
-from synthcp.data.files import FileDataset, SampleFiles, require_file, require_some, require_split
+from synthcp.data.files import FileDataset, SampleFiles, holds, require_file, require_some, require_split
 from synthcp.data.labels import KNOWN_OR_ANOMALY, LabelValues
 
 LAYOUT = (
@@ -41,4 +41,8 @@ def _files(image: Path, labels: Path) -> SampleFiles:
     return SampleFiles(name, image, anomaly_mask=require_file(label, image, LAYOUT), group=street)
 
 
-SOURCE = Source(LostAndFound)
+SOURCE = Source(
+    LostAndFound,
+    signs="leftImg8bit/ and gtCoarse/",
+    recognises=lambda root: holds(root, "leftImg8bit", "gtCoarse"),
+)

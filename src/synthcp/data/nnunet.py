@@ -12,6 +12,7 @@ from synthcp.data.files import SampleFiles
 from synthcp.data.nifti import SUFFIXES
 from synthcp.data.volume_dataset import (
     VolumeDataset,
+    describes,
     read_description,
     require_cases,
     split_cases,
@@ -121,4 +122,9 @@ def _open(root: Path, split: str, fold: int = 0, **options: Any) -> Dataset:
     return NnUNet(root, split, VolumePreparation(**options), fold)
 
 
-SOURCE = Source(_open, {**OPTIONS, "fold": whole_number})
+SOURCE = Source(
+    _open,
+    {**OPTIONS, "fold": whole_number},
+    signs='dataset.json with "channel_names"',
+    recognises=lambda root: describes(root, "labels", "channel_names"),
+)

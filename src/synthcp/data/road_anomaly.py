@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from synthcp.data.base import Source
-from synthcp.data.files import FileDataset, SampleFiles, require_file, require_some, require_split
+from synthcp.data.files import FileDataset, SampleFiles, holds, require_file, require_some, require_split
 from synthcp.data.finding import group_of, images_directly_in
+from synthcp.data.images import read_label_map
 from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE, LabelValues
 from synthcp.errors import DataError, InputError
 from synthcp.system.spec import choices, name_list
@@ -80,4 +83,20 @@ def _read_scenes(manifest: Path) -> Mapping[str, str]:
     return dict(rows)
 
 
-SOURCE = Source(RoadAnomaly, {"scene": name_list})
+def _recognises(root: Path) -> bool:
+    """Its own layout, or pairs that say of no class, all of them masks as far as the first one tells."""
+    if any((root / "frames").glob("*.labels")):
+        return True
+    if (root / "classes.json").exists() or not holds(root, "images", "labels"):
+        return False
+    masks = images_directly_in(root / "labels")[:1]
+    meanings = {*ZERO_ONE.known, *ZERO_ONE.anomaly, *ZERO_ONE.void}
+    return any(set(torch.unique(read_label_map(mask)).tolist()) <= meanings for mask in masks)
+
+
+SOURCE = Source(
+    RoadAnomaly,
+    {"scene": name_list},
+    signs="frames/NAME.labels/, or images/ with masks of 0 and 1 in labels/",
+    recognises=_recognises,
+)

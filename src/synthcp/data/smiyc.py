@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcp.data.base import Source
-from synthcp.data.files import FileDataset, SampleFiles, require_some, require_split
+from synthcp.data.files import FileDataset, SampleFiles, holds, require_some, require_split
 from synthcp.data.finding import group_of, images_directly_in
 from synthcp.data.labels import KNOWN_OR_ANOMALY, ZERO_ONE
 
@@ -40,4 +40,8 @@ def _files(image: Path) -> SampleFiles:
     return SampleFiles(image.stem, image, anomaly_mask=label if label.is_file() else None, group=group_of(image.stem))
 
 
-SOURCE = Source(SegmentMeIfYouCan)
+SOURCE = Source(
+    SegmentMeIfYouCan,
+    signs="images/ and labels_masks/",
+    recognises=lambda root: holds(root, "images", "labels_masks"),
+)

@@ -25,6 +25,7 @@ from synthcp.data.drawn import phantoms, scenes
 from synthcp.data.subset import only
 from synthcp.errors import DataError, InputError, shortened
 from synthcp.system.spec import Options, Spec, choices, values
+from synthcp.system.telling import tell
 
 MOST_PARTS = 50
 """Of a SPEC around a SPEC around a SPEC, parted by colons."""
@@ -52,19 +53,16 @@ DATASETS: dict[str, Source] = {
 def open_dataset(spec: str, split: str = "train") -> Dataset:
     """Open the data set that a SPEC names: "camvid:data/camvid", "folder:data/mine?split=val", "scenes:?count=40".
 
-    docs/data.md has the layout and the options of each kind. Those of every kind: split, in place of the argument;
-    ids=FILE keeps the images that a text file names, one id a line. Where the root is another SPEC, an option goes to
-    each of the two that takes it.
+    Where only a folder is named, "data/camvid" or "data/mine?split=val", its layout says which kind it is, and which
+    one was taken is told. docs/data.md has the layout and the options of each kind. Those of every kind: split, in
+    place of the argument; ids=FILE keeps the images that a text file names, one id a line. Where the root is another
+    SPEC, an option goes to each of the two that takes it.
 
     Raises:
         InputError: Unknown name, unknown option or a value that cannot be read.
-        DataError: The root is missing or is no such data set.
+        DataError: The root is missing or is no such data set, or a folder could be of several kinds, or of none.
     """
-    if spec.count(":") > MOST_PARTS:
-        raise InputError(
-            f"SPEC {shortened(spec)} has more than {MOST_PARTS} parts; name at most a few data sets in one"
-        )
-    parts = Spec.parse(spec)
+    parts = Spec.parse(full_spec(spec))
     source = _source(parts)
     options = parts.options(_known_options(parts))
     split = options.get("split", split)
@@ -72,6 +70,40 @@ def open_dataset(spec: str, split: str = "train") -> Dataset:
     dataset = source.open(_root(parts, source, options, split), split, **read)
     kept = "ids" in options and source.root != "spec"  # else the SPEC within has kept them already
     return only(dataset, Path(options["ids"]).expanduser()) if kept else dataset
+
+
+def full_spec(spec: str) -> str:
+    """Return a SPEC with its kind, for it to be kept: of a folder alone the kind that its layout shows, which is told.
+
+    Raises:
+        InputError: It names neither a kind nor a folder, or far too many.
+        DataError: The folder has the layout of several kinds, or of none.
+    """
+    if spec.count(":") > MOST_PARTS:
+        raise InputError(
+            f"SPEC {shortened(spec)} has more than {MOST_PARTS} parts; name at most a few data sets in one"
+        )
+    parts = Spec.parse(spec)
+    if parts.name not in DATASETS:
+        place = spec.partition("?")[0]
+        return f"{_recognised(place)}:{spec}" if place and Path(place).expanduser().is_dir() else spec
+    if DATASETS[parts.name].root == "spec" and parts.root:
+        return f"{parts.name}:{full_spec(spec.partition(':')[2])}"
+    return spec
+
+
+def _recognised(place: str) -> str:
+    """The one kind whose layout a folder has; never a guess among several."""
+    root = Path(place).expanduser()
+    kinds = [kind for kind, source in DATASETS.items() if source.recognises(root)]
+    if not kinds:
+        known = "; ".join(f"{kind}: {source.signs}" for kind, source in DATASETS.items() if source.signs)
+        raise DataError(f"{place} has the layout of no kind of data that is known ({known}); write KIND:{place}")
+    if len(kinds) > 1:
+        choose = " or ".join(f"{kind}:{place}" for kind in kinds)
+        raise DataError(f"{place} has the layout of several kinds of data; say which it is: {choose}")
+    tell(f"{place} is read as {kinds[0]}:{place}, for it holds {DATASETS[kinds[0]].signs}")
+    return kinds[0]
 
 
 def split_of(spec: str, split: str) -> str:
@@ -88,7 +120,9 @@ def with_split(spec: str, split: str) -> str:
 
 def _source(parts: Spec) -> Source:
     if parts.name not in DATASETS:
-        raise InputError(f"{parts.text}: no data set kind {parts.name!r}; {choices(parts.name, DATASETS)}")
+        raise InputError(
+            f"{parts.text}: no such folder, and no data set kind {parts.name!r}; {choices(parts.name, DATASETS)}"
+        )
     return DATASETS[parts.name]
 
 

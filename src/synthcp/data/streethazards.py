@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from synthcp.data.base import Source
-from synthcp.data.files import FileDataset, SampleFiles, require_file, require_parts, require_split
+from synthcp.data.files import FileDataset, SampleFiles, holds, require_file, require_parts, require_split
 from synthcp.data.finding import find_images, group_of
 from synthcp.data.labels import LabelValues
 from synthcp.records import Classes
@@ -64,4 +64,14 @@ def _files(sample_id: str, image: Path, labels: Path) -> SampleFiles:
     return SampleFiles(sample_id, image, label, label, group=group_of(sample_id))
 
 
-SOURCE = Source(StreetHazards, {"unlabeled": choice(*get_args(Treatment)), "other": choice(*get_args(Treatment))})
+def _recognises(root: Path) -> bool:
+    """One of its archives may be there alone."""
+    return any(holds(root, f"{part}/images/{name}", f"{part}/annotations/{name}") for part, name in FOLDERS.values())
+
+
+SOURCE = Source(
+    StreetHazards,
+    {"unlabeled": choice(*get_args(Treatment)), "other": choice(*get_args(Treatment))},
+    signs="train/images/training/ or test/images/test/, and the same below annotations/",
+    recognises=_recognises,
+)

@@ -19,6 +19,7 @@ from synthcp.system.files import load_json
 SPLITS = ("train", "val", "test", "all", "unlabelled")
 FIRST_OF_VAL, FIRST_OF_TEST = 0.60, 0.75
 """Shares of the labelled cases at which val and test begin."""
+DESCRIPTION = "dataset.json"
 KINDS: dict[type, str] = {dict: "an object with entries", list: "a list", str: "a text"}
 
 
@@ -89,13 +90,19 @@ def require_cases(root: Path, split: str, cases: list[SampleFiles]) -> list[Samp
     return cases
 
 
+def describes(root: Path, *keys: str) -> bool:
+    """Whether there is a ROOT/dataset.json that has these keys; raises DataError when there is one that is no JSON."""
+    path = root / DESCRIPTION
+    return path.is_file() and load_json(path, "give the kind of the data, KIND:ROOT", DataError).keys() >= set(keys)
+
+
 def read_description(root: Path, keys: Mapping[str, type], layout: str) -> dict[str, Any]:
     """Read ROOT/dataset.json, which must have the keys, with values of these types; the layout is for the message.
 
     Raises:
         DataError: The file is missing or malformed, lacks a key or has another value there.
     """
-    path = root / "dataset.json"
+    path = root / DESCRIPTION
     content = load_json(path, layout, DataError)
     for key, kind in keys.items():
         if key not in content:

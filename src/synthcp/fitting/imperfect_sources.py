@@ -150,10 +150,8 @@ def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> 
 
 def _held_out(value: str, data: str, chosen: bool) -> Dataset:
     """The data set of a SPEC, of a folder, or of a split of the training data (val, when nothing is said)."""
-    if ":" in value:
+    if ":" in value or (value and Path(value).expanduser().is_dir()):
         return open_dataset(value, "val")
-    if value and Path(value).is_dir():
-        return open_dataset(f"folder:{value}", "val")
     spec, split = data.partition("?")[0], value or "val"
     try:
         held_out, trained = open_dataset(spec, split), open_dataset(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from synthcp.data.base import Dataset
-from synthcp.data.specs import open_dataset, split_of
+from synthcp.data.specs import full_spec, open_dataset, split_of
 from synthcp.errors import InputError
 from synthcp.monitor.monitor import Monitor
 
@@ -41,4 +41,5 @@ def open_data(data: AnyData, split: str) -> tuple[Dataset, dict[str, str]]:
     """
     if isinstance(data, Dataset):
         return data, {}
-    return open_dataset(data, split), {"data": data, "split": split_of(data, split)}
+    spec = full_spec(data)
+    return open_dataset(spec, split), {"data": spec, "split": split_of(spec, split)}
