@@ -92,7 +92,7 @@ def test_help_lists_the_verbs_and_the_exit_codes(synthcp):
 CLI_ONLY = {"split", "predictions", "threads", "quiet", "as_json", "markdown", "fail_on_alarm"}
 LOADING = {"model", "device", "precision", "trust_code"}
 """Options of Monitor.load, whose monitor the verbs take."""
-OF_FIT = {"data", "out", "train_cmd", "config"}
+OF_FIT = {"data", "out", "train_cmd", "config", "dry_run"}
 
 
 def parameters(function: Callable[..., object]) -> Mapping[str, Parameter]:
@@ -188,7 +188,10 @@ def test_an_audit_tells_where_its_report_is(synthcp, run_folder, tmp_path):
     out = tmp_path / "out"
     options = ("--monitor", run_folder, "--out", out, "--device", "cpu", "--quiet", "--most", 4)
     ended = synthcp("audit", "--data", SCENES, *options)
-    assert (ended.code, ended.stdout) == (0, f"4 suspects in 3 images; report: {out / 'audit.html'}\n")
+    assert ended.code == 0 and ended.stdout.splitlines() == [
+        f"4 suspects in 3 images; report: {out / 'audit.html'}",
+        f"next: synthcp fit --data '{SCENES}' --out RUN",
+    ]
 
 
 WAY_ON = "interrupted; given again reproduce goes on where it stopped, and so does fit with --resume"
@@ -301,7 +304,11 @@ def test_the_demo_ends_with_its_table_and_report(synthcp, monkeypatch, smallest_
     ended = synthcp("demo", "--out", tmp_path / "demo", "--seed", 5)
     assert (ended.code, ended.stderr) == (0, [])
     report = tmp_path / "demo" / "report.html"
-    assert report.is_file() and ended.stdout.splitlines()[-1] == f"report: {report}" and "prevalence" in ended.stdout
+    assert report.is_file() and "prevalence" in ended.stdout
+    assert ended.stdout.splitlines()[-2:] == [
+        f"report: {report}",
+        f"next: synthcp score IMAGES --monitor {tmp_path / 'demo'} --out out/demo",
+    ]
     settings = load_settings(report.parent)
     assert settings.facts["seed"] == "5" and "seed=5" in settings.facts["data"]
 
@@ -316,7 +323,10 @@ def test_the_demo_of_volumes_leaves_their_files_beside_the_maps(synthcp, monkeyp
     monkeypatch.setattr(demo, "PHANTOMS", replace(demo.PHANTOMS, count=10, size=side))
     ended = synthcp("demo", "--volumes", "--out", tmp_path / "demo", "--seed", 5)
     assert ended.code == 0 and ended.stderr == []
-    assert ended.stdout.splitlines()[-1] == f"report: {tmp_path / 'demo' / 'report.html'}"
+    assert ended.stdout.splitlines()[-2:] == [
+        f"report: {tmp_path / 'demo' / 'report.html'}",
+        f"next: synthcp score VOLUMES --monitor {tmp_path / 'demo'} --out out/demo",
+    ]
     maps = sorted(path.name for path in (tmp_path / "demo" / "maps").glob("*_error.nii.gz"))
     assert maps and all((tmp_path / "demo/phantoms/imagesTr" / name.replace("_error", "")).is_file() for name in maps)
     assert load_settings(tmp_path / "demo").preparation == demo.PREPARATION
@@ -331,6 +341,7 @@ def test_eval_prints_and_writes_its_tables(synthcp, run_folder, tmp_path):
     for fact in (f"| data | {SCENES} |", "| split | test |", "| seed | 0 |", "prevalence", "mIoU of M", "| hardware |"):
         assert fact in page
     assert "entropy" not in page and "| msp |" in page and "msp" in ended.stdout
+    assert ended.stdout.splitlines()[-1] == f"next: synthcp calibrate --monitor {run_folder} --data SPEC"
 
 
 def test_eval_on_the_images_of_the_fit_is_warned_of(synthcp, run_folder, tmp_path):
@@ -424,7 +435,8 @@ def test_score_says_where_its_report_is_and_it_can_be_written_again(synthcp, sco
     assert ended.stdout.startswith("3 images, ") and ended.stdout.endswith(f"report: {report}\n")
     first = report.read_text()
     report.unlink()
-    assert synthcp("report", report.parent).stdout == f"report: {report}\n" and report.read_text() == first
+    assert synthcp("report", report.parent).stdout == f"report: {report}; next: open it in a browser\n"
+    assert report.read_text() == first
 
 
 def test_a_promise_about_another_model_is_told_not_to_hold(synthcp, score, run, tmp_path):

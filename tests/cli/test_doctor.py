@@ -37,12 +37,14 @@ def test_every_finding_is_one_line(doctor, run_folder):
     for name in ("libraries", "threads", "class sky", "split val", "weights"):
         (line,) = [line for line in lines if line.startswith(f"  {name} ")]
         assert line.removeprefix(f"  {name}").split()[0] in ("good", "note")
-    assert lines[-1].endswith(" to note, 0 bad")
+    assert lines[-2].endswith(" to note, 0 bad")
+    assert lines[-1].startswith("next: synthcp score IMAGES --monitor ")
 
 
 def test_a_bad_finding_ends_with_code_2(doctor):
     ended = doctor("--data", "folder:no/such/folder")
-    assert (ended.code, ended.stderr) == (2, []) and ended.stdout.endswith(", 1 bad\n")
+    assert (ended.code, ended.stderr) == (2, []) and ", 1 bad\n" in ended.stdout
+    assert ended.stdout.splitlines()[-1].startswith("next: mend what is bad")
     assert "check the path after folder:" in ended.stdout
 
 
@@ -66,6 +68,18 @@ def test_as_json_each_line_is_a_finding(doctor, planted):
         "remedy": 'pip install "synthcp[hf]"',
     }
     assert {"memory", "class road", "groups"} <= {finding["name"] for finding in findings}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "next: synthcp doctor --data SPEC"),
+        (["--data", SCENES], f"next: synthcp fit --data '{SCENES}' --dry-run"),
+    ],
+)
+def test_what_comes_next_is_said_last(doctor, planted, options, told):
+    planted("good")
+    assert doctor(*options).stdout.splitlines()[-1] == told
 
 
 @pytest.mark.parametrize("options", [["--model", "preds:DIR"], ["--fit"]])

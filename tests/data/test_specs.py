@@ -5,7 +5,7 @@ import pytest
 from synthcp.data.camvid import CamVid
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.folder import Folder
-from synthcp.data.specs import DATASETS, full_spec, open_dataset, with_split
+from synthcp.data.specs import DATASETS, full_spec, name_of, open_dataset, with_split
 from synthcp.errors import DataError, InputError
 from synthcp.verbs.given import open_data
 
@@ -106,6 +106,22 @@ def test_a_folder_within_another_spec_and_below_the_home_is_recognised(camvid_ro
     home = f"~/{camvid_root.name}"
     assert full_spec(f"heldout:degraded:{home}?classes=car") == f"heldout:degraded:camvid:{home}?classes=car"
     assert open_dataset(f"heldout:{home}?classes=car").classes.names == ("sky", "road")
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("folder:data/street?split=val", "street"),
+        ("scenes:?count=3", "scenes"),
+        ("heldout:degraded:camvid:data/CamVid/?classes=car", "CamVid"),
+        ("folder:.", "here"),
+        ("folder:/", "folder"),
+    ],
+)
+def test_the_name_of_what_is_made_of_data(spec, name, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert name_of(spec) == name
 
 
 def test_a_folder_of_no_known_layout_is_refused(tmp_path, fails):

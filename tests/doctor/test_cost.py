@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from synthcp.config.scales import SCALES
+from synthcp.config.variants import VARIANTS
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.working_size import Prepared
 from synthcp.doctor import cost as module
@@ -90,6 +91,20 @@ def test_images_in_memory_are_those_that_a_fit_holds():
     prepared = Prepared(few, SMALL.side)
     held = sum(part.nbytes for sample in prepared._samples for part in (sample.image, sample.label_map))
     assert images_in_memory(few, SMALL) == held == 3 * 4 * 144 * 192
+
+
+def test_the_variant_and_the_settings_of_a_file_are_reckoned_with(tmp_path):
+    config = tmp_path / "own.json"
+    config.write_text('{"scale": {"gan": {"steps": 7}}, "variant": {"fold_seeds": 3}}')
+    variant, scale = module._chosen(replace(TINY, variant="paper", config=str(config)))
+    assert (variant, scale) == (
+        replace(VARIANTS["paper"], fold_seeds=3),
+        replace(SCALES["tiny"], gan=replace(SCALES["tiny"].gan, steps=7)),
+    )
+    folds = 3 * scale.folds * scale.fold_steps * scale.segmentation.steps * 0.5
+    stages = stage_seconds(COST, scale, 10, fits_model=True, variant=variant)
+    assert stages["G"] == pytest.approx(7 * 2.0)
+    assert stages["imperfect predictions"] == pytest.approx(10 * (1 + 3 * (1 + scale.degraded_views)) * 0.3 + folds)
 
 
 @pytest.mark.parametrize(

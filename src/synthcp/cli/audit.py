@@ -8,14 +8,16 @@ import typer
 
 from synthcp.cli import options
 from synthcp.cli.options import at_work, load_monitor, tell_failed
-from synthcp.cli.saying import say
+from synthcp.cli.saying import say, say_next
 
 
 def audit_verb(
     data: options.DataSpec,
     monitor: options.MonitorFolder,
     out: options.Out,
-    most: Annotated[int, typer.Option(parser=options.MOST, metavar="N", help="How many suspects to report.")] = 200,
+    most: Annotated[
+        int, typer.Option(parser=options.MOST, metavar="N", help="Largest number of suspects to report.")
+    ] = 200,
     split: options.Split = "train",
     model: options.Model = None,
     predictions: options.Predictions = None,
@@ -40,4 +42,5 @@ def audit_verb(
         opened = load_monitor(monitor, model, predictions, device, precision, trust_code=trust_code)
         suspects = audit(opened, dataset, out, most=most, seed=seed, facts=facts, progress=progress)
     say(f"{len(suspects)} suspects in {len(dataset)} images; report: {out / 'audit.html'}")
+    say_next("fit", "--data", facts["data"], "--out", "RUN")
     return tell_failed(load_json(out / FACTS).get(FAILED, ""), opened.settings.scored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +11,7 @@ from rich.text import Text
 
 from synthcp.cli import options
 from synthcp.cli.options import at_work, load_monitor, tell_failed
-from synthcp.cli.saying import say
+from synthcp.cli.saying import say_next
 from synthcp.errors import shown
 from synthcp.system.progress import Terminal
 
@@ -22,12 +23,16 @@ def calibrate_verb(
     monitor: options.MonitorFolder,
     data: options.DataSpec,
     split: options.Split = "val",
-    alpha: Annotated[float, typer.Option(metavar="SHARE", help="Of bad predictions among the accepted.")] = 0.1,
-    delta: Annotated[float, typer.Option(metavar="SHARE", help="Chance that the review breaks its promise.")] = 0.05,
+    alpha: Annotated[
+        float, typer.Option(metavar="SHARE", help="Largest share of bad predictions among those accepted.")
+    ] = 0.1,
+    delta: Annotated[float, typer.Option(metavar="SHARE", help="Largest chance that the promise is broken.")] = 0.05,
     floor: Annotated[
         float, typer.Option(metavar="QUALITY", help="Mean IoU (volumes: Dice) below which a prediction is bad.")
     ] = 0.5,
-    area: Annotated[float, typer.Option(metavar="SHARE", help="Of an image's pixels, flagged though known.")] = 0.01,
+    area: Annotated[
+        float, typer.Option(metavar="SHARE", help="Largest share of known pixels flagged as unknown.")
+    ] = 0.01,
     resume: options.Resume = False,
     model: options.Model = None,
     predictions: options.Predictions = None,
@@ -53,7 +58,7 @@ def calibrate_verb(
         calibration = calibrate(opened, dataset, promise=promise, facts=facts, resume=resume, progress=progress)
     for table in _tables(calibration, opened.settings.measure):
         Terminal().print(table)
-    say(f"next: synthcp score IMAGES --monitor {monitor} --out out/{monitor.name}")
+    say_next("score", "IMAGES", "--monitor", monitor, "--out", Path("out") / monitor.name)
     return tell_failed(calibration.failed, opened.settings.scored)
 
 

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 from synthcp.cli.options import Out, Quiet, Seed, Threads, at_work, tell_failed
-from synthcp.cli.saying import say
+from synthcp.cli.saying import say, say_next
 from synthcp.system.progress import Terminal
 
 
 def demo_verb(
     out: Out = Path("runs/demo"),
-    volumes: Annotated[bool, typer.Option("--volumes", help="On drawn organs in volumes, written as NIfTI.")] = False,
+    volumes: Annotated[
+        bool, typer.Option("--volumes", help="Draw organs in volumes, written as NIfTI, instead of streets.")
+    ] = False,
     seed: Seed = 0,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -28,4 +30,5 @@ def demo_verb(
         results, report = demo(out, volumes=volumes, seed=seed, progress=progress)
     Terminal().print(summary(results))
     say(f"report: {report}")
+    say_next("score", "VOLUMES" if volumes else "IMAGES", "--monitor", out, "--out", Path("out") / out.name)
     return tell_failed(results.settings.get(FAILED, ""), "images")

@@ -15,26 +15,26 @@ from rich.text import Text
 
 from synthcp.cli.exit_codes import BAD_INPUT, FINE
 from synthcp.cli.options import Device, Model, Threads, TrustCode, use_threads
-from synthcp.cli.saying import say
+from synthcp.cli.saying import say, say_next
 from synthcp.errors import shown
 from synthcp.system.progress import Terminal
 
 if TYPE_CHECKING:
-    from synthcp.doctor.base import Finding
+    from synthcp.doctor.base import Finding, Scope
 
 STYLES = {"good": "green", "note": "yellow", "bad": "bold red"}
 
 
 def doctor_verb(
-    data: Annotated[str, typer.Option(metavar="SPEC", help="Labelled images to look at.")] = "",
-    every_image: Annotated[bool, typer.Option("--all", help="Look at all of them, in place of 200.")] = False,
+    data: Annotated[str, typer.Option(metavar="SPEC", help="Labelled images to look at, as fit takes them.")] = "",
+    every_image: Annotated[bool, typer.Option("--all", help="Look at every image instead of 200.")] = False,
     model: Model = None,
     features: Annotated[str, typer.Option(metavar="MODULE", help="The module whose input is f_M.")] = "",
     monitor: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder that synthcp fit wrote.")] = None,
     trust_code: TrustCode = False,
-    fit: Annotated[bool, typer.Option("--fit", help="Try a few steps of a fit, and say what all will take.")] = False,
-    scale: Annotated[str, typer.Option(metavar="NAME", help="Of the fit: tiny, small or full.")] = "small",
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that would be written.")] = Path("runs"),
+    fit: Annotated[bool, typer.Option("--fit", help="Try a few steps of a fit and say what all of it costs.")] = False,
+    scale: Annotated[str, typer.Option(metavar="NAME", help="Scale of that fit: tiny, small or full.")] = "small",
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder that the fit would write.")] = Path("runs"),
     device: Device = "auto",
     threads: Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON lines.")] = False,
@@ -66,7 +66,20 @@ def doctor_verb(
         _print_json(findings) if as_json else Terminal().print(_table(title, findings))
     if not as_json:
         say(f"{states['good']} good, {states['note']} to note, {states['bad']} bad")
+        _say_next(scope, states["bad"])
     return BAD_INPUT if states["bad"] else FINE
+
+
+def _say_next(scope: Scope, bad: int) -> None:
+    """The command by which the user gets on."""
+    if bad:
+        say("next: mend what is bad, as its remedy says, and give the command again")
+    elif scope.monitor:
+        say_next("score", "IMAGES", "--monitor", scope.monitor, "--out", Path("out") / Path(scope.monitor).name)
+    elif scope.data:
+        say_next("fit", "--data", scope.data, *(() if scope.fit else ("--dry-run",)))
+    else:
+        say_next("doctor", "--data", "SPEC")
 
 
 def _print_json(findings: list[Finding]) -> None:

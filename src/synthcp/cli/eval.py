@@ -10,7 +10,7 @@ import typer
 
 from synthcp.cli import options
 from synthcp.cli.options import at_work, load_monitor, tell_failed
-from synthcp.cli.saying import say, warn
+from synthcp.cli.saying import say, say_next, warn
 from synthcp.system.progress import Terminal
 
 
@@ -19,11 +19,14 @@ def eval_verb(
     data: options.DataSpec,
     out: options.Out,
     split: options.Split = "test",
-    detectors: Annotated[str | None, typer.Option(metavar="A,B,C", help="Which detectors; by default all.")] = None,
+    detectors: Annotated[
+        str | None, typer.Option(metavar="A,B,C", help="Detectors to compare; by default all.")
+    ] = None,
     protocols: Annotated[
         str,
         typer.Option(
-            metavar="A,B,C", help="Of anomaly segmentation: pooled, caos, fishyscapes, smiyc or smiyc-obstacle."
+            metavar="A,B,C",
+            help="Protocols of anomaly segmentation: pooled, caos, fishyscapes, smiyc or smiyc-obstacle.",
         ),
     ] = "pooled,caos",
     markdown: Annotated[
@@ -79,4 +82,13 @@ def eval_verb(
     if seen:
         warn(f"warning: the fit saw {seen} of these {len(dataset)} image ids; the scores may flatter")
     say(f"report: {out / 'report.html'}" if report else f"rows: {out / 'results.csv'}")
+    _say_next(opened.settings.calibration is None, monitor)
     return tell_failed(results.settings.get(FAILED, ""), opened.settings.scored)
+
+
+def _say_next(uncalibrated: bool, monitor: Path) -> None:
+    """A monitor is calibrated before it decides."""
+    if uncalibrated:
+        say_next("calibrate", "--monitor", monitor, "--data", "SPEC")
+    else:
+        say_next("score", "IMAGES", "--monitor", monitor, "--out", Path("out") / monitor.name)

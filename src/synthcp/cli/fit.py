@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from synthcp.cli.exit_codes import BAD_INPUT, FINE
 from synthcp.cli.options import (
     BUILT_IN,
     YOURS,
@@ -16,7 +17,6 @@ from synthcp.cli.options import (
     Device,
     Features,
     Imperfect,
-    Out,
     Perceptual,
     PerceptualWeights,
     Precision,
@@ -27,44 +27,54 @@ from synthcp.cli.options import (
     Trunk,
     use_threads,
 )
-from synthcp.cli.saying import say, warn
+from synthcp.cli.saying import say, say_next, warn
 from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.synthesis.catalogue import GENERATORS
 from synthcp.system.progress import Terminal, show_progress
+from synthcp.system.run_folder import RUNS, usual_folder
+
+if TYPE_CHECKING:
+    from synthcp.doctor.base import Scope
+    from synthcp.fitting.config import FitConfig
 
 
 def fit_verb(
     data: DataSpec,
-    out: Out,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder to write; by default runs/ and the name of the data.")
+    ] = None,
     variant: Annotated[str, typer.Option(metavar="NAME", help="What is computed: ours, paper or official.")] = "ours",
     scale: Scale = "small",
     model: Annotated[
         str,
         typer.Option(
             metavar="SPEC",
-            help=f"M: {BUILT_IN} (unless named, {default_model(2)} to images, {default_model(3)} to volumes), or "
+            help=f"M: {BUILT_IN} (by default {default_model(2)} for images, {default_model(3)} for volumes), or "
             f"yours: {YOURS}.",
         ),
     ] = "",
     generator: Annotated[
         str,
-        typer.Option(metavar="NAME", help=f"G: {', '.join(GENERATORS)}, or none; else the variant's."),
+        typer.Option(metavar="NAME", help=f"G: {', '.join(GENERATORS)} or none; by default that of the variant."),
     ] = "",
     features: Features = "",
     imperfect: Imperfect = "",
     labels: Annotated[
         str,
         typer.Option(
-            metavar="WHICH", help="given, or none: images alone; your M's predictions stand in, for unknown objects."
+            metavar="WHICH",
+            help="given; or none, for images alone: predictions of your M stand in, and unknown objects are found.",
         ),
     ] = "given",
     train_cmd: Annotated[
         str,
-        typer.Option(metavar="COMMAND", help="Of kfold: trains your model; with {train_list}, {val_list} and {out}."),
+        typer.Option(
+            metavar="COMMAND", help="Command by which kfold trains your model, with {train_list}, {val_list} and {out}."
+        ),
     ] = "",
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was broken off.")] = False,
-    controls: Annotated[bool, typer.Option(help="Fit the controls of the tables too.")] = True,
+    controls: Annotated[bool, typer.Option(help="Fit the controls of the tables, or leave them out.")] = True,
     trunk: Trunk = "",
     weights: Annotated[
         str | None,
@@ -80,11 +90,19 @@ def fit_verb(
     precision: Precision = "auto",
     threads: Threads = None,
     quiet: Quiet = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say what would be fitted, how long it takes and on how much disk; fit nothing."
+        ),
+    ] = False,
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help='JSON with single settings, such as {"scale": {"gan": {"steps": 500}}}.'),
+        typer.Option(
+            metavar="FILE", help='JSON file with single settings, such as {"scale": {"gan": {"steps": 500}}}.'
+        ),
     ] = None,
-) -> None:
+) -> int:
     """Fit a monitor on labelled images.
 
     In turn: the segmenter M (unless you bring yours), the generator G, imperfect predictions of M, the comparator F,
@@ -93,7 +111,9 @@ def fit_verb(
     use_threads(threads)
     from synthcp.config.overrides import read_overrides
     from synthcp.data.check import check_labels
-    from synthcp.data.specs import full_spec, open_dataset
+    from synthcp.data.specs import full_spec, name_of, open_dataset
+    from synthcp.doctor.base import Scope
+    from synthcp.fitting.begun import require_free
     from synthcp.fitting.config import FitConfig, Labels
     from synthcp.fitting.imperfect_sources import Corrupt, parse_imperfect
     from synthcp.fitting.run import fit
@@ -103,6 +123,10 @@ def fit_verb(
 
     data = full_spec(data)
     dataset = open_dataset(data)
+    if out is None:
+        out = usual_folder(RUNS, name_of(data), resume=resume)
+        say(f"no --out is given; the run goes to {out}")
+    require_free(out, resume)
     if not quiet:
         say(f"{len(dataset)} images, {len(dataset.classes)} classes: {', '.join(dataset.classes.names)}")
     probe = dataset[0].image[None]
@@ -145,9 +169,38 @@ def fit_verb(
     if absent:
         told = f"without a pixel in the {len(dataset)} label maps, so that nothing is learnt of it"
         say(f"{told}: {', '.join(absent)}")
+    if dry_run:
+        scope = Scope(
+            data=data,
+            model=model,
+            features=features,
+            scale=scale,
+            variant=variant,
+            config=str(config or ""),
+            out=str(out),
+            device=device,
+        )
+        return _dry_run(asked, scope)
     facts = {"data": data, "imperfect": imperfect or str(source), "command": command_line(), "commit": commit()}
     with show_progress(Terminal(), quiet) as progress:
         monitor = fit(dataset, out, asked, progress=progress, facts=facts)
     if "gain" in monitor.settings.facts:
         say(f"errors are ranked: {monitor.settings.facts['gain']}")
-    say(f"next: synthcp score IMAGES --monitor {out} --out out/{out.name}")
+    say_next("score", "IMAGES", "--monitor", out, "--out", Path("out") / out.name)
+    return FINE
+
+
+def _dry_run(asked: FitConfig, scope: Scope) -> int:
+    """Say what a fit would do and cost; return the exit code."""
+    from synthcp.doctor.cost import check_cost
+    from synthcp.doctor.plan import in_words, untried
+
+    say(in_words(asked, scope))
+    findings = check_cost(scope) if asked.labels == "given" else []
+    for finding in findings:
+        say("; ".join(filter(None, (f"{finding.name}: {finding.what}", finding.remedy))))
+    told = untried(asked, scope) if findings else "what it costs is tried with labels only"
+    if told:
+        say(told)
+    say("nothing was written; next: the same command without --dry-run")
+    return BAD_INPUT if any(finding.state == "bad" for finding in findings) else FINE

@@ -23,5 +23,5 @@ def merge_verb(
     from synthcp.verbs.merge import merge
 
     rows = merge(shards, out)
-    say(f"{len(rows)} rows of {len(shards)} shards; report: {out / 'report.html'}")
+    say(f"{len(rows)} rows of {len(shards)} shards; report: {out / 'report.html'}; next: open it in a browser")
     return failures_code(rows, out, "inputs")

@@ -47,70 +47,81 @@ DataSpec = Annotated[
         "--data", metavar="SPEC", help="A folder, KIND:FOLDER or scenes:?count=40, with options: see docs/data.md."
     ),
 ]
-Split = Annotated[str, typer.Option(metavar="NAME", help="Which images of the data.")]
+Split = Annotated[str, typer.Option(metavar="NAME", help="Split of the data that is read.")]
 MonitorFolder = Annotated[Path, typer.Option("--monitor", metavar="RUN", help="Folder that synthcp fit wrote.")]
 Model = Annotated[
     str | None,
     typer.Option(
         "--model",
         metavar="SPEC",
-        help=f"M: {YOURS}.",
+        help=f"Another M in place of the monitor's own: {YOURS}.",
     ),
 ]
 Predictions = Annotated[
     Path | None,
-    typer.Option("--predictions", metavar="DIR", help="M's predictions of the images: --model preds:DIR."),
+    typer.Option("--predictions", metavar="DIR", help="Predictions of M on disk; the same as --model preds:DIR."),
 ]
 TrustCode = Annotated[
     bool, typer.Option("--trust-code", help="Run the code that the monitor names as its M, such as file.py:factory.")
 ]
-Features = Annotated[str, typer.Option(metavar="MODULE", help="The module whose input is f_M; by default it is found.")]
+Features = Annotated[
+    str, typer.Option(metavar="MODULE", help="Module of M whose input is f_M; by default it is found.")
+]
 Imperfect = Annotated[
     str,
     typer.Option(
         metavar="SOURCE",
-        help="Predictions that F learns from: kfold:4 (the default of an M fitted here; kfold:4?rule=group keeps "
-        "groups whole), heldout[:SPEC] (any other model's), unseen (yours has seen none of --data), folds:DIR or "
-        "corrupt.",
+        help="Predictions of M that F learns from: kfold:4 (by default, for an M that is fitted here; "
+        "kfold:4?rule=group keeps groups whole), heldout[:SPEC] (by default, for yours), unseen (yours has seen none "
+        "of --data), folds:DIR or corrupt.",
     ),
 ]
-Scale = Annotated[str, typer.Option(metavar="NAME", help="How big it is: tiny, small or full.")]
+Scale = Annotated[
+    str, typer.Option(metavar="NAME", help="Size of the networks and of their training: tiny, small or full.")
+]
 Trunk = Annotated[
     str,
     typer.Option(
-        metavar="NAME", help=f"Trunk of an M that is fitted here: {', '.join(TRUNK_NAMES)}; else the scale's ResNet."
+        metavar="NAME",
+        help=f"Trunk of an M that is fitted here: {', '.join(TRUNK_NAMES)}; by default the ResNet of the scale.",
     ),
 ]
 ComparatorTrunk = Annotated[
-    str, typer.Option(metavar="NAME", help="Trunk of F's encoder; else that of M, or the scale's ResNet-18.")
+    str, typer.Option(metavar="NAME", help="Trunk of F's encoder; by default that of M, or the ResNet-18 of the scale.")
 ]
 ComparatorWeights = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) from which it starts.")
+    str | None,
+    typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) from which that trunk starts."),
 ]
 Perceptual = Annotated[
     str,
     typer.Option(
         metavar="NAME",
-        help="For G's loss: segmenter (M's layers), or a trunk, such as vgg19; else F's, if published.",
+        help="Network by which G's loss compares images: segmenter (the layers of M), or a trunk such as vgg19; by "
+        "default the trunk of F if it has published weights, else segmenter.",
     ),
 ]
 PerceptualWeights = Annotated[
     str | None, typer.Option(metavar="FILE", help="Published weights (safetensors, or hub) of that trunk.")
 ]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder to write.")]
-Seed = Annotated[int, typer.Option(parser=SEEDS, metavar="N", help="Of everything random.")]
-Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda, ...")]
-Precision = Annotated[str, typer.Option(metavar="NAME", help="auto, fp32 or bf16; auto measures which is faster.")]
+Seed = Annotated[int, typer.Option(parser=SEEDS, metavar="N", help="Seed of every random number.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="Device that computes: auto, cpu, cuda and others of torch.")]
+Precision = Annotated[
+    str, typer.Option(metavar="NAME", help="Precision: auto, fp32 or bf16; auto measures which is faster.")
+]
 Threads = Annotated[
-    int | None, typer.Option(parser=CORES, metavar="N", help="Of the CPU; by default one per usable core.")
+    int | None,
+    typer.Option(parser=CORES, metavar="N", help="Number of CPU threads; by default one for each usable core."),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with this very command where it was interrupted.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where this same command was interrupted.")]
 Maps = Annotated[
-    str, typer.Option(metavar="KIND", help="How maps are written: png, npz (arrays, and no pictures) or none.")
+    str, typer.Option(metavar="KIND", help="Form of the maps: png, npz (arrays instead of pictures) or none.")
 ]
-Report = Annotated[bool, typer.Option(help="Write report.html.")]
+Report = Annotated[bool, typer.Option(help="Write report.html, or leave it out.")]
 Batch = Annotated[
-    int, typer.Option(parser=MOST, metavar="N", help="How many images of one size the networks see at once, at most.")
+    int,
+    typer.Option(parser=MOST, metavar="N", help="Largest number of images of one size that the networks see at once."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 

@@ -17,4 +17,4 @@ def report_verb(out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder 
 
     with changing(out):
         page = write_report(out)
-    say(f"report: {page}")
+    say(f"report: {page}; next: open it in a browser")

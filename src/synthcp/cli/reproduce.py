@@ -27,9 +27,10 @@ from synthcp.cli.options import (
     use_threads,
     whole,
 )
-from synthcp.cli.saying import say
+from synthcp.cli.saying import say, say_next
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.progress import Terminal, show_progress
+from synthcp.system.run_folder import SETTINGS
 
 NAMES = (
     "table1 (failure detection), table2 (failure detection in volumes), table3 (anomaly segmentation) or table4 "
@@ -38,17 +39,20 @@ NAMES = (
 
 
 def reproduce_verb(
-    table: Annotated[str, typer.Argument(metavar="TABLE", help=f"Of the paper: {NAMES}.")],
+    table: Annotated[str, typer.Argument(metavar="TABLE", help=f"Table of the paper: {NAMES}.")],
     data: DataSpec,
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Folder of the fitted runs and of the table; unless named, out/TABLE, or out/anomaly."
+            metavar="DIR", help="Folder of the fitted runs and of the table; by default out/TABLE, or out/anomaly."
         ),
     ] = None,
     test: Annotated[
         list[str] | None,
-        typer.Option(metavar="SPEC", help="Images to be judged on, again and again; by default the data's split test."),
+        typer.Option(
+            metavar="SPEC",
+            help="Images to judge on; may be given several times; by default the split test of the data.",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(parser=whole(1, 1000), metavar="N", help="Number of seeds: 0, 1, ...")] = 3,
     only: Annotated[
@@ -56,14 +60,14 @@ def reproduce_verb(
         typer.Option(
             parser=SEEDS,
             metavar="N",
-            help="Fit and judge this seed alone, and write no table: the others run elsewhere.",
+            help="Fit and judge this seed alone and write no table, where the other seeds run elsewhere.",
         ),
     ] = None,
     model: Annotated[
         str,
         typer.Option(
             metavar="SPEC",
-            help=f"M: {BUILT_IN} (unless named, deeplab and fcn8 in table1, a U-Net to volumes, else pspnet), or "
+            help=f"M: {BUILT_IN} (by default deeplab and fcn8 in table1, a U-Net for volumes, else pspnet), or "
             f"yours: {YOURS}.",
         ),
     ] = "",
@@ -73,7 +77,7 @@ def reproduce_verb(
     weights: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="MODEL=FILE", help="Published weights from which an M starts, again and again for others."
+            metavar="MODEL=FILE", help="Published weights from which an M starts; may be given once for each M."
         ),
     ] = None,
     comparator_trunk: ComparatorTrunk = "",
@@ -125,6 +129,18 @@ def reproduce_verb(
         save_text(markdown, page)
     for line in page.splitlines():
         say(line)
+    _say_next(table, data, out, only)
+
+
+def _say_next(table: str, data: str, out: Path, only: int | None) -> None:
+    """Table 4 takes the runs of table 3; every run is a monitor."""
+    runs = sorted(path.parent for path in out.rglob(SETTINGS))
+    if only is not None:
+        say("next: the same command without --only, when the other seeds are fitted too")
+    elif table == "table3":
+        say_next("reproduce", "table4", "--data", data, "--out", out)
+    elif runs:
+        say_next("score", "IMAGES", "--monitor", runs[0], "--out", Path("out") / runs[0].name)
 
 
 def _by_model(weights: list[str]) -> dict[str, str]:

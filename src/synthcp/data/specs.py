@@ -106,6 +106,15 @@ def _recognised(place: str) -> str:
     return kinds[0]
 
 
+def name_of(spec: str) -> str:
+    """Return a name for what is made of the data of a SPEC with its kind: that of their folder, or of what is drawn."""
+    parts = Spec.parse(spec)
+    root = _source(parts).root
+    if root == "spec" and parts.root:
+        return name_of(parts.root)
+    return (Path(parts.root).expanduser().resolve().name if root == "folder" else "") or parts.name
+
+
 def split_of(spec: str, split: str) -> str:
     """Return the split that open_dataset(spec, split) opens: the SPEC's own option comes first."""
     return dict(parse_qsl(Spec.parse(spec).query)).get("split", split)

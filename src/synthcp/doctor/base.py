@@ -49,6 +49,8 @@ class Scope:
         trust_code: Whether its M may be code that is run.
         fit: Whether a fit on the data is tried.
         scale: Of the fit.
+        variant: Of the fit.
+        config: File that changes single settings of both, as fit takes it; empty for none.
         out: Folder that would be written.
         device: "auto", "cpu", "cuda", ...
         threads: Of torch on the CPU.
@@ -65,6 +67,8 @@ class Scope:
     trust_code: bool = False
     fit: bool = False
     scale: str = "small"
+    variant: str = "ours"
+    config: str = ""
     out: str = "runs"
     device: str = "auto"
     threads: int = field(default_factory=torch.get_num_threads)

@@ -18,8 +18,10 @@ from pathlib import Path
 
 import torch
 
+from synthcp.config.overrides import read_overrides
 from synthcp.config.scales import Scale, scales
-from synthcp.config.variants import VARIANTS
+from synthcp.config.values import choose
+from synthcp.config.variants import VARIANTS, Variant
 from synthcp.data.base import Dataset
 from synthcp.data.check import check_labels
 from synthcp.data.subset import Subset, spread
@@ -34,6 +36,7 @@ from synthcp.fitting.run import fit
 from synthcp.nn.spatial import dims_of
 
 IMAGES, STEPS = 8, 3
+OURS = VARIANTS["ours"]
 FEWEST = 4
 """Images without which no stage takes two steps."""
 PATIENCE = 600.0
@@ -62,7 +65,7 @@ class Cost:
 
 
 def check_cost(scope: Scope) -> list[Finding]:
-    """Try a fit of the variant ours, with controls, and say what the whole of it will take."""
+    """Try a fit with its controls, and say what the whole of it will take."""
     dataset = scope.dataset
     if len(dataset) < FEWEST:
         return [Finding("fit", "note", f"{len(dataset)} images are too few to try a fit", f"bring {FEWEST} or more")]
@@ -81,8 +84,8 @@ def check_cost(scope: Scope) -> list[Finding]:
 
 
 def _reckoned(cost: Cost, scope: Scope) -> Iterator[Finding]:
-    scale, images, fits_model = _scale(scope), len(scope.dataset), not scope.brings_model
-    stages = stage_seconds(cost, scale, images, fits_model)
+    (variant, scale), images, fits_model = _chosen(scope), len(scope.dataset), not scope.brings_model
+    stages = stage_seconds(cost, scale, images, fits_model, variant)
     total = sum(stages.values())
     line = f"about {duration(total)}: {', '.join(f'{name} {duration(seconds)}' for name, seconds in stages.items())}"
     yield Finding("fit: time", *(("note", line, "use a smaller --scale, or a GPU") if total > LONG else ("good", line)))
@@ -93,11 +96,11 @@ def _reckoned(cost: Cost, scope: Scope) -> Iterator[Finding]:
         yield _fits("fit: memory", needed, free_memory(), remedy)
     if cost.gpu_memory:
         yield Finding("fit: GPU", "good", f"about {amount(cost.gpu_memory)} of its memory")
-    needed = cost.prediction * images * views(scale, fits_model)
+    needed = cost.prediction * images * views(scale, fits_model, variant)
     yield _fits("fit: disk", needed, free_disk(Path(scope.out)), "make room, or write elsewhere: --out DIR")
 
 
-def stage_seconds(cost: Cost, scale: Scale, images: int, fits_model: bool) -> dict[str, float]:
+def stage_seconds(cost: Cost, scale: Scale, images: int, fits_model: bool, variant: Variant = OURS) -> dict[str, float]:
     """Reckon the time of each part of a fit: the steps that it takes, each as long as in the trial.
 
     Args:
@@ -105,21 +108,21 @@ def stage_seconds(cost: Cost, scale: Scale, images: int, fits_model: bool) -> di
         scale: Of the fit.
         images: Of the fit.
         fits_model: Whether M is fitted, too, and again by folds.
+        variant: Of the fit.
     """
     model = scale.segmentation.steps * cost.step["segmenter"] if fits_model else 0.0
-    folds = scale.folds * VARIANTS["ours"].fold_seeds * scale.fold_steps
+    folds = scale.folds * variant.fold_seeds * scale.fold_steps
     stages = {
         "M": model,
         "G": scale.gan.steps * cost.step["generator"],
-        "imperfect predictions": images * (1 + views(scale, fits_model)) * cost.image + folds * model,
+        "imperfect predictions": images * (1 + views(scale, fits_model, variant)) * cost.image + folds * model,
         "F and controls": scale.comparator.steps * sum(cost.step[name] for name in ("comparator", *CONTROLS)),
     }
     return {name: seconds for name, seconds in stages.items() if seconds}
 
 
-def views(scale: Scale, fits_model: bool) -> int:
+def views(scale: Scale, fits_model: bool, variant: Variant = OURS) -> int:
     """Imperfect predictions of each image."""
-    variant = VARIANTS["ours"]
     return variant.fold_seeds * (1 + len(variant.early_views) + scale.degraded_views) if fits_model else 1
 
 
@@ -143,8 +146,17 @@ def _fits(name: str, needed: int, free: int | None, remedy: str) -> Finding:
     return Finding(name, "bad", line, remedy) if free is not None and needed > free else Finding(name, "good", line)
 
 
-def _scale(scope: Scope) -> Scale:
-    return scales(dims_of(scope.dataset[0].image[None]))[scope.scale]
+def _chosen(scope: Scope) -> tuple[Variant, Scale]:
+    """Variant and scale of the fit, with the changes of its file."""
+    dims = dims_of(scope.dataset[0].image[None])
+    what: str | Variant = scope.variant
+    size: str | Scale = scope.scale
+    if scope.config:
+        what, size = read_overrides(Path(scope.config), scope.variant, scope.scale, dims)
+    return (
+        choose(VARIANTS, what, "variant") if isinstance(what, str) else what,
+        choose(scales(dims), size, "scale") if isinstance(size, str) else size,
+    )
 
 
 class Clock:
@@ -177,8 +189,9 @@ def try_fit(scope: Scope) -> Cost:
     torch.set_num_threads(scope.threads)
     few = spread(scope.dataset, IMAGES)
     check_labels(few)
-    variant = replace(VARIANTS["ours"], score="raw")  # a blend cannot be fitted to so little
-    options = FitConfig(variant, _short(_scale(scope)), device=scope.device, model=scope.model, features=scope.features)
+    variant, scale = _chosen(scope)
+    variant = replace(variant, score="raw")  # a blend cannot be fitted to so little
+    options = FitConfig(variant, _short(scale), device=scope.device, model=scope.model, features=scope.features)
     if scope.brings_model:
         half = len(few) // 2
         options = replace(options, imperfect=HeldOut(Subset(few, range(half, len(few)))))

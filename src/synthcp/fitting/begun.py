@@ -72,8 +72,7 @@ def taken_up(folder: Path, config: FitConfig, settings: MonitorSettings) -> Begu
     Raises:
         InputError: The run was not to be continued, or an option or the data are others now; the message names it.
     """
-    if not config.resume:
-        raise InputError(f"{folder} holds a run already; continue it with --resume or choose another folder")
+    require_free(folder, config.resume)
     begun = load_record(folder / CONFIG, Begun)
     for name, now in asked_of(config, settings).items():
         _require_same(folder, name, begun.asked.get(name), now)
@@ -82,6 +81,12 @@ def taken_up(folder: Path, config: FitConfig, settings: MonitorSettings) -> Begu
     for name in DATA:
         _require_same(folder, name, getattr(begun.settings, name), getattr(settings, name))
     return begun
+
+
+def require_free(folder: Path, resume: bool) -> None:
+    """Refuse the folder of a run that is not to be continued; raises InputError."""
+    if not resume and (folder / CONFIG).exists():
+        raise InputError(f"{folder} holds a run already; continue it with --resume or choose another folder")
 
 
 def _require_same(folder: Path, name: str, then: Any, now: Any) -> None:

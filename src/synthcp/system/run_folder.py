@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from itertools import count
 from pathlib import Path
 
+RUNS = Path("runs")
+"""Of all runs that are given no folder."""
 CONFIG = "config.json"
 """What was asked of the fit."""
 SETTINGS = "monitor.json"
@@ -24,6 +27,23 @@ CONTROLS_FOLDER = "controls"
 """Folder of the learned controls of the tables."""
 DIRECT_COMPARATOR = f"{CONTROLS_FOLDER}/direct"
 """Name of the weights of the F that judges without a drawing, beside one that judges with it."""
+
+
+def usual_folder(parent: Path, name: str, *, resume: bool) -> Path:
+    """Return where a run goes that is given no folder: PARENT/NAME, or NAME-2, NAME-3, ... where that is taken.
+
+    Args:
+        parent: Of all runs.
+        name: Of what it is fitted to.
+        resume: Whether it goes on, in the one that was begun last.
+    """
+    folders = (parent / (f"{name}-{number}" if number > 1 else name) for number in count(1))
+    last: Path | None = None
+    for folder in folders:
+        if not folder.exists():
+            break
+        last = folder
+    return last if resume and last is not None else folder
 
 
 def weights_path(folder: Path, name: str) -> Path:
