@@ -8,7 +8,7 @@ import torch
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.data.folder import SPLITS
 from synthcp.doctor.base import Finding
-from synthcp.doctor.data import SHOWN, check_data, check_splits, look_at
+from synthcp.doctor.data import FEWEST, SHOWN, check_data, check_splits, in_leaps, look_at
 from synthcp.errors import DataError
 
 
@@ -55,6 +55,19 @@ def test_of_some_images_only_no_class_is_given_up(check, held, sample, monkeypat
     assert found["class road"].state == "good" and found["class car"].state == "note"  # a and c are looked at
     assert found["class car"].remedy == "look at all images with --all"
     assert check(four, every_image=True)["class car"].what.endswith("in 1 of 4 images")
+
+
+def test_after_some_seconds_no_more_images_are_looked_at_and_those_that_were_are_spread(held, sample, monkeypatch):
+    many = held([sample(f"{index:02d}", 1) for index in range(64)])
+    seconds = iter(range(1000))
+    monkeypatch.setattr("synthcp.doctor.data.time.monotonic", lambda: next(seconds))  # one for each image
+    leaps = in_leaps(many)
+    seen, unusable = look_at(leaps, 11)  # and never fewer than FEWEST
+    assert len(seen) == FEWEST + 11 and not unusable
+    monkeypatch.setattr("synthcp.doctor.data.time.monotonic", lambda: 0.0)
+    assert [one.id for one in look_at(many)[0]] == many.ids
+    assert sorted(leaps.ids) == many.ids and sorted(leaps.ids[:8]) == many.ids[::8]
+    assert list(in_leaps(held([sample("a")])).ids) == ["a"] and len(in_leaps(held([sample(i) for i in "abcde"]))) == 5
 
 
 def test_errors_are_one_line_each_and_the_others_are_counted(check, held, sample):

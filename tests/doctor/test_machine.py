@@ -7,7 +7,7 @@ from collections import namedtuple
 import pytest
 import torch
 
-from synthcp.doctor import machine
+from synthcp.doctor import machine, strided
 from synthcp.doctor.base import Scope
 from synthcp.doctor.examine import CHECKS
 from synthcp.doctor.machine import (
@@ -77,14 +77,16 @@ def test_idle_threads(monkeypatch, policy, state, what):
     ],
 )
 def test_convolutions_that_die_fail_or_hang_are_noted(monkeypatch, program, state, what):
-    monkeypatch.setattr(machine, "STRIDED_CONVOLUTION", program)
-    monkeypatch.setattr(machine, "PATIENCE", 2.0)
+    monkeypatch.setattr(strided, "STRIDED_CONVOLUTION", program)
+    monkeypatch.setattr(strided, "PATIENCE", 2.0)
+    strided.begin.cache_clear()
     (finding,) = convolutions(SCOPE)
     assert finding.state == state and what in finding.what
+    strided.begin.cache_clear()
 
 
 def test_the_convolution_that_is_tried_is_right_in_the_default_layout():
-    exec(machine.STRIDED_CONVOLUTION.replace("memory_format=torch.channels_last", ""), {})
+    exec(strided.STRIDED_CONVOLUTION.replace("memory_format=torch.channels_last", ""), {})
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ def doctor_verb(
 
     Each finding is good, a note or bad; one that is bad ends with exit code 2.
     """
+    from synthcp.doctor.strided import begin
+
+    begin()  # beside the import of torch, which takes as long
     use_threads(threads)
     from synthcp.doctor.base import Scope
     from synthcp.doctor.examine import examine

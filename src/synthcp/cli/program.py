@@ -30,7 +30,7 @@ from synthcp.cli.watch_drift import watch_drift_verb
 from synthcp.errors import SynthCPError, is_disk_full
 from synthcp.system.telling import told_as_notes
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None)
+app = typer.Typer(rich_markup_mode=None)
 VERBS: dict[Callable[..., int | None], str] = {
     demo_verb: "demo --out runs/demo",
     fit_verb: "fit --data folder:street --out runs/a",
@@ -47,6 +47,8 @@ VERBS: dict[Callable[..., int | None], str] = {
 }
 """Every verb with an example, whose first word is its name."""
 
+COMPLETION = "_SYNTHCP_COMPLETE"
+"""By this variable of the environment a shell asks, as `synthcp --install-completion` taught it."""
 WAY_ON = "given again reproduce goes on where it stopped, and so does fit with --resume"
 """What to do after an interruption of what says nothing else."""
 
@@ -60,6 +62,8 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a name that a terminal cannot write ends no command
+    if COMPLETION in os.environ:  # a shell asks what may be written next
+        app(prog_name="synthcp")
     sys.exit(run(sys.argv[1:]))
 
 

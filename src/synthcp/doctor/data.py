@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +16,16 @@ from synthcp.data.base import Dataset
 from synthcp.data.check import check_sample
 from synthcp.data.folder import SPLITS
 from synthcp.data.specs import open_dataset, with_split
-from synthcp.data.subset import spread
+from synthcp.data.subset import Subset, spread
 from synthcp.data.working_size import require_whole
 from synthcp.doctor.base import Finding, Scope, trouble
 from synthcp.errors import SynthCPError
 from synthcp.records import Classes, Sample
 
-LOOKED_AT = 200
-"""Images that are looked at, evenly spread, unless all are asked for."""
+LOOKED_AT, SECONDS = 200, 1.5
+"""Images that are looked at, evenly spread, and seconds after which no more are, unless all are asked for."""
+FEWEST = 20
+"""Images that are looked at however long it takes."""
 SHOWN = 5
 """Unusable images that are named one by one; the others are counted."""
 FLAT = 0.01
@@ -54,24 +58,34 @@ class Seen:
 def check_data(scope: Scope) -> Iterator[Finding]:
     """Check a data set for a fit."""
     dataset = scope.dataset
-    few = dataset if scope.every_image else spread(dataset, LOOKED_AT)
-    seen, unusable = look_at(few)
-    looked = f"{len(dataset)} images" + (f", {len(few)} of them looked at" if len(few) < len(dataset) else "")
+    few = dataset if scope.every_image else in_leaps(spread(dataset, LOOKED_AT))
+    seen, unusable = look_at(few, math.inf if scope.every_image else SECONDS)
+    count = len(seen) + len(unusable)
+    looked = f"{len(dataset)} images" + (f", {count} of them looked at" if count < len(dataset) else "")
     yield _images(looked, seen, dataset.classes)
     yield from unusable[:SHOWN]
     if len(unusable) > SHOWN:
         line = f"{len(unusable) - SHOWN} more cannot be used either"
         yield Finding("other images", "bad", line, "mend the first ones, and look again")
-    yield from _labels(seen, dataset.classes, everything=len(few) == len(dataset))
+    yield from _labels(seen, dataset.classes, everything=count == len(dataset))
     yield from _values(seen)
     yield _groups(len({one.group for one in seen}), SCALES[scope.scale].folds)
     yield from check_splits(scope.data)
 
 
-def look_at(dataset: Dataset) -> tuple[list[Seen], list[Finding]]:
-    """Read every image of a data set once; what is wrong with one of them becomes a finding."""
-    seen, unusable = list[Seen](), list[Finding]()
+def in_leaps(dataset: Dataset) -> Dataset:
+    """Return a data set in an order of which every beginning is spread over the whole of it."""
+    bits = (len(dataset) - 1).bit_length()
+    mirrored = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(2**bits))
+    return Subset(dataset, [index for index in mirrored if index < len(dataset)])
+
+
+def look_at(dataset: Dataset, seconds: float = math.inf) -> tuple[list[Seen], list[Finding]]:
+    """Read the images of a data set once, as many as there is time for; what is wrong with one becomes a finding."""
+    seen, unusable, end = list[Seen](), list[Finding](), time.monotonic() + seconds
     for index, sample_id in enumerate(dataset.ids):
+        if index >= FEWEST and time.monotonic() > end:
+            break
         try:
             sample = dataset[index]
             seen.append(_seen(sample, dataset.classes, seen[0].shape[0] if seen else len(sample.image)))

@@ -18,10 +18,10 @@ CHECKS: dict[str, dict[str, Check]] = {
         "torchvision": libraries.torchvision,
     },
     "Machine": {
+        "convolutions": machine.convolutions,  # waits for a process that would disturb what is measured
         "idle threads": machine.idle_threads,
         "threads": machine.threads,
         "bf16": machine.bf16,
-        "convolutions": machine.convolutions,
         "accelerator": machine.accelerators,
         "memory": machine.memory,
         "output": machine.output,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import torch
 
 from synthcp.doctor.base import Finding, Scope
+from synthcp.doctor.strided import is_sound
 from synthcp.system.provenance import hardware
 from synthcp.system.runtime import BF16_GAIN, Runtime, bf16_gain, cgroup_limits, step_seconds, usable_cores
 
@@ -19,19 +18,6 @@ SLOWER = 1.1
 """Two threads that take this much longer than one are in each other's way."""
 SCARCE = 2e9
 """Bytes of memory or disk below which a fit of scale small may not fit in."""
-
-STRIDED_CONVOLUTION = """
-import torch
-for _ in range(30):
-    image = torch.ones(4, 4, 32, 40).contiguous(memory_format=torch.channels_last)
-    weight = torch.ones(8, 4, 1, 1, requires_grad=True)
-    torch.nn.functional.conv2d(image, weight, stride=2).sum().backward()
-    blocks = [bytearray(37 * index % 900 + 16) for index in range(300)]
-    assert (weight.grad == 4 * 16 * 20).all()
-"""
-"""A program that dies, hangs or computes wrongly where runtime.breaks_channels_last matters."""
-PATIENCE = 20.0
-"""Seconds after which it hangs."""
 
 _CPU_INFO, _MEMORY_INFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
 _CPU = torch.device("cpu")
@@ -84,12 +70,7 @@ def bf16(_: Scope) -> list[Finding]:
 def convolutions(_: Scope) -> list[Finding]:
     """Try the convolution that some CPUs compute outside of its memory, in a process that may die of it."""
     here = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
-    try:
-        tried = subprocess.run([sys.executable, "-c", STRIDED_CONVOLUTION], capture_output=True, timeout=PATIENCE)
-        sound = tried.returncode == 0
-    except subprocess.TimeoutExpired:
-        sound = False
-    if sound:
+    if is_sound():
         return [Finding("convolutions", "good", f"strided ones of one pixel are sound ({here})")]
     what = f"training strided ones of one pixel with under 8 channels, channels last, overwrites memory ({here})"
     return [Finding("convolutions", "note", what, "nothing for SynthCP, which avoids them; do so in your own training")]

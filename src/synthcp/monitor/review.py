@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr
 
 from synthcp.monitor.promise import Promise, images_for_review
 from synthcp.ranges import COUNT, SHARE, check_ranges
@@ -66,7 +66,7 @@ def fit_review(true: Floats, predicted: Floats, promise: Promise) -> ReviewRule:
     accepts = predicted >= THRESHOLDS[:, None]
     accepted, bad = accepts.sum(axis=1), (accepts & (true < promise.floor)).sum(axis=1)
     start = int((accepted < max(images_for_review(promise), FIRST_SHARE * len(true))).sum())
-    passes = binom.cdf(bad[start:], accepted[start:], promise.alpha) <= promise.delta
+    passes = bdtr(bad[start:], accepted[start:], promise.alpha) <= promise.delta
     last = start + int(np.logical_and.accumulate(passes).sum()) - 1
     if last < start:
         return ReviewRule(None, all_bad=int(bad[-1]))
