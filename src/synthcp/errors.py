@@ -66,10 +66,11 @@ class RunError(InputError):
 
 
 class MissingExtraError(SynthCPError, ImportError):
-    """An optional library is not installed; the message names the extra that brings it."""
+    """An optional library is not installed; the message names the extra that brings it, and what wants it."""
 
-    def __init__(self, library: str, extra: str) -> None:
-        super().__init__(f'{library} is not installed; it comes with: pip install "synthcp[{extra}]"')
+    def __init__(self, library: str, extra: str, wanted: str = "") -> None:
+        because = f"{wanted}, but " if wanted else ""
+        super().__init__(f'{because}{library} is not installed; it comes with: pip install "synthcp[{extra}]"')
 
 
 def is_disk_full(error: BaseException | None) -> bool:

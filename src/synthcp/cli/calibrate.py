@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def calibrate_verb(
-    monitor: options.MonitorFolder,
+    monitor: options.OwnMonitor,
     data: options.DataSpec,
     split: options.Split = "val",
     alpha: Annotated[

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from synthcp.cli.exit_codes import BAD_INPUT, FINE
-from synthcp.cli.options import Device, Model, Threads, TrustCode, use_threads
+from synthcp.cli.options import FOLDER_OR_HUB, Device, Model, Threads, TrustCode, use_threads
 from synthcp.cli.saying import say, say_next
 from synthcp.errors import shown
 from synthcp.system.progress import Terminal
@@ -30,7 +30,7 @@ def doctor_verb(
     every_image: Annotated[bool, typer.Option("--all", help="Look at every image instead of 200.")] = False,
     model: Model = None,
     features: Annotated[str, typer.Option(metavar="MODULE", help="The module whose input is f_M.")] = "",
-    monitor: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder that synthcp fit wrote.")] = None,
+    monitor: Annotated[Path | None, FOLDER_OR_HUB] = None,
     trust_code: TrustCode = False,
     fit: Annotated[bool, typer.Option("--fit", help="Try a few steps of a fit and say what all of it costs.")] = False,
     scale: Annotated[str, typer.Option(metavar="NAME", help="Scale of that fit: tiny, small or full.")] = "small",

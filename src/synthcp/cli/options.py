@@ -15,7 +15,7 @@ import typer
 
 from synthcp.cli.exit_codes import FINE, SOME_FAILED
 from synthcp.cli.saying import warn
-from synthcp.errors import InputError, shortened
+from synthcp.errors import InputError, SynthCPError, shortened
 from synthcp.nn.catalogue import TRUNK_NAMES
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.progress import Progress, Terminal, show_progress
@@ -48,7 +48,35 @@ DataSpec = Annotated[
     ),
 ]
 Split = Annotated[str, typer.Option(metavar="NAME", help="Split of the data that is read.")]
-MonitorFolder = Annotated[Path, typer.Option("--monitor", metavar="RUN", help="Folder that synthcp fit wrote.")]
+
+
+def monitor_folder(text: str) -> Path:
+    """Return the folder of a monitor, of one on the hub that of the files that were fetched."""
+    from synthcp.system.hub import fetch, is_on_hub
+    from synthcp.system.run_folder import MONITOR_FILES
+
+    try:
+        return fetch(text, MONITOR_FILES) if is_on_hub(str(text)) else Path(text)
+    except SynthCPError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def own_folder(text: str) -> Path:
+    """Return the folder of a monitor that is written to, which is none of the hub's."""
+    from synthcp.system.hub import is_on_hub
+
+    if is_on_hub(str(text)):
+        raise typer.BadParameter(f"{text} is on the hub, and this is written to a folder; load and save it first")
+    return Path(text)
+
+
+FOLDER_OR_HUB = typer.Option(
+    "--monitor", parser=monitor_folder, metavar="RUN", help="Folder that synthcp fit wrote, or hub:OWNER/NAME."
+)
+MonitorFolder = Annotated[Path, FOLDER_OR_HUB]
+OwnMonitor = Annotated[
+    Path, typer.Option("--monitor", parser=own_folder, metavar="RUN", help="Folder that synthcp fit wrote.")
+]
 Model = Annotated[
     str | None,
     typer.Option(

@@ -20,6 +20,7 @@ PURPOSES = {
     "export": "ONNX models",
     "smiyc": "score files for SegmentMeIfYouCan",
     "hf": "models of Hugging Face",
+    "hub": "monitors on the Hugging Face hub",
     "serve": "a monitor behind HTTP",
     "zoo": "models of torchvision, timm and smp",
 }

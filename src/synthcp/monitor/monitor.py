@@ -32,7 +32,15 @@ from synthcp.segmentation.label_map import label_map_at
 from synthcp.segmentation.specs import AnyModel, OpenedModel, refuse_code, reopen_model, replace_model
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_network, save_module
-from synthcp.system.run_folder import COMPARATOR, DIRECT_COMPARATOR, GENERATOR, SEGMENTER, weights_path
+from synthcp.system.hub import fetch, is_on_hub
+from synthcp.system.run_folder import (
+    COMPARATOR,
+    DIRECT_COMPARATOR,
+    GENERATOR,
+    MONITOR_FILES,
+    SEGMENTER,
+    weights_path,
+)
 from synthcp.system.runtime import Runtime, choose_runtime
 
 
@@ -325,6 +333,54 @@ class Monitor:
         monitor = cls(settings, opened.predictor, generator, network, runtime)
         monitor.folder = folder
         return monitor
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, device: str = "auto", precision: str = "fp32", model: AnyModel | None = None
+    ) -> Monitor:
+        """Read a monitor from a folder, or from the Hugging Face hub; neither runs code, nor reads a pickle.
+
+        One that comes from the hub lies in no folder of yours: save it before it is calibrated or evaluated.
+
+        Args:
+            source: A folder; "hub:OWNER/NAME", with "@REVISION" for a branch, tag or commit; or "OWNER/NAME", if
+                OWNER is nothing here.
+            device: As in `load`.
+            precision: As in `load`.
+            model: As in `load`.
+
+        Raises:
+            InputError: As in `load`, or the hub does not give it.
+            WeightsError: As in `load`.
+            MissingExtraError: huggingface_hub is not installed.
+        """
+        if not is_on_hub(str(source)):
+            return cls.load(source, device, precision, model)
+        monitor = cls.load(fetch(str(source), MONITOR_FILES), device, precision, model)
+        monitor.folder = None  # the cache is not to be written to
+        return monitor
+
+    def push_to_hub(self, repo: str, *, private: bool = False, evaluation: str | Path | None = None) -> str:
+        """Upload settings, weights and a model card to the Hugging Face hub, and nothing else of the run.
+
+        The settings hold the SPEC of the data, the command of the fit and the ids of its images. An M that somebody
+        brought is not uploaded, only its SPEC.
+
+        Args:
+            repo: OWNER/NAME; it is made unless it is there.
+            private: Whether one that is made can be seen by its owner alone.
+            evaluation: Tables that the card shall show: the file that `synthcp eval --markdown` wrote.
+
+        Returns:
+            The address.
+
+        Raises:
+            InputError: The name is none, the tables cannot be read, or the hub does not take the files.
+            MissingExtraError: huggingface_hub is not installed.
+        """
+        from synthcp.monitor.hub import push
+
+        return push(self, repo, private=private, evaluation=evaluation)
 
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {_comparator(self.settings): self.network}

@@ -28,6 +28,12 @@ CONTROLS_FOLDER = "controls"
 DIRECT_COMPARATOR = f"{CONTROLS_FOLDER}/direct"
 """Name of the weights of the F that judges without a drawing, beside one that judges with it."""
 
+MONITOR_FILES = [
+    SETTINGS,
+    *(f"{name}.safetensors" for name in (SEGMENTER, GENERATOR, COMPARATOR, DIRECT_COMPARATOR)),
+]
+"""All that a monitor is loaded from; not every one has each of them."""
+
 
 def usual_folder(parent: Path, name: str, *, resume: bool) -> Path:
     """Return where a run goes that is given no folder: PARENT/NAME, or NAME-2, NAME-3, ... where that is taken.
