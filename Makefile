@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 ZOO := .venv-zoo
+WHEEL := .venv-wheel
+# Of the environment in which the wheel is tried; constraints-lowest.txt has the lowest versions that it may meet.
+CONSTRAINTS ?= constraints.txt
 # One process a core; a file's tests stay together, for they share what they fit.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 
@@ -11,7 +14,7 @@ export OMP_WAIT_POLICY := PASSIVE
 
 test test-all: export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all test-zoo check bench soak clean
+.PHONY: help install demo test test-all test-zoo check bench soak wheel lowest clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -42,8 +45,21 @@ soak: $(STAMP)  ## good and bad inputs for ten minutes, then a service at twice 
 	$(BIN)/python benchmarks/soak.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/service.py
 
+wheel: $(STAMP)  ## build wheel and sdist (dist/), and try the wheel in a fresh environment
+	rm -rf dist $(WHEEL)
+	$(BIN)/python -m hatchling build
+	$(PYTHON) -m venv $(WHEEL)
+	$(WHEEL)/bin/python -m pip install -q --disable-pip-version-check -c $(CONSTRAINTS) dist/*.whl
+	$(WHEEL)/bin/synthcp demo --scale tiny --quiet --out $(WHEEL)/demo
+	$(WHEEL)/bin/python -I tools/smoke.py $(WHEEL)/demo
+
+lowest: $(STAMP)  ## the same with the lowest versions that pyproject.toml allows
+	mkdir -p build
+	$(BIN)/python tools/lowest.py > build/lowest.txt
+	$(MAKE) wheel CONSTRAINTS=build/lowest.txt
+
 clean:  ## remove the environments, builds and caches; runs/ and out/ stay
-	rm -rf .venv $(ZOO) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv $(ZOO) $(WHEEL) dist build .pytest_cache .mypy_cache .ruff_cache
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from synthcp.verbs.score import score as score
     from synthcp.verbs.watch_drift import watch_drift as watch_drift
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where each name lives. It is imported when first asked for, so that `import synthcp` does not wait for torch.
 _HOMES = {
