@@ -12,6 +12,8 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 # Idle OpenMP threads sleep instead of spinning; on busy cores that is several times faster.
 export OMP_WAIT_POLICY := PASSIVE
 
+# What is tried is what is installed.
+wheel: export PYTHONPATH :=
 test test-all: export OMP_NUM_THREADS ?= 1
 
 .PHONY: help install demo test test-all test-zoo check bench soak wheel lowest clean
@@ -53,10 +55,12 @@ wheel: $(STAMP)  ## build wheel and sdist (dist/), and try the wheel in a fresh 
 	$(WHEEL)/bin/synthcp demo --scale tiny --quiet --out $(WHEEL)/demo
 	$(WHEEL)/bin/python -I tools/smoke.py $(WHEEL)/demo
 
-lowest: $(STAMP)  ## the same with the lowest versions that pyproject.toml allows
+lowest: CONSTRAINTS = build/lowest.txt
+lowest: build/lowest.txt wheel  ## the same with the lowest versions that pyproject.toml allows
+
+build/lowest.txt: pyproject.toml tools/lowest.py
 	mkdir -p build
-	$(BIN)/python tools/lowest.py > build/lowest.txt
-	$(MAKE) wheel CONSTRAINTS=build/lowest.txt
+	$(PYTHON) tools/lowest.py > $@
 
 clean:  ## remove the environments, builds and caches; runs/ and out/ stay
 	rm -rf .venv $(ZOO) $(WHEEL) dist build .pytest_cache .mypy_cache .ruff_cache
