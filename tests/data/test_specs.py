@@ -34,6 +34,7 @@ def test_options_reach_the_scenes():
     ("spec", "texts"),
     [
         ("camvit:/there", ("no such folder", "'camvit'", "did you mean camvid?", "folder, camvid, cityscapes, scenes")),
+        ("~nobody/x", ("no such folder", "'~nobody/x'")),
         ("", ("choose one of: folder, camvid, cityscapes, scenes",)),
         ("scenes:?cuont=3", ("'cuont'", "did you mean count?", "split, ids, count, seed, size")),
         ("folder:/there?size=3x4", ("'size'", "choose one of: split")),

@@ -560,7 +560,7 @@ for spec in (
     "scenes:?size=96", "scenes:?split=none", "scenes:?a=b", "heldout:", "heldout:scenes:", "heldout:scenes:?classes=x",
     "degraded:scenes:?severity=9..1", f"degraded:scenes:?severity=0..{HUGE}", "degraded:" * 500 + "scenes:", "\x1b[31m:x",
     "phantoms:?size=1x1x1", "phantoms:?size=9999x9999x9999", "decathlon:/tmp", "nnunet:/tmp", "cityscapes:/tmp", "camvid:/tmp",
-    "a" * 100_000,
+    "a" * 100_000, "folder:" + "a" * 100_000, "/", "/dev", "/dev?split=val", "/nope?split=val", "~nobody/x", "folder:~nobody/x",
 ):  # fmt: skip
     add(
         f"eval data {spec[:60]!r}",
@@ -588,10 +588,10 @@ for option, *values in (
     ("--device", "gpu", "cuda:99", "meta", "\x1b[2J"),
     ("--precision", "fp8", ""),
     ("--smiyc", "../../x", "a/b", "..", "\0"[:0] + "a\\b"),
-    ("--model", "", ":", "onnx:/nope", "onnx:/dev/null", "hf:/nope", "hf:/tmp", "tv:", "smp:x", "x.py:f", "os:getcwd", "preds:/nope"),
+    ("--model", "", ":", "onnx:/nope", "onnx:/dev/null", "hf:/nope", "hf:/tmp", "onnx:~nobody/x", "tv:", "smp:x", "x.py:f", "os:getcwd", "preds:/nope"),
     ("--predictions", "/nope", "/dev/null"),
     ("--out", "/dev/null", "/dev/null/x", "/proc/x", "o" * 300),
-    ("--monitor", "/nope", "/dev/null", "/dev/zero"),
+    ("--monitor", "/nope", "/dev/null", "/dev/zero", "hub:", "hub:x", "hub:../x", "hub:a/b/c", "hub:a/b@", "hub:\x1b[2J/x"),
     ("--no-such-option", "1"),
 ):  # fmt: skip
     for value in values:
@@ -622,7 +622,7 @@ for verb, option, value in (
     ("fit", "--generator", "x"), ("fit", "--imperfect", f"kfold:{HUGE}"), ("fit", "--imperfect", "kfold:99999999"),
     ("fit", "--imperfect", "folds:/nope"), ("fit", "--imperfect", "kfold:1"), ("fit", "--weights", "/nope"),
     ("fit", "--weights", "/dev/zero"), ("fit", "--perceptual-weights", "/dev/zero"), ("fit", "--config", "/dev/zero"),
-    ("doctor", "--scale", "x"), ("doctor", "--model", "onnx:/dev/zero"),
+    ("calibrate", "--monitor", "hub:a/b"), ("doctor", "--monitor", "hub:x"), ("doctor", "--scale", "x"), ("doctor", "--model", "onnx:/dev/zero"),
     ("doctor", "--monitor", "/dev/zero"), ("doctor", "--device", "gpu"), ("doctor", "--out", "/dev/null/x"),
 ):  # fmt: skip
     add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from urllib.parse import parse_qsl
 
@@ -24,7 +25,7 @@ from synthcp.data.base import Dataset, Source
 from synthcp.data.drawn import phantoms, scenes
 from synthcp.data.subset import only
 from synthcp.errors import DataError, InputError, shortened
-from synthcp.system.spec import Options, Spec, choices, values
+from synthcp.system.spec import Options, Spec, choices, path_of, values
 from synthcp.system.telling import tell
 
 MOST_PARTS = 50
@@ -69,7 +70,7 @@ def open_dataset(spec: str, split: str = "train") -> Dataset:
     read = values(options, source.options)
     dataset = source.open(_root(parts, source, options, split), split, **read)
     kept = "ids" in options and source.root != "spec"  # else the SPEC within has kept them already
-    return only(dataset, Path(options["ids"]).expanduser()) if kept else dataset
+    return only(dataset, path_of(options["ids"])) if kept else dataset
 
 
 def full_spec(spec: str) -> str:
@@ -86,15 +87,20 @@ def full_spec(spec: str) -> str:
     parts = Spec.parse(spec)
     if parts.name not in DATASETS:
         place = spec.partition("?")[0]
-        return f"{_recognised(place)}:{spec}" if place and Path(place).expanduser().is_dir() else spec
+        return f"{_recognised(place)}:{spec}" if is_folder(place) else spec
     if DATASETS[parts.name].root == "spec" and parts.root:
         return f"{parts.name}:{full_spec(spec.partition(':')[2])}"
     return spec
 
 
+def is_folder(place: str) -> bool:
+    """Whether a text is the path of a folder; what can be no path at all is none."""
+    return bool(place) and os.path.isdir(path_of(place))
+
+
 def _recognised(place: str) -> str:
     """The one kind whose layout a folder has; never a guess among several."""
-    root = Path(place).expanduser()
+    root = path_of(place)
     kinds = [kind for kind, source in DATASETS.items() if source.recognises(root)]
     if not kinds:
         known = "; ".join(f"{kind}: {source.signs}" for kind, source in DATASETS.items() if source.signs)
@@ -112,7 +118,7 @@ def name_of(spec: str) -> str:
     root = _source(parts).root
     if root == "spec" and parts.root:
         return name_of(parts.root)
-    return (Path(parts.root).expanduser().resolve().name if root == "folder" else "") or parts.name
+    return (path_of(parts.root).resolve().name if root == "folder" else "") or parts.name
 
 
 def split_of(spec: str, split: str) -> str:
@@ -157,7 +163,7 @@ def _root(parts: Spec, source: Source, options: Options, split: str) -> Path | D
         known = _known_options(Spec.parse(root))
         within = "&".join(f"{key}={value}" for key, value in options.items() if key in known)
         return open_dataset(f"{root}?{within}", split)
-    path = Path(root).expanduser()
-    if not path.is_dir():
+    path = path_of(root)
+    if not is_folder(root):
         raise DataError(f"{path}: no such folder; check the path after {name}:")
     return path

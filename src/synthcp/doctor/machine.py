@@ -13,6 +13,7 @@ from synthcp.doctor.base import Finding, Scope
 from synthcp.doctor.strided import is_sound
 from synthcp.system.provenance import hardware
 from synthcp.system.runtime import BF16_GAIN, Runtime, bf16_gain, cgroup_limits, step_seconds, usable_cores
+from synthcp.system.spec import path_of
 
 SLOWER = 1.1
 """Two threads that take this much longer than one are in each other's way."""
@@ -136,7 +137,7 @@ def free_disk(out: Path) -> int:
 
 
 def _existing(path: Path) -> Path:
-    path = path.expanduser().absolute()
+    path = path_of(path).absolute()
     return next(folder for folder in (path, *path.parents) if folder.exists())
 
 

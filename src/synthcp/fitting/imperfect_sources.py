@@ -11,7 +11,7 @@ from typing import Literal, cast, get_args
 
 from synthcp.config.variants import Variant
 from synthcp.data.base import Dataset
-from synthcp.data.specs import open_dataset
+from synthcp.data.specs import is_folder, open_dataset
 from synthcp.errors import InputError
 from synthcp.nn.spatial import dims_of
 from synthcp.segmentation.saved import SavedPredictions
@@ -150,7 +150,7 @@ def parse_imperfect(text: str, data: str, built_in: bool, command: str = "") -> 
 
 def _held_out(value: str, data: str, chosen: bool) -> Dataset:
     """The data set of a SPEC, of a folder, or of a split of the training data (val, when nothing is said)."""
-    if ":" in value or (value and Path(value).expanduser().is_dir()):
+    if ":" in value or is_folder(value):
         return open_dataset(value, "val")
     spec, split = data.partition("?")[0], value or "val"
     try:

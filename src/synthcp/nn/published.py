@@ -12,6 +12,7 @@ from synthcp.nn.catalogue import new_trunk
 from synthcp.nn.trunk import Trunk, TrunkShape
 from synthcp.system.extras import import_extra
 from synthcp.system.files import load_tensors
+from synthcp.system.spec import path_of
 
 HUB = "hub"
 """Stands for the library that publishes the weights, in place of a file."""
@@ -32,7 +33,7 @@ def published_weights(source: str | Path, trunk: str) -> Mapping[str, Tensor]:
         InputError: It does not hand them out, as without a network, or the trunk has no name.
     """
     if str(source) != HUB:
-        return load_tensors(Path(source).expanduser())[0]
+        return load_tensors(path_of(source))[0]
     if not trunk:
         raise InputError("weights 'hub' are those of a trunk by its name; name the trunk, such as resnet50")
     try:

@@ -14,6 +14,7 @@ from synthcp.errors import InputError, WeightsError
 from synthcp.segmentation.base import log_probabilities
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
 from synthcp.system.extras import import_extra
+from synthcp.system.spec import path_of
 
 MASK_MODELS = ("mask2former", "maskformer")
 PIXEL_FEATURES = "pixel_decoder_last_hidden_state"
@@ -55,7 +56,7 @@ def load_huggingface(place: str, offline: bool = False) -> LoadedNetwork:
         InputError: There is no such folder or repository, it holds no segmentation model, or one that is code.
         WeightsError: Its weights are missing, incomplete or only there as a pickle.
     """
-    folder = Path(place).expanduser()
+    folder = path_of(place)
     is_repository = place.count("/") == 1 and place[0] not in "./~"
     if not place or not (folder.is_dir() or is_repository):
         raise InputError(f"hf:{place}: no such folder; write hf:DIR, or hf:OWNER/NAME for a repository of the hub")

@@ -15,7 +15,7 @@ from synthcp.segmentation.feature_layer import LOGITS
 from synthcp.segmentation.loaded import LoadedNetwork, fingerprint_of_files
 from synthcp.segmentation.output import Last
 from synthcp.system.extras import import_extra
-from synthcp.system.spec import choices
+from synthcp.system.spec import choices, path_of
 
 PASSING = ("Resize", "Upsample", "Identity", "Cast", "Transpose", "Reshape", "Slice", "Squeeze", "Unsqueeze")
 """Operations that reshape logits without judging; their first input is what they reshape."""
@@ -50,7 +50,7 @@ def load_onnx(file: str, features: str = "") -> LoadedNetwork:
         InputError: The file cannot be opened, or where f_M is must be said.
     """
     onnx, runtime = import_extra("onnx", "export"), import_extra("onnxruntime", "export")
-    path = Path(file).expanduser()
+    path = path_of(file)
     if not path.is_file():
         raise InputError(f"onnx:{path}: no such file; check the path after onnx:")
     try:

@@ -15,7 +15,7 @@ from torch import nn
 
 from synthcp.errors import InputError
 from synthcp.segmentation.loaded import LoadedNetwork
-from synthcp.system.spec import choices
+from synthcp.system.spec import choices, path_of
 
 
 def load_factory(place: str, name: str) -> LoadedNetwork:
@@ -45,7 +45,7 @@ def load_factory(place: str, name: str) -> LoadedNetwork:
 
 
 def _imported(place: str) -> ModuleType:
-    path = Path(place).expanduser()
+    path = path_of(place)
     if place.endswith(".py") and not path.is_file():
         raise InputError(f"{path}: no such file; paths begin at the current folder, {Path.cwd()}")
     try:
@@ -64,7 +64,7 @@ def _imported(place: str) -> ModuleType:
 @contextmanager
 def _folder_of(place: str) -> Iterator[None]:
     """Let a file import its neighbours, as when it is run by itself."""
-    folder = str(Path(place).expanduser().resolve().parent)
+    folder = str(path_of(place).resolve().parent)
     if place.endswith(".py"):
         sys.path.insert(0, folder)
     try:

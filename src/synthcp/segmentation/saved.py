@@ -24,6 +24,7 @@ from synthcp.segmentation.base import certain, log_probabilities
 from synthcp.segmentation.class_mapping import ClassMapping, read_mapping
 from synthcp.segmentation.pairing import agree, pair
 from synthcp.system.npz import Shape, read_npz
+from synthcp.system.spec import path_of
 from synthcp.system.walk import walk
 
 SUFFIXES = (".npz", ".nii.gz", ".nii", ".png")
@@ -63,7 +64,7 @@ class SavedPredictions:
     """
 
     def __init__(self, folder: Path, classes: Classes, spatial_dims: SpatialDims, mapping: Path | None = None) -> None:
-        self.folder = folder.expanduser()
+        self.folder = path_of(folder)
         self.classes = classes
         self.spatial_dims = spatial_dims
         self.mapping = None if mapping is None else read_mapping(mapping, classes)

@@ -24,7 +24,7 @@ from synthcp.segmentation.python_file import load_factory
 from synthcp.segmentation.saved import SavedPredictions
 from synthcp.segmentation.settings import ModelSettings
 from synthcp.segmentation.zoo import load_smp, load_torchvision
-from synthcp.system.spec import PREDICTIONS, Spec, choice, choices, values
+from synthcp.system.spec import PREDICTIONS, Spec, choice, choices, path_of, values
 
 PROBE_SIZE = (96, 128)
 """Of the image by which a model is tried that takes the place of one whose monitor remembers no size."""
@@ -50,7 +50,7 @@ def _numbers(text: str) -> tuple[float, ...]:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    return path_of(text)
 
 
 ADAPTATION: dict[str, tuple[str, Callable[[str], object]]] = {

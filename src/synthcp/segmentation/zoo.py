@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -11,7 +10,7 @@ from synthcp.errors import InputError, WeightsError
 from synthcp.segmentation.loaded import IMAGENET_MEAN, IMAGENET_STD, LoadedNetwork
 from synthcp.system.extras import import_extra
 from synthcp.system.files import first_difference, load_tensors, shapes_of
-from synthcp.system.spec import choices
+from synthcp.system.spec import choices, path_of
 
 
 def load_torchvision(architecture: str, weights: str) -> LoadedNetwork:
@@ -61,7 +60,7 @@ def _loaded(spec: str, weights: str, build: Callable[[Mapping[str, Tensor]], nn.
     """Build a network for its weights, and fill it with them."""
     if not weights:
         raise InputError(f"{spec} needs the weights of your model: {spec}?weights=FILE.safetensors")
-    tensors, _ = load_tensors(Path(weights).expanduser())
+    tensors, _ = load_tensors(path_of(weights))
     try:
         network = build(tensors)
     except WeightsError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ def is_on_hub(text: str) -> bool:
     Where OWNER is a folder, OWNER/NAME is a path, there or not.
     """
     owner = text.partition("/")[0]
-    return text.startswith(HUB) or (_ID.fullmatch(text) is not None and not Path(owner).exists())
+    return text.startswith(HUB) or (_ID.fullmatch(text) is not None and not os.path.exists(owner))
 
 
 def fetch(text: str, files: list[str]) -> Path:

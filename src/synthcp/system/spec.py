@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -103,9 +104,14 @@ def name_list(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def path_of(text: str | Path) -> Path:
+    """Return a path with "~" and "~NAME" as the home that they stand for; where there is none they stay as they are."""
+    return Path(os.path.expanduser(text))
+
+
 def folder(text: str) -> Path:
     """Read the path of a folder that must exist."""
-    path = Path(text).expanduser()
+    path = path_of(text)
     if not path.is_dir():
         raise InputError("no such folder; check the path")
     return path
