@@ -180,7 +180,7 @@ def test_weights_are_refused_with_a_model_that_was_brought(synthcp, tmp_path):
 )
 def test_a_budget_is_told_in_one_line(score, budget, line):
     ended = score("--budget", budget)
-    assert ended.code == 0 and ended.stdout.splitlines()[-1].startswith(line)
+    assert ended.code == 0 and ended.stdout.splitlines()[-2].startswith(line)
     assert score("--budget", budget, "--json").stdout.count("\n") == 3
 
 
@@ -429,10 +429,12 @@ def test_an_alarm_fails_on_demand_only(score, run, images, share, options, broke
         assert ended.stderr[0].startswith("1 of 4 images failed, see ") and "bad.png is empty" in ended.stderr[0]
 
 
-def test_score_says_where_its_report_is_and_it_can_be_written_again(synthcp, score, tmp_path):
+def test_score_says_where_its_report_is_and_it_can_be_written_again(synthcp, score, run_folder, tmp_path):
     report, ended = tmp_path / "out" / "report.html", score("--quiet")
     assert (ended.code, ended.stderr) == (0, [])
-    assert ended.stdout.startswith("3 images, ") and ended.stdout.endswith(f"report: {report}\n")
+    told, following = ended.stdout.splitlines()
+    assert told.startswith("3 images, ") and told.endswith(f"report: {report}")
+    assert following == f"next: synthcp calibrate --data LABELLED --monitor {run_folder}"
     first = report.read_text()
     report.unlink()
     assert synthcp("report", report.parent).stdout == f"report: {report}; next: open it in a browser\n"

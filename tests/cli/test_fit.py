@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -42,7 +43,12 @@ def test_the_usual_folder_is_the_first_that_is_free_and_the_last_one_begun_goes_
 
 def test_a_fit_without_a_folder_says_where_it_goes(synthcp, monkeypatch, here):
     calls = []
-    monkeypatch.setattr("synthcp.fitting.run.fit", lambda *arguments, **others: calls.append(arguments))
+
+    def fit(*arguments, **others):
+        calls.append(arguments)
+        return SimpleNamespace(settings=SimpleNamespace(facts={}))
+
+    monkeypatch.setattr("synthcp.fitting.run.fit", fit)
     (here / "runs/scenes").mkdir(parents=True)
     ended = synthcp("fit", "--data", SCENES, "--quiet")
     assert ended.stdout.splitlines() == [

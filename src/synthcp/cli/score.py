@@ -11,7 +11,7 @@ import typer
 from synthcp.cli import options
 from synthcp.cli.exit_codes import ALARM, FINE, SOME_FAILED
 from synthcp.cli.options import at_work, load_monitor
-from synthcp.cli.saying import say, warn
+from synthcp.cli.saying import say, say_next, warn
 
 if TYPE_CHECKING:
     from synthcp.monitor.calibration import Calibration
@@ -24,10 +24,7 @@ def score_verb(
         list[Path], typer.Argument(metavar="INPUT", help="Images and folders of images, or NIfTI files of volumes.")
     ],
     out: options.Out,
-    monitor: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="Folder that synthcp fit wrote; without one --model is watched as it is."),
-    ] = None,
+    monitor: Annotated[Path | None, options.FOLDER_OR_HUB] = None,
     model: options.Model = None,
     predictions: options.Predictions = None,
     trust_code: options.TrustCode = False,
@@ -103,7 +100,18 @@ def score_verb(
         say(f"{len(rows)} {settings.scored}, {alarms} with an alarm{decided}; {where}")
         if budget is not None:
             say(_choice(rows, out, budget, settings.scored))
+        _say_next(monitor, model, calibrated=settings.calibration is not None)
     return _score_code(rows, out, fail_on_alarm, settings.scored)
+
+
+def _say_next(monitor: Path | None, model: str | None, *, calibrated: bool) -> None:
+    """What makes more of a monitor: a fit, then a promise."""
+    if monitor is None:
+        say_next("fit", "--data", "LABELLED", "--model", model)
+    elif calibrated:
+        say("next: open the report in a browser, worst image first")
+    else:
+        say_next("calibrate", "--data", "LABELLED", "--monitor", monitor)
 
 
 OBSERVED = 20

@@ -21,7 +21,8 @@ FACTS = ("variant", "scale", "seed", "imperfect predictions", "labels", "commit"
 LIMITS = (
     "It watches this one M. Of another one, or of one that is trained anew, its error map and class quality are a "
     "guess until they are judged on it (`synthcp eval --model`).",
-    "It knows images like those of the fit. Another camera, place or season moves its scores; nothing in it notices.",
+    "It knows images like those of the fit. Another camera, place or season moves its scores, which only a calibrated "
+    "one notices (`synthcp watch-drift`).",
     "It does not know what an unknown object is, and does not see one that M and G take for a known class in every "
     "pixel: no alarm is no proof that nothing is wrong.",
     "It predicts the quality of M against labels like those of the fit; errors of these labels it has learnt, too.",
