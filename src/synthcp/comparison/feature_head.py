@@ -31,7 +31,7 @@ ENLARGED: dict[SpatialDims, int] = {2: 2, 3: 1}
 LOOKED_AT = (1, 2)
 """Strides, in cells, of the trunk's maps that the heads see."""
 EXPECTED_AT = (2, 4)
-"""Of those that the syntheses expect: coarser ones, which tell what a thing is; on provoked failures twice as good."""
+"""Of those that the syntheses expect: coarser ones, which tell what a thing is."""
 DILATIONS = (1, 2, 4)
 _UNCERTAINTIES = 3  # MSP log-odds, entropy, margin
 
