@@ -163,7 +163,7 @@ def test_verbs_take_a_monitor_of_the_hub_and_leave_it_as_it_is(hub, run, synthcp
     Image.new("RGB", (64, 48)).save(tmp_path / "a.png")
     before = {path: path.read_bytes() for path in (hub.root / REPO).rglob("*") if path.is_file()}
     for verb in (["score", "a.png"], ["eval", "--data", SCENES]):
-        ended = synthcp(*verb, "--monitor", REPO, "--out", f"out/{verb[0]}", "--device", "cpu", "--quiet")
+        ended = synthcp(*verb, "--monitor", f"hub:{REPO}", "--out", f"out/{verb[0]}", "--device", "cpu", "--quiet")
         assert ended.code == 0, ended.stderr
         shutil.rmtree(hub.root / "cache")
     assert before == {path: path.read_bytes() for path in (hub.root / REPO).rglob("*") if path.is_file()}

@@ -145,5 +145,5 @@ def test_a_folder_that_holds_a_shard_is_not_replaced(copies, tmp_path, fails):
 
 def test_the_command_line_merges(synthcp, parts, tmp_path):
     ended = synthcp("merge", parts / "1", parts / "2", "--out", tmp_path / "out")
-    told = f"5 rows of 2 shards; report: {tmp_path / 'out' / 'report.html'}\n"
+    told = f"5 rows of 2 shards; report: {tmp_path / 'out' / 'report.html'}; next: open it in a browser\n"
     assert (ended.code, ended.stdout, ended.stderr) == (0, told, [])

@@ -52,20 +52,20 @@ Split = Annotated[str, typer.Option(metavar="NAME", help="Split of the data that
 
 def monitor_folder(text: str) -> Path:
     """Return the folder of a monitor, of one on the hub that of the files that were fetched."""
-    from synthcp.system.hub import fetch, is_on_hub
+    from synthcp.system.hub import HUB, fetch
     from synthcp.system.run_folder import MONITOR_FILES
 
-    try:
-        return fetch(text, MONITOR_FILES) if is_on_hub(str(text)) else Path(text)
+    try:  # a path with a slip in it must not ask the network
+        return fetch(text, MONITOR_FILES) if str(text).startswith(HUB) else Path(text)
     except SynthCPError as error:
         raise typer.BadParameter(str(error)) from error
 
 
 def own_folder(text: str) -> Path:
     """Return the folder of a monitor that is written to, which is none of the hub's."""
-    from synthcp.system.hub import is_on_hub
+    from synthcp.system.hub import HUB
 
-    if is_on_hub(str(text)):
+    if str(text).startswith(HUB):
         raise typer.BadParameter(f"{text} is on the hub, and this is written to a folder; load and save it first")
     return Path(text)
 
