@@ -225,7 +225,8 @@ class Stages:
         """What F gains over M's own uncertainty, which needs no fit, if images are kept aside to tell."""
         if shipped.variant.score != "blend":
             return {}
-        own = build_network(replace(self.settings, variant=replace(shipped.variant, comparator=UNCERTAINTY)))
+        settings = replace(self.settings, variant=replace(shipped.variant, comparator=UNCERTAINTY))
+        own = self.runtime.place(build_network(settings))
         drawn = SYNTHCP if shipped.variant.draws and not shipped.learnt.direct else DIRECT
         aside = gathered.examples(drawn, keep_aside=True)[1]
         gain = gain_of((shipped.network, aside), (own, aside), self.runtime, self.context.seed)
