@@ -16,6 +16,7 @@ from PIL import Image
 from synthcp.config.scales import SCALES, VOLUME_SCALES, Scale
 from synthcp.data.specs import open_dataset
 from synthcp.errors import InputError
+from synthcp.evaluation.results import Row
 from synthcp.experiments import runs
 from synthcp.experiments.figures import WIDTH
 from synthcp.experiments.request import TableRequest
@@ -176,7 +177,10 @@ class Brightness(torch.nn.Module):
 def test_of_a_brought_m_the_rows_that_it_cannot_have_are_left_out_and_told(
     run: Callable[..., str], tmp_path: Path
 ) -> None:
-    model, table = Brightness(len(open_dataset(STREETS).classes)), TABLES["table1"]
+    kept = ("chance", "MSP", "MC dropout", "TCP", "VAE alarm", "SynthCP, fitted to the other M", "direct", "SynthCP")
+    rows = {label: name for label, name in TABLES["table1"].rows.items() if label in kept}
+    table = replace(TABLES["table1"], rows=rows, pairs=((Row("SynthCP"), Row("direct")),))
+    model = Brightness(len(open_dataset(STREETS).classes))
     page = run(table, STREETS, TEST, model=model, imperfect=Unseen())
     unsuited, other = "MC dropout", "SynthCP, fitted to the other M"
     assert labels_of(page) >= {*table.rows} - {unsuited, other}

@@ -42,7 +42,7 @@ def test_the_capital_is_the_product_of_the_bets_dealt_out_anew_before_each() -> 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2])
 def test_false_alarms_are_as_rare_as_was_asked_for(rate: float) -> None:
-    streams, alarms = 500, 0
+    streams, alarms = 250, 0
     for _ in range(streams):
         usual, seen = ({name: scores(count) for name in COLUMNS} for count in (30, 120))
         alarms += any(drift.since is not None for drift in watch(usual, seen, rate))
