@@ -7,26 +7,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from synthcp.cli import options
 from synthcp.cli.exit_codes import BAD_INPUT, FINE
-from synthcp.cli.options import (
-    BUILT_IN,
-    YOURS,
-    ComparatorTrunk,
-    ComparatorWeights,
-    DataSpec,
-    Device,
-    Features,
-    Imperfect,
-    Perceptual,
-    PerceptualWeights,
-    Precision,
-    Quiet,
-    Scale,
-    Seed,
-    Threads,
-    Trunk,
-    use_threads,
-)
 from synthcp.cli.saying import say, say_next, warn
 from synthcp.segmentation.catalogue import SEGMENTERS, default_model
 from synthcp.synthesis.catalogue import GENERATORS
@@ -39,26 +21,26 @@ if TYPE_CHECKING:
 
 
 def fit_verb(
-    data: DataSpec,
+    data: options.DataSpec,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder to write; by default runs/ and the name of the data.")
     ] = None,
     variant: Annotated[str, typer.Option(metavar="NAME", help="What is computed: ours, paper or official.")] = "ours",
-    scale: Scale = "small",
+    scale: options.Scale = "small",
     model: Annotated[
         str,
         typer.Option(
             metavar="SPEC",
-            help=f"M: {BUILT_IN} (by default {default_model(2)} for images, {default_model(3)} for volumes), or "
-            f"yours: {YOURS}.",
+            help=f"M: {options.BUILT_IN} (by default {default_model(2)} for images, {default_model(3)} for volumes), "
+            f"or yours: {options.YOURS}.",
         ),
     ] = "",
     generator: Annotated[
         str,
         typer.Option(metavar="NAME", help=f"G: {', '.join(GENERATORS)} or none; by default that of the variant."),
     ] = "",
-    features: Features = "",
-    imperfect: Imperfect = "",
+    features: options.Features = "",
+    imperfect: options.Imperfect = "",
     labels: Annotated[
         str,
         typer.Option(
@@ -72,24 +54,24 @@ def fit_verb(
             metavar="COMMAND", help="Command by which kfold trains your model, with {train_list}, {val_list} and {out}."
         ),
     ] = "",
-    seed: Seed = 0,
+    seed: options.Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a fit that was broken off.")] = False,
     controls: Annotated[bool, typer.Option(help="Fit the controls of the tables, or leave them out.")] = True,
-    trunk: Trunk = "",
+    trunk: options.Trunk = "",
     weights: Annotated[
         str | None,
         typer.Option(
             metavar="FILE", help="Published weights (safetensors, or hub) from which an M that is fitted here starts."
         ),
     ] = None,
-    comparator_trunk: ComparatorTrunk = "",
-    comparator_weights: ComparatorWeights = None,
-    perceptual: Perceptual = "",
-    perceptual_weights: PerceptualWeights = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    quiet: Quiet = False,
+    comparator_trunk: options.ComparatorTrunk = "",
+    comparator_weights: options.ComparatorWeights = None,
+    perceptual: options.Perceptual = "",
+    perceptual_weights: options.PerceptualWeights = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -108,7 +90,7 @@ def fit_verb(
     In turn: the segmenter M (unless you bring yours), the generator G, imperfect predictions of M, the comparator F,
     and the controls.
     """
-    use_threads(threads)
+    options.use_threads(threads)
     from synthcp.config.overrides import read_overrides
     from synthcp.data.check import check_labels
     from synthcp.data.specs import full_spec, name_of, open_dataset

@@ -7,26 +7,7 @@ from typing import Annotated
 
 import typer
 
-from synthcp.cli.options import (
-    BUILT_IN,
-    SEEDS,
-    YOURS,
-    ComparatorTrunk,
-    ComparatorWeights,
-    DataSpec,
-    Device,
-    Features,
-    Imperfect,
-    Perceptual,
-    PerceptualWeights,
-    Precision,
-    Quiet,
-    Scale,
-    Threads,
-    Trunk,
-    use_threads,
-    whole,
-)
+from synthcp.cli import options
 from synthcp.cli.saying import say, say_next
 from synthcp.segmentation.catalogue import SEGMENTERS
 from synthcp.system.progress import Terminal, show_progress
@@ -40,7 +21,7 @@ NAMES = (
 
 def reproduce_verb(
     table: Annotated[str, typer.Argument(metavar="TABLE", help=f"Table of the paper: {NAMES}.")],
-    data: DataSpec,
+    data: options.DataSpec,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -54,11 +35,13 @@ def reproduce_verb(
             help="Images to judge on; may be given several times; by default the split test of the data.",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(parser=whole(1, 1000), metavar="N", help="Number of seeds: 0, 1, ...")] = 3,
+    seeds: Annotated[
+        int, typer.Option(parser=options.whole(1, 1000), metavar="N", help="Number of seeds: 0, 1, ...")
+    ] = 3,
     only: Annotated[
         int | None,
         typer.Option(
-            parser=SEEDS,
+            parser=options.SEEDS,
             metavar="N",
             help="Fit and judge this seed alone and write no table, where the other seeds run elsewhere.",
         ),
@@ -67,35 +50,35 @@ def reproduce_verb(
         str,
         typer.Option(
             metavar="SPEC",
-            help=f"M: {BUILT_IN} (by default deeplab and fcn8 in table1, a U-Net for volumes, else pspnet), or "
-            f"yours: {YOURS}.",
+            help=f"M: {options.BUILT_IN} (by default deeplab and fcn8 in table1, a U-Net for volumes, else pspnet), or "
+            f"yours: {options.YOURS}.",
         ),
     ] = "",
-    features: Features = "",
-    imperfect: Imperfect = "",
-    trunk: Trunk = "",
+    features: options.Features = "",
+    imperfect: options.Imperfect = "",
+    trunk: options.Trunk = "",
     weights: Annotated[
         list[str] | None,
         typer.Option(
             metavar="MODEL=FILE", help="Published weights from which an M starts; may be given once for each M."
         ),
     ] = None,
-    comparator_trunk: ComparatorTrunk = "",
-    comparator_weights: ComparatorWeights = None,
-    perceptual: Perceptual = "",
-    perceptual_weights: PerceptualWeights = None,
-    scale: Scale = "small",
+    comparator_trunk: options.ComparatorTrunk = "",
+    comparator_weights: options.ComparatorWeights = None,
+    perceptual: options.Perceptual = "",
+    perceptual_weights: options.PerceptualWeights = None,
+    scale: options.Scale = "small",
     markdown: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table here too.")] = None,
-    device: Device = "auto",
-    precision: Precision = "auto",
-    threads: Threads = None,
-    quiet: Quiet = False,
+    device: options.Device = "auto",
+    precision: options.Precision = "auto",
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run a table of the paper: every row, every control, over several seeds.
 
     What is fitted stays in the folder: a run that was broken off goes on, and table4 takes the runs of table3.
     """
-    use_threads(threads)
+    options.use_threads(threads)
     from synthcp.config.values import choose
     from synthcp.data.specs import full_spec, open_dataset
     from synthcp.experiments.request import TableRequest

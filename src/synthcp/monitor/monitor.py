@@ -33,14 +33,7 @@ from synthcp.segmentation.specs import AnyModel, OpenedModel, refuse_code, reope
 from synthcp.synthesis.base import Generator
 from synthcp.system.files import load_network, save_module
 from synthcp.system.hub import fetch, is_on_hub
-from synthcp.system.run_folder import (
-    COMPARATOR,
-    DIRECT_COMPARATOR,
-    GENERATOR,
-    MONITOR_FILES,
-    SEGMENTER,
-    weights_path,
-)
+from synthcp.system.run_folder import GENERATOR, MONITOR_FILES, SEGMENTER, weights_path
 from synthcp.system.runtime import Runtime, choose_runtime
 
 
@@ -329,7 +322,7 @@ class Monitor:
             settings = replace(settings, calibration=None)
         draws, build = settings.variant.draws, partial(build_generator, settings)
         generator = load_network(weights_path(folder, GENERATOR), build) if draws else None
-        network = load_network(weights_path(folder, _comparator(settings)), partial(build_network, settings))
+        network = load_network(weights_path(folder, settings.comparator), partial(build_network, settings))
         monitor = cls(settings, opened.predictor, generator, network, runtime)
         monitor.folder = folder
         return monitor
@@ -383,17 +376,12 @@ class Monitor:
         return push(self, repo, private=private, evaluation=evaluation)
 
     def _modules(self) -> dict[str, nn.Module]:
-        modules: dict[str, nn.Module] = {_comparator(self.settings): self.network}
+        modules: dict[str, nn.Module] = {self.settings.comparator: self.network}
         if self.generator is not None:
             modules[GENERATOR] = self.generator
         if self.settings.model.is_built_in and self.segmenter is not None:
             modules[SEGMENTER] = self.segmenter
         return modules
-
-
-def _comparator(settings: MonitorSettings) -> str:
-    """Name of the weights of F."""
-    return DIRECT_COMPARATOR if settings.learnt.direct else COMPARATOR
 
 
 def _opened(settings: MonitorSettings, folder: Path, model: AnyModel | None, trust_code: bool) -> OpenedModel:

@@ -18,7 +18,7 @@ from synthcp.nn.spatial import SpatialDims
 from synthcp.ranges import SHARE, check_ranges
 from synthcp.records import Classes, Measure, measure_of
 from synthcp.segmentation.settings import ModelSettings
-from synthcp.system.run_folder import CONFIG, SETTINGS
+from synthcp.system.run_folder import COMPARATOR, CONFIG, DIRECT_COMPARATOR, SETTINGS
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,11 @@ class MonitorSettings:
     def compares(self) -> bool:
         """Whether F is shown a synthesis beside the image."""
         return self.variant.draws and not self.learnt.direct
+
+    @property
+    def comparator(self) -> str:
+        """Name of the weights of F."""
+        return DIRECT_COMPARATOR if self.learnt.direct else COMPARATOR
 
     @property
     def scored(self) -> str:
