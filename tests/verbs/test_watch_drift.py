@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from synthcp.data.derived import Derived
 from synthcp.data.drawn.scenes import Scenes, ScenesConfig
 from synthcp.monitor.monitor import Monitor
 from synthcp.monitor.promise import Promise
+from synthcp.records import Sample
 from synthcp.report.pictures import image_picture
 from synthcp.verbs.calibrate import calibrate
 from synthcp.verbs.score import score
@@ -50,6 +53,28 @@ def test_noise_in_place_of_streets_is_a_drift_and_streets_are_none(
     assert synthcp("watch-drift", same, "--monitor", run, "--fail-on-alarm").code == 0
     told = synthcp("score", tmp_path / "noise" / "images", "--monitor", run, "--out", tmp_path / "again", "--quiet")
     assert any("the promise is in doubt" in line for line in told.stderr), told.stderr
+
+
+class Unlabelled(Derived):
+    """The same images, of whose pixels the left half has no class."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        assert sample.label_map is not None
+        label_map = sample.label_map.clone()
+        label_map[:, :24] = self.classes.ignore_index
+        return replace(sample, label_map=label_map)
+
+
+def test_what_is_usual_is_measured_as_score_will_measure_it(run: Path, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(run, tmp_path / "run"))
+    calibration = calibrate(own, Unlabelled(USUAL), promise=Promise(alpha=0.2, delta=0.5, area=0.1))
+    (tmp_path / "images").mkdir()
+    for sample in USUAL:
+        image_picture(sample.image).save(tmp_path / "images" / f"{sample.id}.png")
+    rows = score(own, tmp_path / "images", tmp_path / "out", maps="none", report=False)
+    for name, usual in calibration.usual.items():
+        assert sorted(usual) == pytest.approx(sorted(getattr(row, name) for row in rows), abs=0.01), name
 
 
 def test_without_a_calibration_or_scores_it_says_so(run_folder: Path, run: Path, tmp_path: Path, fails: Any) -> None:

@@ -45,11 +45,13 @@ class Outcomes:
     Attributes:
         rows: Predicted and true quality of each image.
         curves: Anomaly scores of each image's known pixels; empty for a monitor without anomaly maps.
+        wholes: The same of all its pixels, as `score` will see those of new images.
         groups: Names of the groups that the images come from.
     """
 
     rows: list[ResultRow] = field(default_factory=list)
     curves: list[ScoreCurve] = field(default_factory=list)
+    wholes: list[ScoreCurve] = field(default_factory=list)
     groups: set[str] = field(default_factory=set)
 
     def add(self, outcome: Outcome) -> None:
@@ -57,6 +59,7 @@ class Outcomes:
         self.rows.append(outcome.row)
         self.groups.update(filter(None, [outcome.group]))
         self.curves.extend(filter(None, [outcome.curve]))
+        self.wholes.extend(filter(None, [outcome.whole]))
 
     def column(self, name: str) -> NDArray[np.float64]:
         """One number of each image, shape (images,), or one of each of its classes, shape (images, classes)."""
@@ -126,6 +129,7 @@ class Outcome(NamedTuple):
 
     row: ResultRow
     curve: ScoreCurve | None
+    whole: ScoreCurve | None
     group: str
 
 
@@ -156,26 +160,33 @@ def _outcome(original: Sample, dataset: Dataset, monitor: Monitor) -> Outcome | 
     assessment = monitor.assess(original.image, sample.id, size=sample.image.shape[1:])
     row = row_of(sample.id, sample.id, assessment, dataset.classes, label_map=sample.label_map)
     scores = assessment.anomaly_map
-    return Outcome(row, None if scores is None else score_curve(scores[known].numpy()), sample.group)
+    if scores is None:
+        return Outcome(row, None, None, sample.group)
+    return Outcome(row, score_curve(scores[known].numpy()), score_curve(scores.flatten().numpy()), sample.group)
 
 
 def _done(digest: str, outcome: Outcome | None) -> Done:
     if outcome is None:
         return Done(digest, "", {})
-    curve, text = outcome.curve, json.dumps([row_to_json(outcome.row), outcome.group])
-    if curve is None:
-        return Done(digest, text, {})
-    parts = {"keys": curve.keys.view(np.int32), "shares": curve.shares}
-    return Done(digest, text, {name: torch.from_numpy(part) for name, part in parts.items()})
+    text, tensors = json.dumps([row_to_json(outcome.row), outcome.group]), dict[str, torch.Tensor]()
+    for name, curve in (("known", outcome.curve), ("whole", outcome.whole)):
+        if curve is not None:
+            tensors[f"{name} keys"] = torch.from_numpy(curve.keys.view(np.int32))
+            tensors[f"{name} shares"] = torch.from_numpy(curve.shares)
+    return Done(digest, text, tensors)
 
 
 def _outcome_of(done: Done) -> Outcome | None:
     if not done.text:
         return None
     row, group = json.loads(done.text)
-    parts = {name: part.numpy() for name, part in done.tensors.items()}
-    curve = ScoreCurve(parts["keys"].view(np.uint32), parts["shares"]) if parts else None
-    return Outcome(row_from_json(row), curve, group)
+    return Outcome(row_from_json(row), _curve_of(done, "known"), _curve_of(done, "whole"), group)
+
+
+def _curve_of(done: Done, name: str) -> ScoreCurve | None:
+    if f"{name} keys" not in done.tensors:
+        return None
+    return ScoreCurve(done.tensors[f"{name} keys"].numpy().view(np.uint32), done.tensors[f"{name} shares"].numpy())
 
 
 def _known(sample: Sample, label_map: Tensor, ignore_index: int) -> Tensor:
@@ -225,5 +236,5 @@ def _usual(outcomes: Outcomes, rule: AnomalyRule | None) -> dict[str, tuple[floa
     qualities = outcomes.column("mean_quality")
     usual = {"error_share": outcomes.column("error_share"), "mean_quality": qualities[~np.isnan(qualities)]}
     if rule is not None:
-        usual["anomaly_share"] = np.array([curve.flagged(rule.threshold) for curve in outcomes.curves])
+        usual["anomaly_share"] = np.array([curve.flagged(rule.threshold) for curve in outcomes.wholes])
     return {name: tuple(values.tolist()) for name, values in usual.items()}
